@@ -1,0 +1,181 @@
+# inferonce: `make run` shows it, `make check` proves it, `make help` lists the rest.
+
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BUILD   ?= build
+PORT    ?= 8000
+
+# A file includes headers of its own folder and of folders before it in this list (`make layers`).
+FOLDERS := base fastcgi http store engine cache api process
+
+CC       ?= cc
+AR       ?= ar
+OPTIMISE ?= -O2
+SANITIZE ?=
+WERROR   ?= $(if $(CI),-Werror)
+PACKAGES := fcgi libuv jansson libcrypto libutf8proc libmemcached hiredis libcurl
+
+WARNINGS  := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wpointer-arith \
+             -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2
+HARDENING := -fstack-protector-strong -fPIE -fcf-protection=full $(if $(SANITIZE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+PKG_CONFIG ?= pkg-config
+
+CPPFLAGS += -D_GNU_SOURCE -Iinclude -I$(BUILD)/generated -DINFERONCE_VERSION='"$(VERSION)"'
+ALL_CFLAGS = -std=c11 -g $(OPTIMISE) $(WARNINGS) $(WERROR) $(HARDENING) $(SANITIZE) $(PACKAGE_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
+
+# pkg-config is asked only by goals that compile: `make deps` runs before it is there.
+PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))$(PACKAGE_CFLAGS)
+PACKAGE_LIBS   = $(eval PACKAGE_LIBS := $$(shell $(PKG_CONFIG) --libs $(PACKAGES)))$(PACKAGE_LIBS)
+
+ifeq ($(V),1)
+  Q :=
+  say = @:
+else
+  Q := @
+  say = @printf '  %-8s %s\n'
+endif
+
+SOURCES  := $(foreach f,$(FOLDERS),$(sort $(wildcard src/$(f)/*.c)))
+HEADERS  := $(sort $(wildcard include/inferonce/*/*.h))
+ARCHIVES := $(FOLDERS:%=$(BUILD)/lib%.a)
+reverse   = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
+# The archives that a test of folder $(1) may use: its own and those before it, the last first, for the linker.
+upto      = $(call reverse,$(foreach f,$(FOLDERS),$(if $(seen_$(1)_$(f)),$(BUILD)/lib$(f).a)))
+# seen_X_Y is set when folder Y is X or comes before X.
+$(foreach x,$(FOLDERS),$(eval stop :=)$(foreach y,$(FOLDERS),$(if $(stop),,$(eval seen_$(x)_$(y) := 1)$(if $(filter $(x),$(y)),$(eval stop := 1)))))
+
+UNIT_SOURCES     := $(sort $(wildcard tests/unit/*/*_test.c))
+UNIT_TESTS       := $(UNIT_SOURCES:%.c=$(BUILD)/%)
+CONTRACT_SOURCES := $(sort $(wildcard tests/contract/*_test.c))
+CONTRACT_TESTS   := $(CONTRACT_SOURCES:%.c=$(BUILD)/%)
+TEST_SUPPORT     := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)))
+BENCH_SOURCES    := $(sort $(wildcard tests/bench/*.c))
+BENCHES          := $(BENCH_SOURCES:%.c=$(BUILD)/%)
+
+.PHONY: all run check check-installed run-installed unit e2e tests-built asan headers layers format lint install deps clean help bench benches FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BUILD)/inferonce                     ## build build/inferonce (the default)
+
+$(BUILD)/inferonce: $(BUILD)/src/main.o $(call reverse,$(ARCHIVES))
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PACKAGE_LIBS) -lpthread -lm
+
+# Whatever changes how objects are made (compiler, flags) is kept in a file that objects depend on.
+FLAGS = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS))' > $@
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(if $(filter tests/%,$<),-Itests/lib) $(ALL_CFLAGS) $(if $(filter tests/%,$<),-Wno-missing-prototypes) -MMD -MP -c -o $@ $<
+
+define archive
+$$(BUILD)/lib$(1).a: $$(patsubst %.c,$$(BUILD)/%.o,$$(sort $$(wildcard src/$(1)/*.c)))
+	$$(say) AR $$@
+	@rm -f $$@
+	$$(Q)$$(AR) rcs $$@ $$^
+endef
+$(foreach f,$(FOLDERS),$(eval $(call archive,$(f))))
+
+# A unit test sees its own folder and the ones before it, as the source does, and what its folder of tests shares.
+unit_support = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(sort $(wildcard tests/unit/$(1)/*.c))))
+define unit_rules
+$$(BUILD)/tests/unit/$(1)/%_test: $$(BUILD)/tests/unit/$(1)/%_test.o $$(call unit_support,$(1)) $$(TEST_SUPPORT) $$(call upto,$(1))
+	$$(say) LINK $$@
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$^ $$(PACKAGE_LIBS) -lcunit -lpthread -lm
+endef
+$(foreach f,$(FOLDERS),$(eval $(call unit_rules,$(f))))
+
+$(BUILD)/tests/contract/%_test: $(BUILD)/tests/contract/%_test.o $(TEST_SUPPORT) $(call upto,store)
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PACKAGE_LIBS) -lcunit -lpthread -lm
+
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call reverse,$(ARCHIVES))
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PACKAGE_LIBS) -lpthread -lm
+
+# The lexicon is compiled in, so that the program is one file.
+$(BUILD)/src/engine/vader_lexicon.o: $(BUILD)/generated/vader_lexicon.inc
+$(BUILD)/generated/vader_lexicon.inc: src/engine/vader_lexicon.tsv src/engine/lexicon.awk
+	$(say) GEN $@
+	@mkdir -p $(@D)
+	$(Q)LC_ALL=C awk -f src/engine/lexicon.awk $< > $@
+
+# The description of the interface, as the bytes of an array.
+$(BUILD)/src/api/openapi.o: $(BUILD)/generated/openapi.inc
+$(BUILD)/generated/openapi.inc: src/api/openapi.json
+	$(say) GEN $@
+	@mkdir -p $(@D)
+	$(Q)od -An -v -tu1 $< | sed 's/\([0-9]\{1,\}\)/\1,/g' > $@
+
+deps:                                       ## install from the distribution's packages what building and testing needs
+	@deploy/install-deps test
+
+run:                                        ## serve http://localhost:8000 behind nginx, with a 5 s model (PORT=, SERVER=lighttpd)
+	@deploy/install-deps run
+	@$(MAKE) --no-print-directory run-installed
+
+# exec: whoever stops make then stops the script, not a shell between them.
+run-installed: all
+	@exec env BUILD='$(BUILD)' deploy/run $(or $(SERVER),nginx) $(PORT)
+
+check:                                      ## build, then every unit, contract and end-to-end test
+	@deploy/install-deps test
+	@$(MAKE) --no-print-directory check-installed
+
+tests-built: all $(UNIT_TESTS) $(CONTRACT_TESTS) benches
+
+check-installed: tests-built
+	@BUILD='$(BUILD)' tests/run unit contract e2e
+
+unit: $(UNIT_TESTS) $(CONTRACT_TESTS)       ## the unit and contract tests alone
+	@BUILD='$(BUILD)' tests/run unit contract
+
+e2e: tests-built                            ## the end-to-end tests alone
+	@BUILD='$(BUILD)' tests/run e2e
+
+asan:                                       ## unit and end-to-end tests under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory BUILD=build/asan OPTIMISE=-O1 \
+	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' check-installed
+
+benches: $(BENCHES)
+
+bench: all benches                          ## the benchmarks: ratios, taken in turns in one run
+	@BUILD='$(BUILD)' tests/bench/run
+
+headers:                                    ## every header compiles alone
+	@for header in $(HEADERS); do \
+	    $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Werror -Wno-unused-macros -fsyntax-only -x c $$header || exit 1; \
+	done; echo 'headers: every one of $(words $(HEADERS)) compiles alone'
+
+layers:                                     ## no folder includes a header of a folder above it
+	@tests/lib/layers $(FOLDERS)
+
+format:                                     ## clang-format in place
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+
+lint: all                                   ## clang-format (check only), cppcheck, shell and Python syntax
+	@BUILD='$(BUILD)' tests/lib/lint
+
+install: all                                ## install under DESTDIR and PREFIX
+	install -D -m 0755 $(BUILD)/inferonce '$(DESTDIR)$(PREFIX)/bin/inferonce'
+	install -D -m 0755 deploy/inferonce-spawn '$(DESTDIR)$(PREFIX)/bin/inferonce-spawn'
+	install -D -m 0644 nginx/inferonce.conf '$(DESTDIR)$(PREFIX)/share/inferonce/nginx/inferonce.conf'
+	install -D -m 0644 nginx/inferonce-upstream.conf '$(DESTDIR)$(PREFIX)/share/inferonce/nginx/inferonce-upstream.conf'
+	install -D -m 0644 lighttpd/inferonce.conf '$(DESTDIR)$(PREFIX)/share/inferonce/lighttpd/inferonce.conf'
+	install -D -m 0644 README.md '$(DESTDIR)$(PREFIX)/share/doc/inferonce/README.md'
+	install -D -m 0644 LICENSE '$(DESTDIR)$(PREFIX)/share/doc/inferonce/LICENSE'
+
+clean:                                      ## remove what was built
+	rm -rf $(BUILD)
+
+help:                                       ## this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

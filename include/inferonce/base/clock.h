@@ -1,0 +1,25 @@
+/* Time, so that tests can move it.
+ *
+ * Durations and deadlines inside a process are taken from the monotonic clock. What is written into an entry
+ * must mean the same on another host and after a restart, so it is wall-clock time; who reads it treats a
+ * time in the future as untrustworthy (cache/entry.h). */
+#ifndef INFERONCE_BASE_CLOCK_H
+#define INFERONCE_BASE_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Zero-initialised: the system's clocks. With `fake` set: the two values, which a test moves itself. */
+struct clock {
+    bool fake;
+    uint64_t monotonic_us;
+    uint64_t wall_us;
+};
+
+/* Microseconds since an arbitrary point; never goes back. */
+uint64_t clock_monotonic_us(const struct clock *clock);
+
+/* Microseconds since 1970-01-01 UTC; may jump either way. */
+uint64_t clock_wall_us(const struct clock *clock);
+
+#endif

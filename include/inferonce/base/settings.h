@@ -1,0 +1,126 @@
+/* The settings: one table, from which come the struct, the parser, --help, --print-config, the sample file
+ * and the README's table.
+ *
+ * A setting is given as --cache-ttl=60 (or --cache-ttl 60), as environment variable CACHE_TTL=60 or as a line
+ * CACHE_TTL=60 of --config FILE; flag beats environment beats file beats default. */
+#ifndef INFERONCE_BASE_SETTINGS_H
+#define INFERONCE_BASE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "inferonce/base/error.h"
+
+#define SETTING_TEXT_MAX 1024
+
+/* GROUP(title)                                             heads the rows that follow it
+ * TEXT(field, NAME, default, check, help)                  `check` is a check_... of settings_table.c
+ * SECRET(field, NAME, default, help)                       a text that is never shown
+ * NUMBER(field, NAME, default, lowest, highest, unit, help)
+ * SECONDS(field_ms, NAME, default, lowest, highest, help)  in seconds with up to three decimals; the field
+ *                                                          holds milliseconds
+ * MODE(field, NAME, default, help)                         file mode, octal
+ * CHOICE(field, NAME, default, "a|b|c", help)              the field holds the index of the choice */
+#define SETTINGS(GROUP, TEXT, SECRET, NUMBER, SECONDS, MODE, CHOICE)                                         \
+    GROUP("Processes")                                                                                       \
+    TEXT(listen, LISTEN, "unix:/run/inferonce/inferonce.sock", address,                                      \
+         "Where to listen: unix:PATH or tcp:HOST:PORT; unused when a listening socket is inherited")         \
+    MODE(listen_mode, LISTEN_MODE, 0660, "Mode of a Unix socket that it made")                               \
+    NUMBER(workers, WORKERS, 0, 0, 64, "processes", "Worker processes; 0: one per CPU")                      \
+    SECONDS(drain_timeout_ms, DRAIN_TIMEOUT, 30, 0, 3600,                                                    \
+            "How long a stopping worker may finish what it has")                                             \
+    GROUP("Cache")                                                                                           \
+    SECONDS(cache_ttl_ms, CACHE_TTL, 3600, 0.001, 31536000, "How long an entry is fresh")                    \
+    SECONDS(cache_ttl_max_ms, CACHE_TTL_MAX, 86400, 0.001, 31536000,                                         \
+            "The most that a request may ask for with X-Cache-TTL")                                          \
+    SECONDS(cache_stale_while_revalidate_ms, CACHE_STALE_WHILE_REVALIDATE, 0, 0, 31536000,                   \
+            "How long after its lifetime an entry may be served while one refresh runs")                     \
+    SECONDS(cache_stale_if_error_ms, CACHE_STALE_IF_ERROR, 0, 0, 31536000,                                   \
+            "How long after its lifetime an entry may be served when the model fails")                       \
+    NUMBER(cache_max_size, CACHE_MAX_SIZE, 10000, 1, 100000000, "entries", "Entries the memory store keeps") \
+    NUMBER(cache_memory_mb, CACHE_MEMORY_MB, 64, 1, 1048576, "MB", "Memory the memory store's entries take") \
+    CHOICE(cache_scope, CACHE_SCOPE, "shared", "shared|worker",                                              \
+           "Memory store: shared by all workers, or one part per worker")                                    \
+    TEXT(cache_path, CACHE_PATH, "", any,                                                                    \
+         "Memory store in this file: survives a restart, shared by separately started pools")                \
+    NUMBER(cache_max_entry_kb, CACHE_MAX_ENTRY_KB, 1024, 1, 1048576, "KB",                                   \
+           "A larger result is answered, counted, not stored")                                               \
+    TEXT(cache_namespace, CACHE_NAMESPACE, "default", namespace,                                             \
+         "Entries of other namespaces are never seen or purged")                                             \
+    CHOICE(cache_normalize, CACHE_NORMALIZE, "lower", "none|nfc|space|lower",                                \
+           "How a text becomes the one that is looked up and inferred; none: bytes as they are, "            \
+           "nfc: Unicode NFC, space: NFC, trimmed, white space collapsed, lower: that, in lower case")       \
+    GROUP("Model")                                                                                           \
+    TEXT(model_name, MODEL_NAME, "vader", any, "Part of every key: another model starts cold")               \
+    TEXT(model_version, MODEL_VERSION, "1", any,                                                             \
+         "Part of every key: a new version starts cold, without a purge")                                    \
+    NUMBER(inference_delay_ms, INFERENCE_DELAY_MS, 0, 0, 3600000, "ms",                                      \
+           "Built-in model: a declared simulation of an expensive one")                                      \
+    NUMBER(inference_concurrency, INFERENCE_CONCURRENCY, 64, 1, 100000, "inferences",                        \
+           "Inferences at once per worker")                                                                  \
+    NUMBER(inference_queue, INFERENCE_QUEUE, 1024, 0, 1000000, "inferences",                                 \
+           "More may wait, per worker; beyond: 503 with Retry-After")                                        \
+    GROUP("Requests")                                                                                        \
+    NUMBER(max_body_kb, MAX_BODY_KB, 1024, 1, 65536, "KB", "The largest request body")                       \
+    NUMBER(max_batch, MAX_BATCH, 256, 1, 10000, "texts", "The most texts in one request")                    \
+    GROUP("Operation")                                                                                       \
+    SECRET(admin_token, ADMIN_TOKEN, "",                                                                     \
+           "Bearer token for the admin endpoints; empty: they answer loopback clients only")                 \
+    CHOICE(log_level, LOG_LEVEL, "info", "error|warn|info|debug", "What is logged to standard error")        \
+    CHOICE(log_format, LOG_FORMAT, "logfmt", "logfmt|json", "How a line is written")
+
+enum cache_scope { CACHE_SCOPE_SHARED, CACHE_SCOPE_WORKER };
+enum cache_normalize {
+    CACHE_NORMALIZE_NONE,
+    CACHE_NORMALIZE_NFC,
+    CACHE_NORMALIZE_SPACE,
+    CACHE_NORMALIZE_LOWER
+};
+
+struct settings {
+#define SETTINGS_GROUP(title)
+#define SETTINGS_TEXT(field, name, ...)   char field[SETTING_TEXT_MAX];
+#define SETTINGS_NUMBER(field, name, ...) uint64_t field;
+#define SETTINGS_CHOICE(field, name, ...) int field;
+    SETTINGS(SETTINGS_GROUP, SETTINGS_TEXT, SETTINGS_TEXT, SETTINGS_NUMBER, SETTINGS_NUMBER, SETTINGS_NUMBER,
+             SETTINGS_CHOICE)
+#undef SETTINGS_GROUP
+#undef SETTINGS_TEXT
+#undef SETTINGS_NUMBER
+#undef SETTINGS_CHOICE
+};
+
+enum settings_request {
+    SETTINGS_SERVE,        /* start the server */
+    SETTINGS_HELP,         /* --help */
+    SETTINGS_VERSION,      /* --version */
+    SETTINGS_PRINT_CONFIG, /* --print-config: the settings in force, without secrets, as a file that --config
+                              reads */
+    SETTINGS_SAMPLE,       /* --print-sample: deploy/inferonce.conf.sample */
+    SETTINGS_MARKDOWN      /* --print-markdown: the README's table */
+};
+
+/* Reads defaults, file, environment and flags into `settings`. An unknown name in a file or a flag, a value
+ * out of range, a line without `=`: false, and `error` names file and line (or the flag, or the variable) and
+ * what is allowed; `settings` is untouched then. Unknown environment variables are not ours and are ignored.
+ *
+ * A file has one setting a line. Blank lines and lines that begin with # are skipped; a value may stand in
+ * double quotes, which keep its outer spaces and escape nothing; of one name given twice the last counts.
+ * Texts are UTF-8 without control characters, shorter than SETTING_TEXT_MAX.
+ *
+ * Where help, version, sample or table is asked for, nothing behind that flag is read and `settings` is
+ * untouched. */
+bool settings_load(struct settings *settings, int argc, char *const argv[], char *const environment[],
+                   enum settings_request *request, struct error *error) MUST_CHECK;
+
+/* The defaults alone, for tests. */
+void settings_defaults(struct settings *settings);
+
+void settings_print_help(FILE *stream);
+void settings_print_config(const struct settings *settings, FILE *stream);
+void settings_print_sample(FILE *stream);
+void settings_print_markdown(FILE *stream);
+
+#endif

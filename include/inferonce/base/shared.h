@@ -1,0 +1,113 @@
+/* The shared mapping: made by the master before it forks, seen by all workers.
+ *
+ *   header      magic, layout version, sizes, boot id; instance (random, names this mapping in leases), start
+ *   slots       WORKERS_MAX: pid, epoch, connections, heartbeat (scoreboard)
+ *   stats       WORKERS_MAX
+ *   interest    INTEREST_WORDS words; bit s of word w: the worker in slot s waits for a key that hashes to w
+ *   wakes       per slot, one bit a word: what it was woken for
+ *   region      the memory store's (store/memory.h); this module knows only its size
+ *
+ * Without a path the mapping is anonymous. With one (CACHE_PATH) it is a file that several masters share,
+ * each claiming as many slots as it has workers. Claims are open-file-description locks on bytes of the file;
+ * workers inherit them, so a pool's claim lasts until its last process is gone, however that ends.
+ *
+ * Who opens the file while nobody holds a claim is the first: it trusts no lock word in it and re-initialises
+ * them, zeroes the statistics and the scoreboard (but raises the epochs, so that the leases of the last run
+ * are known to be dead), and `first` tells the memory store to do the same with its own. A file that has
+ * another layout, other sizes or another boot id, that was cut short or holds something else is recreated
+ * (`fresh`), and why is logged in one line; such a file in use by living processes is an error.
+ *
+ * A worker can be killed at any instruction: all that is in here is either atomic or behind a robust mutex.
+ */
+#ifndef INFERONCE_BASE_SHARED_H
+#define INFERONCE_BASE_SHARED_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "inferonce/base/error.h"
+#include "inferonce/base/stats.h"
+
+#define WORKERS_MAX    64
+#define INTEREST_WORDS 4096
+
+/* One worker's line of the scoreboard. */
+struct shared_slot {
+    _Alignas(64) _Atomic int32_t pid; /* 0: nobody */
+    _Atomic uint32_t connections;     /* FastCGI connections open */
+    _Atomic uint64_t epoch; /* raised whenever the slot's worker died or was replaced; never 0 once used */
+    _Atomic uint64_t heartbeat_us; /* monotonic; written by the worker about once a second */
+    _Atomic uint32_t draining;     /* 1: takes no new connections */
+};
+
+struct shared_mapping; /* the bytes themselves; shared.c */
+
+/* A process's handle. The master makes it; workers inherit it. */
+struct shared {
+    struct shared_mapping *mapping;
+    struct shared_slot *slots; /* WORKERS_MAX, in the mapping */
+    struct stats *stats;       /* WORKERS_MAX, in the mapping */
+    void *region;              /* region_bytes, aligned to a page */
+    size_t region_bytes;
+    uint64_t instance;                 /* random, of the mapping */
+    uint64_t started_us;               /* wall clock, when the mapping was first made or re-initialised */
+    bool fresh;                        /* the region holds nothing of use */
+    bool first;                        /* nobody else has the mapping: lock words are to be made anew */
+    int descriptor;                    /* of the file; -1 when anonymous */
+    unsigned workers;                  /* slots claimed by this master */
+    uint64_t slot_mask;                /* the same as bits */
+    unsigned claimed[WORKERS_MAX];     /* worker i of this master has slot claimed[i] */
+    int wake_descriptors[WORKERS_MAX]; /* eventfd by slot; -1 for slots of other masters */
+};
+
+/* Makes or opens the mapping and claims `workers` slots. `path` may be NULL or empty.
+ *
+ * From here to shared_ready no other master passes this function, so that the region can be initialised in
+ * peace; it blocks for as long as another master is between the two. That lock is on the open file: do not
+ * fork between them. `region_tag` identifies the region's own layout (sizes, version): a file with another
+ * one is recreated. False: error tells why; nothing is left open. */
+bool shared_create(struct shared *shared, unsigned workers, const char *path, size_t region_bytes,
+                   uint64_t region_tag, struct error *error) MUST_CHECK;
+
+/* The region is initialised: lets other masters in. */
+void shared_ready(struct shared *shared);
+
+/* Unmaps and closes. A file stays, with its content. */
+void shared_destroy(struct shared *shared);
+
+/* The master, when the worker in `slot` was started or has died: sets the pid (0: dead). When it died, or
+ * when a living one is replaced, the epoch is raised and the slot's line and gauges are cleared; when an
+ * empty slot is filled they are not, so that a worker may use its slot and its epoch as soon as it is forked.
+ */
+void shared_slot_assign(struct shared *shared, unsigned slot, pid_t pid);
+
+/* Sum of a statistic over all slots, of all masters. */
+uint64_t shared_stat(const struct shared *shared, enum statistic stat);
+
+/* Whether the owner of (instance, slot, epoch) is known to be dead: it is of this mapping and its slot's
+ * epoch has moved on. */
+bool shared_owner_is_dead(const struct shared *shared, uint64_t instance, uint32_t slot, uint64_t epoch);
+
+/* Waking. A follower first registers its interest, then looks at the store once more, then waits: a wake
+ * between the two is not lost. `hash` is any 64 bits of the key. */
+void shared_interest_register(struct shared *shared, unsigned slot, uint64_t hash);
+
+/* Wakes every worker of this master that registered interest in the word of `hash`, and clears the word's
+ * interest. Workers of other masters have no eventfd here; they look again by themselves. */
+void shared_wake(struct shared *shared, uint64_t hash);
+
+/* Wakes every worker of this master for every word: somebody died. */
+void shared_wake_all(struct shared *shared);
+
+/* For the woken worker: reads the eventfd and moves the woken words' bits into `words` (INTEREST_WORDS bits),
+ * clearing them. */
+void shared_wakes_take(struct shared *shared, unsigned slot, uint64_t words[INTEREST_WORDS / 64]);
+
+static inline unsigned shared_interest_word(uint64_t hash) {
+    return (unsigned)(hash % INTEREST_WORDS);
+}
+
+#endif

@@ -1,0 +1,78 @@
+/* The counters: one list, from which come the struct, the names in /cache/stats, /metrics and the help texts.
+ *
+ * Each worker writes its own slot in the shared mapping without locks; readers sum over all slots. Counters
+ * of a worker that died stay in its slot; its gauges are cleared when the slot is given to the next one. */
+#ifndef INFERONCE_BASE_STATS_H
+#define INFERONCE_BASE_STATS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* X(name, kind, help). Names are those of HTTP.md's statistics and are public. */
+#define STATS(X)                                                                                       \
+    X(hits, COUNTER, "Requests answered from a stored entry")                                          \
+    X(misses, COUNTER, "Requests for which no usable entry existed")                                   \
+    X(bypasses, COUNTER, "Requests whose directives asked for a new inference")                        \
+    X(stale_hits, COUNTER, "Hits answered from an entry past its lifetime")                            \
+    X(coalesced, COUNTER, "Requests that shared the inference of another one")                         \
+    X(expired, COUNTER, "Entries removed because their lifetime was over")                             \
+    X(evictions, COUNTER, "Entries removed to make room for others")                                   \
+    X(stores, COUNTER, "Entries written")                                                              \
+    X(store_errors, COUNTER, "Operations that the cache failed to do")                                 \
+    X(rejected_entries, COUNTER, "Entries read or written that did not pass the checks")               \
+    X(purges, COUNTER, "Invalidations, of everything or of single entries")                            \
+    X(inferences, COUNTER, "Inferences started")                                                       \
+    X(inference_errors, COUNTER, "Inferences that failed")                                             \
+    X(inference_us_saved, COUNTER, "Microseconds of inference that hits did not have to wait for")     \
+    X(requests, COUNTER, "Requests received, of every kind")                                           \
+    X(rejected_requests, COUNTER, "Requests answered 4xx or 5xx")                                      \
+    X(protocol_errors, COUNTER, "FastCGI connections closed because of what the peer sent or did not") \
+    X(connections_refused, COUNTER, "Times that accepting was put off because descriptors were short") \
+    X(in_flight, GAUGE, "Inferences running now")                                                      \
+    X(parked, GAUGE, "Requests waiting for an inference now")                                          \
+    X(queue, GAUGE, "Inferences waiting for a free place now")
+
+enum statistic {
+#define STATS_ENUM(name, kind, help) STAT_##name,
+    STATS(STATS_ENUM)
+#undef STATS_ENUM
+        STATS_COUNT
+};
+
+enum stat_kind { COUNTER, GAUGE };
+
+struct stat_description {
+    const char *name;
+    enum stat_kind kind;
+    const char *help;
+};
+
+extern const struct stat_description STAT_DESCRIPTIONS[STATS_COUNT];
+
+/* One worker's numbers. Its owner is the only writer. */
+struct stats {
+    _Alignas(64) _Atomic uint64_t value[STATS_COUNT];
+};
+
+static inline void stats_add(struct stats *stats, enum statistic stat, uint64_t n) {
+    uint64_t value = atomic_load_explicit(&stats->value[stat], memory_order_relaxed);
+    atomic_store_explicit(&stats->value[stat], value + n, memory_order_relaxed);
+}
+
+static inline void stats_count(struct stats *stats, enum statistic stat) {
+    stats_add(stats, stat, 1);
+}
+
+/* For gauges. Going below zero is a bug of the caller. */
+static inline void stats_subtract(struct stats *stats, enum statistic stat, uint64_t n) {
+    stats_add(stats, stat, (uint64_t)0 - n);
+}
+
+/* Zeroes the gauges, leaves the counters. */
+void stats_clear_gauges(struct stats *stats);
+
+/* The sum over `n` slots. */
+uint64_t stats_sum(const struct stats *slots, size_t n, enum statistic stat);
+
+#endif

@@ -1,0 +1,259 @@
+#include "inferonce/base/buffer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SMALLEST_CAPACITY 64
+
+static const char HEX_DIGITS[16] = {'0', '1', '2', '3', '4', '5', '6', '7',
+                                    '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'};
+
+static unsigned char lower(unsigned char c) {
+    return c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : c;
+}
+
+bool bytes_equal_ignoring_case(struct bytes a, struct bytes b) {
+    if (a.length != b.length)
+        return false;
+    for (size_t i = 0; i < a.length; i++)
+        if (lower((unsigned char)a.data[i]) != lower((unsigned char)b.data[i]))
+            return false;
+    return true;
+}
+
+static bool is_space_or_tab(char c) {
+    return c == ' ' || c == '\t';
+}
+
+struct bytes bytes_trim(struct bytes bytes) {
+    while (bytes.length > 0 && is_space_or_tab(bytes.data[0])) {
+        bytes.data++;
+        bytes.length--;
+    }
+    while (bytes.length > 0 && is_space_or_tab(bytes.data[bytes.length - 1]))
+        bytes.length--;
+    return bytes;
+}
+
+bool bytes_to_number(struct bytes bytes, uint64_t *number) {
+    if (bytes.length == 0)
+        return false;
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes.length; i++) {
+        if (bytes.data[i] < '0' || bytes.data[i] > '9')
+            return false;
+        uint64_t digit = (uint64_t)(bytes.data[i] - '0');
+        value = value > (UINT64_MAX - digit) / 10 ? UINT64_MAX : value * 10 + digit;
+    }
+    *number = value;
+    return true;
+}
+
+static bool is_continuation(unsigned char c) {
+    return (c & 0xc0) == 0x80;
+}
+
+size_t bytes_utf8_step(struct bytes bytes) {
+    const unsigned char *s = (const unsigned char *)bytes.data;
+    if (bytes.length == 0)
+        return 0;
+    if (s[0] < 0x80)
+        return 1;
+    if (s[0] >= 0xc2 && s[0] <= 0xdf)
+        return bytes.length >= 2 && is_continuation(s[1]) ? 2 : 0;
+    if (s[0] >= 0xe0 && s[0] <= 0xef) {
+        if (bytes.length < 3 || !is_continuation(s[1]) || !is_continuation(s[2]))
+            return 0;
+        bool overlong = s[0] == 0xe0 && s[1] < 0xa0;
+        bool surrogate = s[0] == 0xed && s[1] >= 0xa0;
+        return overlong || surrogate ? 0 : 3;
+    }
+    if (s[0] >= 0xf0 && s[0] <= 0xf4) {
+        if (bytes.length < 4 || !is_continuation(s[1]) || !is_continuation(s[2]) || !is_continuation(s[3]))
+            return 0;
+        bool overlong = s[0] == 0xf0 && s[1] < 0x90;
+        bool beyond = s[0] == 0xf4 && s[1] >= 0x90;
+        return overlong || beyond ? 0 : 4;
+    }
+    return 0;
+}
+
+void buffer_init(struct buffer *buffer, size_t cap) {
+    /* No object is larger than PTRDIFF_MAX; so a capacity and one more byte never overflow. */
+    *buffer = (struct buffer){.cap = cap < PTRDIFF_MAX ? cap : PTRDIFF_MAX};
+}
+
+void buffer_fini(struct buffer *buffer) {
+    free(buffer->data);
+    *buffer = (struct buffer){.cap = buffer->cap};
+}
+
+/* One byte more than the capacity, for the terminator that vsnprintf writes behind the last character. */
+static bool resize(struct buffer *buffer, size_t capacity) {
+    char *data = realloc(buffer->data, capacity + 1);
+    if (!data)
+        return false;
+    buffer->data = data;
+    buffer->capacity = capacity;
+    return true;
+}
+
+void buffer_reset(struct buffer *buffer, size_t keep) {
+    buffer->length = 0;
+    buffer->failed = false;
+    if (buffer->capacity <= keep)
+        return;
+    if (keep > 0 && resize(buffer, keep))
+        return;
+    free(buffer->data);
+    buffer->data = NULL;
+    buffer->capacity = 0;
+}
+
+char *buffer_grow(struct buffer *buffer, size_t more) {
+    if (more > buffer->cap - buffer->length) {
+        buffer->failed = true;
+        return NULL;
+    }
+    size_t needed = buffer->length + more;
+    size_t capacity = buffer->capacity < SMALLEST_CAPACITY / 2 ? SMALLEST_CAPACITY : 2 * buffer->capacity;
+    if (capacity < needed)
+        capacity = needed;
+    if (capacity > buffer->cap)
+        capacity = buffer->cap;
+    /* Doubling is only for speed: when memory is short, what is needed may still be had. */
+    if (!resize(buffer, capacity) && !resize(buffer, needed)) {
+        buffer->failed = true;
+        return NULL;
+    }
+    return buffer->data + buffer->length;
+}
+
+void buffer_append_number(struct buffer *buffer, uint64_t number) {
+    char digits[20]; /* of UINT64_MAX */
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    buffer_append(buffer, digits + at, sizeof(digits) - at);
+}
+
+void buffer_append_format(struct buffer *buffer, const char *format, ...) {
+    char text[256];
+    va_list arguments;
+    va_list again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    int length = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (length < 0) {
+        buffer->failed = true;
+    } else if ((size_t)length < sizeof(text)) {
+        buffer_append(buffer, text, (size_t)length);
+    } else {
+        char *to = buffer_reserve(buffer, (size_t)length);
+        if (to) {
+            vsnprintf(to, (size_t)length + 1, format, again);
+            buffer->length += (size_t)length;
+        }
+    }
+    va_end(again);
+}
+
+/* The letter of a two-character escape (RFC 8259 section 7), 'u' for the other control characters, 0 for what
+ * stands for itself. */
+static char json_escape(unsigned char c) {
+    switch (c) {
+    case '"':
+    case '\\':
+        return (char)c;
+    case '\b':
+        return 'b';
+    case '\f':
+        return 'f';
+    case '\n':
+        return 'n';
+    case '\r':
+        return 'r';
+    case '\t':
+        return 't';
+    default:
+        return c < 0x20 ? 'u' : 0;
+    }
+}
+
+/* How much longer a string gets by its escapes; at most five times its length, so the sum cannot overflow. */
+static size_t json_growth(struct bytes bytes) {
+    size_t growth = 0;
+    for (size_t i = 0; i < bytes.length; i++) {
+        char escape = json_escape((unsigned char)bytes.data[i]);
+        if (escape)
+            growth += escape == 'u' ? 5 : 1;
+    }
+    return growth;
+}
+
+static char *write_json_escaped(char *to, struct bytes bytes) {
+    for (size_t i = 0; i < bytes.length; i++) {
+        unsigned char c = (unsigned char)bytes.data[i];
+        char escape = json_escape(c);
+        if (!escape) {
+            *to++ = (char)c;
+            continue;
+        }
+        *to++ = '\\';
+        *to++ = escape;
+        if (escape == 'u') {
+            *to++ = '0';
+            *to++ = '0';
+            *to++ = HEX_DIGITS[c >> 4];
+            *to++ = HEX_DIGITS[c & 0xf];
+        }
+    }
+    return to;
+}
+
+void buffer_append_json(struct buffer *buffer, struct bytes bytes) {
+    if (bytes.length > PTRDIFF_MAX / 8) {
+        buffer->failed = true;
+        return;
+    }
+    size_t growth = json_growth(bytes);
+    size_t length = bytes.length + growth + 2;
+    char *to = buffer_reserve(buffer, length);
+    if (!to)
+        return;
+    *to++ = '"';
+    if (growth > 0) {
+        to = write_json_escaped(to, bytes);
+    } else if (bytes.length > 0) {
+        memcpy(to, bytes.data, bytes.length);
+        to += bytes.length;
+    }
+    *to = '"';
+    buffer->length += length;
+}
+
+void buffer_append_hex(struct buffer *buffer, const uint8_t *data, size_t length) {
+    if (length > PTRDIFF_MAX / 2) {
+        buffer->failed = true;
+        return;
+    }
+    char *to = buffer_reserve(buffer, 2 * length);
+    if (!to)
+        return;
+    for (size_t i = 0; i < length; i++) {
+        *to++ = HEX_DIGITS[data[i] >> 4];
+        *to++ = HEX_DIGITS[data[i] & 0xf];
+    }
+    buffer->length += 2 * length;
+}
+
+void buffer_consume(struct buffer *buffer, size_t length) {
+    INVARIANT(length <= buffer->length);
+    buffer->length -= length;
+    if (length > 0 && buffer->length > 0)
+        memmove(buffer->data, buffer->data + length, buffer->length);
+}

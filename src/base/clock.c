@@ -1,0 +1,17 @@
+#include "inferonce/base/clock.h"
+
+#include <time.h>
+
+static uint64_t read_us(clockid_t id) {
+    struct timespec now = {0};
+    clock_gettime(id, &now); /* cannot fail for these two clocks */
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t clock_monotonic_us(const struct clock *clock) {
+    return clock->fake ? clock->monotonic_us : read_us(CLOCK_MONOTONIC);
+}
+
+uint64_t clock_wall_us(const struct clock *clock) {
+    return clock->fake ? clock->wall_us : read_us(CLOCK_REALTIME);
+}

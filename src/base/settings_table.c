@@ -1,0 +1,300 @@
+#include "inferonce/base/settings_table.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char *check_any(struct bytes text) {
+    (void)text;
+    return NULL;
+}
+
+static const char *check_namespace(struct bytes text) {
+    static const char EXPECTED[] = "expected 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'";
+    if (text.length < 1 || text.length > 64)
+        return EXPECTED;
+    for (size_t i = 0; i < text.length; i++) {
+        char c = text.data[i];
+        bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        if (!letter && !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '-')
+            return EXPECTED;
+    }
+    return NULL;
+}
+
+static bool begins_with(struct bytes text, struct bytes prefix) {
+    return text.length >= prefix.length && memcmp(text.data, prefix.data, prefix.length) == 0;
+}
+
+static const char *check_address(struct bytes text) {
+    static const char EXPECTED[] = "expected unix:PATH or tcp:HOST:PORT";
+    struct bytes unix_prefix = bytes_of("unix:");
+    struct bytes tcp_prefix = bytes_of("tcp:");
+    if (begins_with(text, unix_prefix))
+        return text.length > unix_prefix.length ? NULL : EXPECTED;
+    if (!begins_with(text, tcp_prefix))
+        return EXPECTED;
+    const char *host = text.data + tcp_prefix.length;
+    size_t rest = text.length - tcp_prefix.length;
+    const char *colon = rest > 0 ? memrchr(host, ':', rest) : NULL;
+    uint64_t port;
+    if (!colon || colon == host ||
+        !bytes_to_number((struct bytes){colon + 1, (size_t)(host + rest - colon - 1)}, &port) || port > 65535)
+        return EXPECTED;
+    return NULL;
+}
+
+const struct setting SETTING_ROWS[SETTING_ROWS_COUNT] = {
+#define AT(field)        .offset = offsetof(struct settings, field)
+#define GROUP_ROW(title) {.kind = SETTING_GROUP, .name = (title)},
+#define TEXT_ROW(field, name_, preset_, rule, help_) \
+    {.kind = SETTING_TEXT,                           \
+     .name = #name_,                                 \
+     .preset = (preset_),                            \
+     .check = check_##rule,                          \
+     .help = (help_),                                \
+     AT(field)},
+#define SECRET_ROW(field, name_, preset_, help_) \
+    {.kind = SETTING_SECRET,                     \
+     .name = #name_,                             \
+     .preset = (preset_),                        \
+     .check = check_any,                         \
+     .help = (help_),                            \
+     AT(field)},
+#define NUMBER_ROW(field, name_, preset_, lowest_, highest_, unit_, help_) \
+    {.kind = SETTING_NUMBER,                                               \
+     .name = #name_,                                                       \
+     .preset = #preset_,                                                   \
+     .lowest = #lowest_,                                                   \
+     .highest = #highest_,                                                 \
+     .unit = (unit_),                                                      \
+     .help = (help_),                                                      \
+     AT(field)},
+#define SECONDS_ROW(field, name_, preset_, lowest_, highest_, help_) \
+    {.kind = SETTING_SECONDS,                                        \
+     .name = #name_,                                                 \
+     .preset = #preset_,                                             \
+     .lowest = #lowest_,                                             \
+     .highest = #highest_,                                           \
+     .unit = "s",                                                    \
+     .help = (help_),                                                \
+     AT(field)},
+#define MODE_ROW(field, name_, preset_, help_) \
+    {.kind = SETTING_MODE, .name = #name_, .preset = #preset_, .help = (help_), AT(field)},
+#define CHOICE_ROW(field, name_, preset_, choices_, help_) \
+    {.kind = SETTING_CHOICE,                               \
+     .name = #name_,                                       \
+     .preset = (preset_),                                  \
+     .choices = (choices_),                                \
+     .help = (help_),                                      \
+     AT(field)},
+    SETTINGS(GROUP_ROW, TEXT_ROW, SECRET_ROW, NUMBER_ROW, SECONDS_ROW, MODE_ROW, CHOICE_ROW)};
+
+const struct setting *setting_find(struct bytes name) {
+    for (size_t i = 0; i < SETTING_ROWS_COUNT; i++)
+        if (SETTING_ROWS[i].kind != SETTING_GROUP && bytes_equal(bytes_of(SETTING_ROWS[i].name), name))
+            return &SETTING_ROWS[i];
+    return NULL;
+}
+
+void setting_flag(const char *name, char flag[SETTING_NAME_MAX]) {
+    size_t i = 0;
+    for (; name[i] && i + 1 < SETTING_NAME_MAX; i++)
+        flag[i] = name[i] == '_' ? '-' : (char)tolower((unsigned char)name[i]);
+    flag[i] = '\0';
+}
+
+static void *field_of(const struct setting *row, struct settings *settings) {
+    return (char *)settings + row->offset;
+}
+
+static const void *field_to_read(const struct setting *row, const struct settings *settings) {
+    return (const char *)settings + row->offset;
+}
+
+static bool has_control_character(struct bytes text) {
+    for (size_t i = 0; i < text.length; i++)
+        if ((unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f)
+            return true;
+    return false;
+}
+
+static bool is_utf8(struct bytes text) {
+    while (text.length > 0) {
+        size_t step = bytes_utf8_step(text);
+        if (step == 0)
+            return false;
+        text.data += step;
+        text.length -= step;
+    }
+    return true;
+}
+
+static bool set_text(const struct setting *row, char *field, struct bytes value, struct error *expected) {
+    const char *wanted = NULL;
+    if (value.length >= SETTING_TEXT_MAX) {
+        error_set(expected, "expected at most %d bytes", SETTING_TEXT_MAX - 1);
+        return false;
+    }
+    if (has_control_character(value))
+        wanted = "expected a text without control characters";
+    else if (!is_utf8(value))
+        wanted = "expected UTF-8";
+    else
+        wanted = row->check(value);
+    if (wanted) {
+        error_set(expected, "%s", wanted);
+        return false;
+    }
+    if (value.length > 0)
+        memcpy(field, value.data, value.length);
+    field[value.length] = '\0';
+    return true;
+}
+
+/* Decimal seconds as milliseconds, digit by digit: neither a locale nor binary rounding has a say. Saturates.
+ */
+static bool parse_seconds(struct bytes text, uint64_t *ms) {
+    const char *point = text.length > 0 ? memchr(text.data, '.', text.length) : NULL;
+    struct bytes whole = {text.data, point ? (size_t)(point - text.data) : text.length};
+    uint64_t seconds;
+    uint64_t thousandths = 0;
+    if (!bytes_to_number(whole, &seconds))
+        return false;
+    if (point) {
+        struct bytes fraction = {point + 1, text.length - whole.length - 1};
+        if (fraction.length > 3 || !bytes_to_number(fraction, &thousandths))
+            return false;
+        for (size_t i = fraction.length; i < 3; i++)
+            thousandths *= 10;
+    }
+    *ms = seconds > UINT64_MAX / 1000 - 1 ? UINT64_MAX : seconds * 1000 + thousandths;
+    return true;
+}
+
+static bool parse(enum setting_kind kind, struct bytes text, uint64_t *number) {
+    return kind == SETTING_SECONDS ? parse_seconds(text, number) : bytes_to_number(text, number);
+}
+
+static bool set_number(const struct setting *row, uint64_t *field, struct bytes value,
+                       struct error *expected) {
+    uint64_t number;
+    uint64_t lowest = 0;
+    uint64_t highest = 0;
+    bool limits = parse(row->kind, bytes_of(row->lowest), &lowest) &&
+                  parse(row->kind, bytes_of(row->highest), &highest);
+    INVARIANT(limits);
+    if (parse(row->kind, value, &number) && number >= lowest && number <= highest) {
+        *field = number;
+        return true;
+    }
+    if (row->kind == SETTING_NUMBER)
+        error_set(expected, "expected a number of %s from %s to %s", row->unit, row->lowest, row->highest);
+    else
+        error_set(expected, "expected seconds from %s to %s%s", row->lowest, row->highest,
+                  value.length > 0 && memchr(value.data, '.', value.length) ? ", with at most 3 decimals"
+                                                                            : "");
+    return false;
+}
+
+static bool set_mode(uint64_t *field, struct bytes value, struct error *expected) {
+    uint64_t mode = 0;
+    bool octal = value.length > 0;
+    for (size_t i = 0; i < value.length && octal && mode <= 0777; i++) {
+        octal = value.data[i] >= '0' && value.data[i] <= '7';
+        mode = mode * 8 + (uint64_t)(value.data[i] - '0');
+    }
+    if (!octal || mode > 0777) {
+        error_set(expected, "expected an octal file mode from 0000 to 0777");
+        return false;
+    }
+    *field = mode;
+    return true;
+}
+
+/* The choice at `at`, which is moved behind it; false behind the last one. */
+static bool next_choice(const char **at, struct bytes *choice) {
+    if (**at == '\0')
+        return false;
+    size_t length = strcspn(*at, "|");
+    *choice = (struct bytes){*at, length};
+    *at += length;
+    if (**at == '|')
+        (*at)++;
+    return true;
+}
+
+static bool set_choice(const struct setting *row, int *field, struct bytes value, struct error *expected) {
+    const char *at = row->choices;
+    struct bytes choice;
+    for (int i = 0; next_choice(&at, &choice); i++) {
+        if (bytes_equal(choice, value)) {
+            *field = i;
+            return true;
+        }
+    }
+    error_set(expected, "expected one of %s", row->choices);
+    return false;
+}
+
+bool setting_set(const struct setting *row, struct settings *settings, struct bytes value,
+                 struct error *expected) {
+    void *field = field_of(row, settings);
+    switch (row->kind) {
+    case SETTING_TEXT:
+    case SETTING_SECRET:
+        return set_text(row, field, value, expected);
+    case SETTING_NUMBER:
+    case SETTING_SECONDS:
+        return set_number(row, field, value, expected);
+    case SETTING_MODE:
+        return set_mode(field, value, expected);
+    case SETTING_CHOICE:
+        return set_choice(row, field, value, expected);
+    case SETTING_GROUP:
+        break;
+    }
+    INVARIANT(row->kind != SETTING_GROUP);
+    return false;
+}
+
+static void seconds_to_text(uint64_t ms, char text[SETTING_TEXT_MAX]) {
+    int length = snprintf(text, SETTING_TEXT_MAX, "%" PRIu64 ".%03u", ms / 1000, (unsigned)(ms % 1000));
+    while (text[length - 1] == '0')
+        text[--length] = '\0';
+    if (text[length - 1] == '.')
+        text[--length] = '\0';
+}
+
+static void choice_to_text(const struct setting *row, int index, char text[SETTING_TEXT_MAX]) {
+    const char *at = row->choices;
+    struct bytes choice = {"", 0};
+    for (int i = 0; i <= index && next_choice(&at, &choice); i++)
+        ;
+    snprintf(text, SETTING_TEXT_MAX, "%.*s", (int)choice.length, choice.data);
+}
+
+void setting_get(const struct setting *row, const struct settings *settings, char text[SETTING_TEXT_MAX]) {
+    const void *field = field_to_read(row, settings);
+    switch (row->kind) {
+    case SETTING_TEXT:
+    case SETTING_SECRET:
+        snprintf(text, SETTING_TEXT_MAX, "%s", (const char *)field);
+        break;
+    case SETTING_NUMBER:
+        snprintf(text, SETTING_TEXT_MAX, "%" PRIu64, *(const uint64_t *)field);
+        break;
+    case SETTING_SECONDS:
+        seconds_to_text(*(const uint64_t *)field, text);
+        break;
+    case SETTING_MODE:
+        snprintf(text, SETTING_TEXT_MAX, "%04" PRIo64, *(const uint64_t *)field);
+        break;
+    case SETTING_CHOICE:
+        choice_to_text(row, *(const int *)field, text);
+        break;
+    case SETTING_GROUP:
+        text[0] = '\0';
+        break;
+    }
+}

@@ -1,0 +1,447 @@
+#include "inferonce/base/shared.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "inferonce/base/clock.h"
+#include "inferonce/base/log.h"
+
+#define MAGIC          UINT64_C(0x65636e6f7265666e) /* "nferonce" in a little-endian dump */
+#define LAYOUT_VERSION 1
+#define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
+#define BOOT_ID_LENGTH 36
+#define WAKE_WORDS     (INTEREST_WORDS / 64)
+
+_Static_assert(WORKERS_MAX == 64, "a word of interest has one bit for each slot");
+_Static_assert(INTEREST_WORDS % 64 == 0, "the wakes of a slot are whole words");
+
+/* What a mapping must be to be of use to this program. */
+struct identity {
+    uint64_t magic;
+    uint64_t layout_version;
+    uint64_t fixed_bytes; /* before the region */
+    uint64_t region_bytes;
+    uint64_t region_tag;
+    char boot_id[BOOT_ID_LENGTH +
+                 4]; /* what was written before a crash of the machine may be half on the disk */
+};
+
+struct header {
+    struct identity identity;
+    _Atomic uint64_t
+        ready; /* 0 from shared_create to shared_ready: who finds it so found an interrupted set-up */
+    uint64_t instance;
+    uint64_t started_us;
+};
+
+/* The region follows on the next page. */
+struct shared_mapping {
+    struct header header;
+    struct shared_slot slots[WORKERS_MAX];
+    struct stats stats[WORKERS_MAX];
+    _Atomic uint64_t interest[INTEREST_WORDS];
+    _Atomic uint64_t wakes[WORKERS_MAX][WAKE_WORDS];
+};
+
+/* ---- locks on the file: byte s is the claim on slot s, the byte behind them is set-up ---- */
+
+#define SETUP_LOCK WORKERS_MAX
+
+static struct flock lock_of(short type, unsigned first, unsigned n) {
+    return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = first, .l_len = n};
+}
+
+/* True when it was taken or given back; false with errno. */
+static bool lock_set(int descriptor, int command, short type, unsigned at) {
+    struct flock lock = lock_of(type, at, 1);
+    int result;
+    do {
+        result = fcntl(descriptor, command, &lock);
+    } while (result < 0 && errno == EINTR);
+    return result == 0;
+}
+
+/* Whether another master, or a worker that outlived it, holds any slot. When that cannot be told it is taken
+ * to be so. */
+static bool others_hold_slots(int descriptor) {
+    struct flock lock = lock_of(F_WRLCK, 0, WORKERS_MAX);
+    return fcntl(descriptor, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
+}
+
+static bool claim_slots(struct shared *shared, unsigned workers, const char *path, struct error *error) {
+    for (unsigned slot = 0; slot < WORKERS_MAX && shared->workers < workers; slot++) {
+        if (lock_set(shared->descriptor, F_OFD_SETLK, F_WRLCK, slot)) {
+            shared->claimed[shared->workers++] = slot;
+        } else if (errno != EAGAIN && errno != EACCES) {
+            error_set_errno(error, errno, "%s: cannot lock", path);
+            return false;
+        }
+    }
+    if (shared->workers == workers)
+        return true;
+    error_set(error, "%s: %u workers wanted, but of its %d slots only %u are not taken by other pools", path,
+              workers, WORKERS_MAX, shared->workers);
+    return false;
+}
+
+/* ---- the file ---- */
+
+static bool read_boot_id(char *boot_id, struct error *error) {
+    int descriptor = open(BOOT_ID_FILE, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+        error_set_errno(error, errno, "%s", BOOT_ID_FILE);
+        return false;
+    }
+    ssize_t length = read(descriptor, boot_id, BOOT_ID_LENGTH);
+    close(descriptor);
+    if (length != BOOT_ID_LENGTH) {
+        error_set(error, "%s: holds no boot id", BOOT_ID_FILE);
+        return false;
+    }
+    return true;
+}
+
+static bool open_file(struct shared *shared, const char *path, struct stat *status, struct error *error) {
+    /* O_NONBLOCK: to open a device or a FIFO by mistake must not hang; a regular file does not mind. */
+    int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
+    shared->descriptor = open(path, flags, 0600);
+    if (shared->descriptor < 0) {
+        if (errno == ELOOP)
+            error_set(error, "%s: a symbolic link; CACHE_PATH names the file itself", path);
+        else
+            error_set_errno(error, errno, "%s: cannot open", path);
+        return false;
+    }
+    if (fstat(shared->descriptor, status) < 0) {
+        error_set_errno(error, errno, "%s", path);
+        return false;
+    }
+    if (!S_ISREG(status->st_mode)) {
+        error_set(error, "%s: not a regular file", path);
+        return false;
+    }
+    return true;
+}
+
+/* Why the file cannot be used as it is; NULL when it can. */
+static const char *find_fault(int descriptor, off_t size, const struct identity *wanted) {
+    struct header header;
+    if (size < (off_t)sizeof(header) ||
+        pread(descriptor, &header, sizeof(header), 0) != (ssize_t)sizeof(header))
+        return "cut short";
+    const struct identity *found = &header.identity;
+    if (found->magic != wanted->magic)
+        return "holds something else";
+    if (found->layout_version != wanted->layout_version || found->fixed_bytes != wanted->fixed_bytes)
+        return "written by another version";
+    if (found->region_bytes != wanted->region_bytes || found->region_tag != wanted->region_tag)
+        return "made with other sizes";
+    if (memcmp(found->boot_id, wanted->boot_id, sizeof(found->boot_id)) != 0)
+        return "written before the machine was started";
+    if ((uint64_t)size != wanted->fixed_bytes + wanted->region_bytes)
+        return "cut short or grown";
+    if (header.ready != 1 || header.instance == 0)
+        return "its set-up was interrupted";
+    return NULL;
+}
+
+/* Gives the file its size and blocks on the disk for all of it: writing to a mapped page that the disk has no
+ * room for is SIGBUS. */
+static bool allocate_file(int descriptor, off_t size, const char *path, struct error *error) {
+    int failure;
+    do {
+        failure = posix_fallocate(descriptor, 0, size);
+    } while (failure == EINTR);
+    if (failure == 0)
+        return true;
+    error_set_errno(error, failure, "%s: cannot reserve %lld bytes", path, (long long)size);
+    return false;
+}
+
+/* An empty file of the right size. */
+static bool recreate_file(struct shared *shared, off_t size, const char *path, struct error *error) {
+    shared->fresh = true;
+    if (ftruncate(shared->descriptor, 0) < 0) {
+        error_set_errno(error, errno, "%s: cannot empty", path);
+        return false;
+    }
+    if (allocate_file(shared->descriptor, size, path, error))
+        return true;
+    /* What could be had of a full disk is given back. */
+    if (ftruncate(shared->descriptor, 0) < 0)
+        LOG(LOG_WARN, "cache_file_not_emptied", LOG_TEXT("path", path));
+    return false;
+}
+
+/* Opens the file, takes the set-up lock, and leaves a file that can be mapped and the slots claimed. */
+static bool prepare_file(struct shared *shared, unsigned workers, const char *path, struct identity *wanted,
+                         struct error *error) {
+    struct stat status;
+    if (!read_boot_id(wanted->boot_id, error) || !open_file(shared, path, &status, error))
+        return false;
+    if (!lock_set(shared->descriptor, F_OFD_SETLKW, F_WRLCK, SETUP_LOCK)) {
+        error_set_errno(error, errno, "%s: cannot lock", path);
+        return false;
+    }
+    /* Once more: the size may be another one since whoever held the lock was done. */
+    if (fstat(shared->descriptor, &status) < 0) {
+        error_set_errno(error, errno, "%s", path);
+        return false;
+    }
+    off_t size = (off_t)(wanted->fixed_bytes + wanted->region_bytes);
+    const char *fault = find_fault(shared->descriptor, status.st_size, wanted);
+    shared->first = !others_hold_slots(shared->descriptor);
+    if (fault && !shared->first) {
+        error_set(error, "%s: in use by running processes, and not to be shared with them: %s", path, fault);
+        return false;
+    }
+    if (!fault) {
+        if (!allocate_file(shared->descriptor, size, path, error))
+            return false;
+    } else {
+        if (status.st_size > 0)
+            LOG(LOG_WARN, "cache_file_recreated", LOG_TEXT("path", path), LOG_TEXT("reason", fault));
+        if (!recreate_file(shared, size, path, error))
+            return false;
+    }
+    return claim_slots(shared, workers, path, error);
+}
+
+/* ---- the mapping ---- */
+
+static void clear_slot(struct shared *shared, unsigned slot) {
+    struct shared_slot *line = &shared->slots[slot];
+    atomic_store(&line->pid, 0);
+    atomic_store(&line->connections, 0);
+    atomic_store(&line->heartbeat_us, 0);
+    atomic_store(&line->draining, 0);
+    stats_clear_gauges(&shared->stats[slot]);
+    /* 0 is the epoch of a slot that never had a worker. */
+    if (atomic_fetch_add(&line->epoch, 1) == UINT64_MAX)
+        atomic_store(&line->epoch, 1);
+}
+
+/* Epochs are raised, not zeroed: leases that workers of the last run left in the region belong to the dead.
+ */
+static void clear_all(struct shared *shared) {
+    struct shared_mapping *mapping = shared->mapping;
+    for (unsigned slot = 0; slot < WORKERS_MAX; slot++) {
+        if (!shared->fresh)
+            clear_slot(shared, slot);
+        for (size_t i = 0; i < STATS_COUNT; i++)
+            atomic_store(&mapping->stats[slot].value[i], 0);
+        for (size_t i = 0; i < WAKE_WORDS; i++)
+            atomic_store(&mapping->wakes[slot][i], 0);
+    }
+    for (size_t i = 0; i < INTEREST_WORDS; i++)
+        atomic_store(&mapping->interest[i], 0);
+}
+
+static bool random_instance(uint64_t *instance, struct error *error) {
+    do {
+        if (getrandom(instance, sizeof(*instance), 0) != (ssize_t)sizeof(*instance)) {
+            error_set_errno(error, errno, "cannot get random bytes");
+            return false;
+        }
+    } while (*instance == 0);
+    return true;
+}
+
+static bool map(struct shared *shared, const struct identity *wanted, struct error *error) {
+    int flags = shared->descriptor < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
+    size_t bytes = wanted->fixed_bytes + wanted->region_bytes;
+    char *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, shared->descriptor, 0);
+    if (base == MAP_FAILED) {
+        error_set_errno(error, errno, "cannot map %zu bytes of shared memory", bytes);
+        return false;
+    }
+    shared->mapping = (struct shared_mapping *)(void *)base;
+    shared->slots = shared->mapping->slots;
+    shared->stats = shared->mapping->stats;
+    shared->region = base + wanted->fixed_bytes;
+    shared->region_bytes = wanted->region_bytes;
+    return true;
+}
+
+/* Fills a mapping that nobody else has; the identity last of what is written before the region. */
+static bool set_up_first(struct shared *shared, const struct identity *wanted, struct error *error) {
+    struct header *header = &shared->mapping->header;
+    atomic_store(&header->ready, 0);
+    clear_all(shared);
+    if (shared->fresh && !random_instance(&header->instance, error))
+        return false;
+    header->started_us = clock_wall_us(&(struct clock){0});
+    header->identity = *wanted;
+    return true;
+}
+
+static bool make_wake_descriptors(struct shared *shared, struct error *error) {
+    for (unsigned i = 0; i < shared->workers; i++) {
+        unsigned slot = shared->claimed[i];
+        shared->wake_descriptors[slot] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (shared->wake_descriptors[slot] < 0) {
+            error_set_errno(error, errno, "cannot make an eventfd");
+            return false;
+        }
+        shared->slot_mask |= UINT64_C(1) << slot;
+    }
+    return true;
+}
+
+static bool fill(struct shared *shared, unsigned workers, const char *path, struct identity *wanted,
+                 struct error *error) {
+    if (path && *path) {
+        if (!prepare_file(shared, workers, path, wanted, error))
+            return false;
+    } else {
+        shared->first = shared->fresh = true;
+        while (shared->workers < workers) {
+            shared->claimed[shared->workers] = shared->workers;
+            shared->workers++;
+        }
+    }
+    if (!map(shared, wanted, error))
+        return false;
+    if (shared->first && !set_up_first(shared, wanted, error))
+        return false;
+    for (unsigned i = 0; i < shared->workers; i++)
+        clear_slot(shared, shared->claimed[i]);
+    shared->instance = shared->mapping->header.instance;
+    shared->started_us = shared->mapping->header.started_us;
+    return make_wake_descriptors(shared, error);
+}
+
+bool shared_create(struct shared *shared, unsigned workers, const char *path, size_t region_bytes,
+                   uint64_t region_tag, struct error *error) {
+    *shared = (struct shared){.descriptor = -1};
+    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
+        shared->wake_descriptors[slot] = -1;
+    if (workers == 0 || workers > WORKERS_MAX) {
+        error_set(error, "%u workers: from 1 to %d are possible", workers, WORKERS_MAX);
+        return false;
+    }
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t fixed_bytes = (sizeof(struct shared_mapping) + page - 1) / page * page;
+    if (region_bytes > PTRDIFF_MAX - fixed_bytes) {
+        error_set(error, "%zu bytes of shared memory are more than a process can map", region_bytes);
+        return false;
+    }
+    struct identity wanted = {MAGIC, LAYOUT_VERSION, fixed_bytes, region_bytes, region_tag, ""};
+    if (fill(shared, workers, path, &wanted, error))
+        return true;
+    shared_destroy(shared);
+    return false;
+}
+
+void shared_ready(struct shared *shared) {
+    atomic_store_explicit(&shared->mapping->header.ready, 1, memory_order_release);
+    if (shared->descriptor >= 0 && !lock_set(shared->descriptor, F_OFD_SETLK, F_UNLCK, SETUP_LOCK))
+        LOG(LOG_ERROR, "cache_file_not_unlocked", LOG_TEXT("reason", strerrordesc_np(errno)));
+}
+
+void shared_destroy(struct shared *shared) {
+    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
+        if (shared->wake_descriptors[slot] >= 0)
+            close(shared->wake_descriptors[slot]);
+    if (shared->mapping)
+        munmap(shared->mapping,
+               (size_t)((char *)shared->region - (char *)shared->mapping) + shared->region_bytes);
+    if (shared->descriptor >= 0)
+        close(shared->descriptor);
+    *shared = (struct shared){.descriptor = -1};
+    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
+        shared->wake_descriptors[slot] = -1;
+}
+
+/* ---- the scoreboard ---- */
+
+void shared_slot_assign(struct shared *shared, unsigned slot, pid_t pid) {
+    INVARIANT(slot < WORKERS_MAX);
+    /* A slot that is empty was cleared when it became so; its worker may be at work already. */
+    if (pid == 0 || atomic_load(&shared->slots[slot].pid) != 0)
+        clear_slot(shared, slot);
+    atomic_store(&shared->slots[slot].pid, (int32_t)pid);
+}
+
+uint64_t shared_stat(const struct shared *shared, enum statistic stat) {
+    return stats_sum(shared->stats, WORKERS_MAX, stat);
+}
+
+bool shared_owner_is_dead(const struct shared *shared, uint64_t instance, uint32_t slot, uint64_t epoch) {
+    return instance == shared->instance && slot < WORKERS_MAX &&
+           atomic_load(&shared->slots[slot].epoch) > epoch;
+}
+
+/* ---- waking ----
+ *
+ * follower   registers interest; looks at the store; waits
+ * leader     puts into the store; reads the interest; marks the wake; writes the eventfd
+ * follower   reads the eventfd; takes the marks
+ *
+ * Either the follower sees the entry or the leader sees the interest: each writes one place and then reads
+ * the other's, which only sequentially consistent fences on both sides keep in order (acquire and release
+ * would let the read overtake the write). The mark is made before the eventfd is written and taken after it
+ * was read, so a mark that is missed now comes with a readable eventfd of its own.
+ *
+ * A leader killed between taking the interest and writing the eventfd is why the master wakes all when a
+ * worker dies. */
+
+void shared_interest_register(struct shared *shared, unsigned slot, uint64_t hash) {
+    INVARIANT(slot < WORKERS_MAX);
+    atomic_fetch_or_explicit(&shared->mapping->interest[shared_interest_word(hash)], UINT64_C(1) << slot,
+                             memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+static void notify(int descriptor) {
+    uint64_t one = 1;
+    /* It can only fail because the counter is full, and then the eventfd is readable as it should be. */
+    ssize_t written = write(descriptor, &one, sizeof(one));
+    (void)written;
+}
+
+void shared_wake(struct shared *shared, uint64_t hash) {
+    unsigned word = shared_interest_word(hash);
+    _Atomic uint64_t *interest = &shared->mapping->interest[word];
+    atomic_thread_fence(memory_order_seq_cst);
+    if ((atomic_load_explicit(interest, memory_order_relaxed) & shared->slot_mask) == 0)
+        return;
+    /* Other masters' bits stay, for a leader of their own to find. */
+    uint64_t woken = atomic_fetch_and(interest, ~shared->slot_mask) & shared->slot_mask;
+    while (woken != 0) {
+        unsigned slot = (unsigned)__builtin_ctzll(woken);
+        woken &= woken - 1;
+        atomic_fetch_or_explicit(&shared->mapping->wakes[slot][word / 64], UINT64_C(1) << (word % 64),
+                                 memory_order_release);
+        notify(shared->wake_descriptors[slot]);
+    }
+}
+
+void shared_wake_all(struct shared *shared) {
+    for (unsigned i = 0; i < shared->workers; i++) {
+        unsigned slot = shared->claimed[i];
+        for (size_t word = 0; word < WAKE_WORDS; word++)
+            atomic_store_explicit(&shared->mapping->wakes[slot][word], UINT64_MAX, memory_order_release);
+        notify(shared->wake_descriptors[slot]);
+    }
+}
+
+void shared_wakes_take(struct shared *shared, unsigned slot, uint64_t words[INTEREST_WORDS / 64]) {
+    INVARIANT(slot < WORKERS_MAX);
+    uint64_t count;
+    /* Not readable (EAGAIN): a wake that was taken along with an earlier one; the marks tell. */
+    ssize_t length = read(shared->wake_descriptors[slot], &count, sizeof(count));
+    (void)length;
+    for (size_t word = 0; word < WAKE_WORDS; word++) {
+        _Atomic uint64_t *marks = &shared->mapping->wakes[slot][word];
+        words[word] = atomic_load_explicit(marks, memory_order_relaxed) == 0
+                          ? 0
+                          : atomic_exchange_explicit(marks, 0, memory_order_acquire);
+    }
+}

@@ -1,0 +1,584 @@
+#include "inferonce/base/settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+static struct settings settings;
+static struct error error;
+static enum settings_request request;
+
+static char *const NO_ENVIRONMENT[] = {NULL};
+
+/* The program's name and up to six flags. */
+struct arguments {
+    char *flags[8];
+};
+
+static bool load_with(char *const environment[], struct arguments arguments) {
+    int n = 1;
+    arguments.flags[0] = (char[]){"inferonce"};
+    while (arguments.flags[n])
+        n++;
+    memset(&settings, 0x5a, sizeof(settings));
+    error.text[0] = '\0';
+    return settings_load(&settings, n, arguments.flags, environment, &request, &error);
+}
+
+#define ARGUMENTS(...) ((struct arguments){{NULL, __VA_ARGS__}})
+#define FLAG(text)     ((char[]){text})
+
+static bool load_flag(const char *flag) {
+    char copy[4096];
+    snprintf(copy, sizeof(copy), "%s", flag);
+    return load_with(NO_ENVIRONMENT, ARGUMENTS(copy));
+}
+
+static bool load_variable(const char *variable) {
+    char copy[4096];
+    snprintf(copy, sizeof(copy), "%s", variable);
+    return load_with((char *const[]){copy, NULL}, ARGUMENTS(NULL));
+}
+
+/* A file in a directory of its own; `path` names it. */
+static char directory[] = "/tmp/settings_test.XXXXXX";
+static char path[64];
+
+static void make_file(const char *content, size_t length) {
+    strcpy(directory + strlen(directory) - 6, "XXXXXX");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/a.conf", directory);
+    FILE *file = fopen(path, "we");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    CU_ASSERT_EQUAL(fwrite(content, 1, length, file), length);
+    CU_ASSERT_EQUAL(fclose(file), 0);
+}
+
+static void remove_file(void) {
+    unlink(path);
+    CU_ASSERT_EQUAL(rmdir(directory), 0);
+}
+
+static bool load_bytes(const char *content, size_t length) {
+    make_file(content, length);
+    bool loaded = load_with(NO_ENVIRONMENT, ARGUMENTS(FLAG("--config"), path));
+    remove_file();
+    return loaded;
+}
+
+static bool load_file(const char *content) {
+    return load_bytes(content, strlen(content));
+}
+
+/* The error begins with the file's path and goes on with `rest`. */
+static bool file_error_is(const char *rest) {
+    size_t length = strlen(path);
+    return strncmp(error.text, path, length) == 0 && strcmp(error.text + length, rest) == 0;
+}
+
+/* ---- where values come from ---- */
+
+static void expect_defaults(void) {
+    CU_ASSERT_STRING_EQUAL(settings.listen, "unix:/run/inferonce/inferonce.sock");
+    CU_ASSERT_EQUAL(settings.listen_mode, 0660);
+    CU_ASSERT_EQUAL(settings.workers, 0);
+    CU_ASSERT_EQUAL(settings.drain_timeout_ms, 30000);
+    CU_ASSERT_EQUAL(settings.cache_ttl_ms, 3600000);
+    CU_ASSERT_EQUAL(settings.cache_ttl_max_ms, 86400000);
+    CU_ASSERT_EQUAL(settings.cache_stale_while_revalidate_ms, 0);
+    CU_ASSERT_EQUAL(settings.cache_max_size, 10000);
+    CU_ASSERT_EQUAL(settings.cache_memory_mb, 64);
+    CU_ASSERT_EQUAL(settings.cache_scope, CACHE_SCOPE_SHARED);
+    CU_ASSERT_STRING_EQUAL(settings.cache_path, "");
+    CU_ASSERT_STRING_EQUAL(settings.cache_namespace, "default");
+    CU_ASSERT_EQUAL(settings.cache_normalize, CACHE_NORMALIZE_LOWER);
+    CU_ASSERT_STRING_EQUAL(settings.model_name, "vader");
+    CU_ASSERT_STRING_EQUAL(settings.model_version, "1");
+    CU_ASSERT_EQUAL(settings.inference_concurrency, 64);
+    CU_ASSERT_EQUAL(settings.max_batch, 256);
+    CU_ASSERT_STRING_EQUAL(settings.admin_token, "");
+    CU_ASSERT_EQUAL(settings.log_level, 2);
+    CU_ASSERT_EQUAL(settings.log_format, 0);
+}
+
+static void test_defaults(void) {
+    settings_defaults(&settings);
+    expect_defaults();
+    CU_ASSERT(load_with(NO_ENVIRONMENT, ARGUMENTS(NULL)));
+    CU_ASSERT_EQUAL(request, SETTINGS_SERVE);
+    expect_defaults();
+}
+
+static void test_precedence(void) {
+    static const char FILE_CONTENT[] = "CACHE_TTL=1\nMAX_BATCH=1\nWORKERS=1\n";
+    char *const environment[] = {FLAG("PATH=/bin"), FLAG("CACHE_TTL=2"), FLAG("MAX_BATCH=2"), FLAG("ODD"),
+                                 NULL};
+    make_file(FILE_CONTENT, strlen(FILE_CONTENT));
+    CU_ASSERT(load_with(environment, ARGUMENTS(FLAG("--cache-ttl=3"), FLAG("--config"), path)));
+    CU_ASSERT_EQUAL(settings.cache_ttl_ms, 3000);
+    CU_ASSERT_EQUAL(settings.max_batch, 2);
+    CU_ASSERT_EQUAL(settings.workers, 1);
+    CU_ASSERT_EQUAL(settings.max_body_kb, 1024);
+    remove_file();
+}
+
+static void test_flag_forms(void) {
+    CU_ASSERT(load_with(NO_ENVIRONMENT, ARGUMENTS(FLAG("--cache-ttl"), FLAG("60"), FLAG("--workers=2"))));
+    CU_ASSERT_EQUAL(settings.cache_ttl_ms, 60000);
+    CU_ASSERT_EQUAL(settings.workers, 2);
+    CU_ASSERT(load_with(NO_ENVIRONMENT, ARGUMENTS(FLAG("--workers=2"), FLAG("--workers=3"))));
+    CU_ASSERT_EQUAL(settings.workers, 3);
+    CU_ASSERT(load_flag("--admin-token=a=b"));
+    CU_ASSERT_STRING_EQUAL(settings.admin_token, "a=b");
+    CU_ASSERT(load_flag("--cache-path="));
+    CU_ASSERT_STRING_EQUAL(settings.cache_path, "");
+    CU_ASSERT_FALSE(load_flag("--cache-ttl"));
+    CU_ASSERT_STRING_EQUAL(error.text, "--cache-ttl: needs a value");
+    CU_ASSERT_FALSE(load_flag("--config"));
+    CU_ASSERT_STRING_EQUAL(error.text, "--config: needs a value");
+    CU_ASSERT_FALSE(load_flag("--help=yes"));
+    CU_ASSERT_STRING_EQUAL(error.text, "--help: takes no value");
+    static const char *const UNEXPECTED[] = {"60", "-h", "--", "", "-"};
+    for (size_t i = 0; i < sizeof(UNEXPECTED) / sizeof(UNEXPECTED[0]); i++) {
+        CU_ASSERT_FALSE(load_flag(UNEXPECTED[i]));
+        CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "unexpected"));
+    }
+}
+
+static void test_requests(void) {
+    static const struct {
+        const char *flag;
+        enum settings_request request;
+    } ROWS[] = {
+        {"--help", SETTINGS_HELP},
+        {"--version", SETTINGS_VERSION},
+        {"--print-sample", SETTINGS_SAMPLE},
+        {"--print-markdown", SETTINGS_MARKDOWN},
+    };
+    char *const broken[] = {FLAG("CACHE_TTL=abc"), NULL};
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        char flag[32];
+        snprintf(flag, sizeof(flag), "%s", ROWS[i].flag);
+        /* Somebody who asks for help may have wrong settings. */
+        CU_ASSERT(load_with(broken, ARGUMENTS(flag)));
+        CU_ASSERT_EQUAL(request, ROWS[i].request);
+    }
+    CU_ASSERT(load_with(NO_ENVIRONMENT, ARGUMENTS(FLAG("--print-config"), FLAG("--workers=5"))));
+    CU_ASSERT_EQUAL(request, SETTINGS_PRINT_CONFIG);
+    CU_ASSERT_EQUAL(settings.workers, 5);
+    CU_ASSERT_FALSE(load_with(broken, ARGUMENTS(FLAG("--print-config"))));
+}
+
+static void test_failure_leaves_settings_alone(void) {
+    struct settings before;
+    memset(&before, 0x5a, sizeof(before));
+    request = SETTINGS_VERSION;
+    CU_ASSERT_FALSE(load_with(NO_ENVIRONMENT,
+                              ARGUMENTS(FLAG("--workers=5"), FLAG("--print-config"), FLAG("--max-batch=x"))));
+    CU_ASSERT_EQUAL(memcmp(&settings, &before, sizeof(before)), 0);
+    CU_ASSERT_EQUAL(request, SETTINGS_VERSION);
+}
+
+/* ---- the file ---- */
+
+static void test_file_syntax(void) {
+    CU_ASSERT(
+        load_file("# a comment = none\n"
+                  "\n"
+                  "   \t \r\n"
+                  "  # indented\n"
+                  "CACHE_TTL=60\r\n"
+                  "  MAX_BATCH = 7 \n"
+                  "MODEL_NAME=\"  two words \"\n"
+                  "MODEL_VERSION=\"\"quoted\"\"\n"
+                  "CACHE_PATH=/a/b # c\n"
+                  "ADMIN_TOKEN=a=\"b\"\n"
+                  "WORKERS=1\n"
+                  "WORKERS=2"));
+    CU_ASSERT_EQUAL(settings.cache_ttl_ms, 60000);
+    CU_ASSERT_EQUAL(settings.max_batch, 7);
+    CU_ASSERT_STRING_EQUAL(settings.model_name, "  two words ");
+    CU_ASSERT_STRING_EQUAL(settings.model_version, "\"quoted\"");
+    CU_ASSERT_STRING_EQUAL(settings.cache_path, "/a/b # c");
+    CU_ASSERT_STRING_EQUAL(settings.admin_token, "a=\"b\"");
+    CU_ASSERT_EQUAL(settings.workers, 2);
+    CU_ASSERT(load_file(""));
+    expect_defaults();
+    CU_ASSERT(load_file("MODEL_NAME=\"\"\n"));
+    CU_ASSERT_STRING_EQUAL(settings.model_name, "");
+}
+
+static void test_file_errors(void) {
+    CU_ASSERT_FALSE(load_file("\n# x\nCACHE_TTL=abc\n"));
+    CU_ASSERT(file_error_is(":3: CACHE_TTL=abc: expected seconds from 0.001 to 31536000"));
+    CU_ASSERT_FALSE(load_file("WORKERS\n"));
+    CU_ASSERT(file_error_is(":1: WORKERS: expected NAME=value"));
+    CU_ASSERT_FALSE(load_file("=5\n"));
+    CU_ASSERT(file_error_is(":1: : no such setting"));
+    CU_ASSERT_FALSE(load_file("WORKERS=1\nCACHE_TLL=5\n"));
+    CU_ASSERT(file_error_is(":2: CACHE_TLL: no such setting; did you mean CACHE_TTL?"));
+    CU_ASSERT_FALSE(load_file("cache_ttl=5\n"));
+    CU_ASSERT(file_error_is(":1: cache_ttl: no such setting; did you mean CACHE_TTL?"));
+    CU_ASSERT_FALSE(load_file("MODEL_NAME=\"open\n"));
+    CU_ASSERT(file_error_is(":1: MODEL_NAME: a quote that does not close"));
+    CU_ASSERT_FALSE(load_file("MODEL_NAME=\"\n"));
+    CU_ASSERT(file_error_is(":1: MODEL_NAME: a quote that does not close"));
+    static const char NUL_INSIDE[] = "WORKERS=1\nMODEL_NAME=a\0b\n";
+    CU_ASSERT_FALSE(load_bytes(NUL_INSIDE, sizeof(NUL_INSIDE) - 1));
+    CU_ASSERT(file_error_is(":2: holds a NUL byte"));
+    CU_ASSERT_FALSE(load_file("MODEL_NAME=a\tb\n"));
+    CU_ASSERT(file_error_is(":1: MODEL_NAME=a?b: expected a text without control characters"));
+    /* --help is a flag only. */
+    CU_ASSERT_FALSE(load_file("HELP=1\n"));
+    CU_ASSERT(file_error_is(":1: HELP: no such setting"));
+}
+
+static void test_file_that_cannot_be_read(void) {
+    CU_ASSERT_FALSE(load_flag("--config=/no/such/a.conf"));
+    CU_ASSERT_STRING_EQUAL(error.text, "/no/such/a.conf: cannot open: No such file or directory");
+    CU_ASSERT_FALSE(load_flag("--config=/proc"));
+    CU_ASSERT_STRING_EQUAL(error.text, "/proc: cannot read: Is a directory");
+    CU_ASSERT_FALSE(load_flag("--config="));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "No such file"));
+}
+
+static void test_huge_file(void) {
+    size_t size = 3 * 1024 * 1024;
+    char *huge = malloc(size);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(huge);
+    memset(huge, '\n', size);
+    CU_ASSERT(load_bytes(huge, 1024 * 1024));
+    CU_ASSERT_FALSE(load_bytes(huge, size));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "larger than 1048576 bytes"));
+    free(huge);
+}
+
+/* ---- values ---- */
+
+static void test_seconds(void) {
+    static const struct {
+        const char *text;
+        uint64_t ms; /* 0: refused */
+    } ROWS[] = {
+        {"60", 60000},
+        {"0.1", 100},
+        {"0.001", 1},
+        {"1.25", 1250},
+        {"0.07", 70},
+        {"007.500", 7500},
+        {"31536000", 31536000000},
+        {"31536000.000", 31536000000},
+        {"0", 0},
+        {"0.000", 0},
+        {"31536000.001", 0},
+        {"31536001", 0},
+        {"0.0001", 0},
+        {"1.2345", 0},
+        {"1.", 0},
+        {".5", 0},
+        {".", 0},
+        {"", 0},
+        {"-1", 0},
+        {"+1", 0},
+        {" 1", 0},
+        {"1s", 0},
+        {"1e3", 0},
+        {"1,5", 0},
+        {"1.5.5", 0},
+        {"0x10", 0},
+        {"nan", 0},
+        {"inf", 0},
+        {"18446744073709551.616", 0},
+        {"18446744073709552", 0}, /* in milliseconds 2^64 + 384 */
+        {"18446744073709551615", 0},
+        {"18446744073709551616", 0},
+        {"99999999999999999999999999999", 0},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        char flag[128];
+        snprintf(flag, sizeof(flag), "--cache-ttl=%s", ROWS[i].text);
+        CU_ASSERT_EQUAL(load_flag(flag), ROWS[i].ms != 0);
+        CU_ASSERT(ROWS[i].ms != 0 ? settings.cache_ttl_ms == ROWS[i].ms
+                                  : strstr(error.text, ": expected seconds from 0.001 to 31536000") != NULL);
+    }
+    CU_ASSERT(load_flag("--drain-timeout=0"));
+    CU_ASSERT_EQUAL(settings.drain_timeout_ms, 0);
+}
+
+static void test_numbers(void) {
+    CU_ASSERT(load_flag("--workers=64"));
+    CU_ASSERT_EQUAL(settings.workers, 64);
+    CU_ASSERT(load_flag("--max-batch=1"));
+    CU_ASSERT_EQUAL(settings.max_batch, 1);
+    static const char *const WRONG[] = {"65",
+                                        "-1",
+                                        "",
+                                        " 1",
+                                        "1 ",
+                                        "1.0",
+                                        "1k",
+                                        "0x1",
+                                        "18446744073709551616",
+                                        "18446744073709551617",
+                                        "18446744073709551680",
+                                        "one"};
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
+        char variable[64];
+        char expected[128];
+        snprintf(variable, sizeof(variable), "WORKERS=%s", WRONG[i]);
+        snprintf(expected, sizeof(expected), "environment: %s: expected a number of processes from 0 to 64",
+                 variable);
+        CU_ASSERT_FALSE(load_variable(variable));
+        CU_ASSERT_STRING_EQUAL(error.text, expected);
+    }
+    CU_ASSERT_FALSE(load_flag("--max-batch=0"));
+    CU_ASSERT_STRING_EQUAL(error.text, "--max-batch=0: expected a number of texts from 1 to 10000");
+}
+
+static void test_modes(void) {
+    CU_ASSERT(load_flag("--listen-mode=600"));
+    CU_ASSERT_EQUAL(settings.listen_mode, 0600);
+    CU_ASSERT(load_flag("--listen-mode=0777"));
+    CU_ASSERT_EQUAL(settings.listen_mode, 0777);
+    CU_ASSERT(load_flag("--listen-mode=0"));
+    CU_ASSERT_EQUAL(settings.listen_mode, 0);
+    static const char *const WRONG[] = {
+        "", "8", "0668", "1000", "-1", "0x1ff", "rw", "66 ", "2000000000000000000000660"};
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
+        char flag[64];
+        snprintf(flag, sizeof(flag), "--listen-mode=%s", WRONG[i]);
+        CU_ASSERT_FALSE(load_flag(flag));
+        CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "expected an octal file mode from 0000 to 0777"));
+    }
+}
+
+static void test_choices(void) {
+    static const char *const NAMES[] = {"none", "nfc", "space", "lower"};
+    for (int i = 0; i < 4; i++) {
+        char flag[64];
+        snprintf(flag, sizeof(flag), "--cache-normalize=%s", NAMES[i]);
+        CU_ASSERT(load_flag(flag));
+        CU_ASSERT_EQUAL(settings.cache_normalize, i);
+    }
+    static const char *const WRONG[] = {"", "NFC", "low", "lowercase", "none|nfc", "nfc ", "|"};
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
+        char flag[64];
+        snprintf(flag, sizeof(flag), "--cache-normalize=%s", WRONG[i]);
+        CU_ASSERT_FALSE(load_flag(flag));
+        CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "expected one of none|nfc|space|lower"));
+    }
+}
+
+static void test_texts(void) {
+    char flag[4096] = "--model-name=";
+    size_t prefix = strlen(flag);
+    memset(flag + prefix, 'x', SETTING_TEXT_MAX - 1);
+    CU_ASSERT(load_flag(flag));
+    CU_ASSERT_EQUAL(strlen(settings.model_name), SETTING_TEXT_MAX - 1);
+    flag[prefix + SETTING_TEXT_MAX - 1] = 'x';
+    CU_ASSERT_FALSE(load_flag(flag));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "xxx...: expected at most 1023 bytes"));
+    CU_ASSERT(load_flag("--model-name=\xc3\xa4\xf0\x9f\x98\x80"));
+    CU_ASSERT_FALSE(load_flag("--model-name=\xc3"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "expected UTF-8"));
+    CU_ASSERT_FALSE(load_variable("MODEL_NAME=a\nWORKERS=1"));
+    CU_ASSERT_STRING_EQUAL(error.text,
+                           "environment: MODEL_NAME=a?WORKERS=1: expected a text without control characters");
+    CU_ASSERT_FALSE(load_variable("ADMIN_TOKEN=geheim\n"));
+    CU_ASSERT_PTR_NULL(strstr(error.text, "geheim"));
+}
+
+static void test_namespace(void) {
+    char flag[128] = "--cache-namespace=";
+    size_t prefix = strlen(flag);
+    memset(flag + prefix, 'x', 64);
+    CU_ASSERT(load_flag(flag));
+    flag[prefix + 64] = 'x';
+    CU_ASSERT_FALSE(load_flag(flag));
+    CU_ASSERT(load_flag("--cache-namespace=AZaz09._-"));
+    CU_ASSERT_STRING_EQUAL(settings.cache_namespace, "AZaz09._-");
+    static const char *const WRONG[] = {"", "a b", "a/b", "a:b", "\xc3\xa4", "a@", "[", "`", "{"};
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
+        snprintf(flag + prefix, sizeof(flag) - prefix, "%s", WRONG[i]);
+        CU_ASSERT_FALSE(load_flag(flag));
+        CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "expected 1 to 64 characters"));
+    }
+}
+
+static void test_addresses(void) {
+    static const char *const RIGHT[] = {"unix:/a",        "unix:a.sock",     "tcp:127.0.0.1:9000",
+                                        "tcp:[::1]:9000", "tcp:localhost:0", "tcp:h:65535"};
+    static const char *const WRONG[] = {
+        "",       "/a",          "unix:",    "tcp:",       "tcp:9000", "tcp::9000",
+        "tcp:h:", "tcp:h:65536", "tcp:h:-1", "tcp:h:http", "udp:h:1",  "UNIX:/a"};
+    char flag[128];
+    for (size_t i = 0; i < sizeof(RIGHT) / sizeof(RIGHT[0]); i++) {
+        snprintf(flag, sizeof(flag), "--listen=%s", RIGHT[i]);
+        CU_ASSERT(load_flag(flag));
+        CU_ASSERT_STRING_EQUAL(settings.listen, RIGHT[i]);
+    }
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
+        snprintf(flag, sizeof(flag), "--listen=%s", WRONG[i]);
+        CU_ASSERT_FALSE(load_flag(flag));
+        CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "expected unix:PATH or tcp:HOST:PORT"));
+    }
+}
+
+static void test_near_misses(void) {
+    static const struct {
+        const char *flag;
+        const char *error;
+    } ROWS[] = {
+        {"--cache-tl=5", "--cache-tl: no such flag; did you mean --cache-ttl?"},
+        {"--cache_ttl=5", "--cache_ttl: no such flag; did you mean --cache-ttl?"},
+        {"--CACHE-TTL=5", "--CACHE-TTL: no such flag; did you mean --cache-ttl?"},
+        {"--worker", "--worker: no such flag; did you mean --workers?"},
+        {"--hlep", "--hlep: no such flag; did you mean --help?"},
+        {"--halp", "--halp: no such flag; did you mean --help?"},
+        {"--print-cnfig", "--print-cnfig: no such flag; did you mean --print-config?"},
+        {"--banana=1", "--banana: no such flag (--help lists them)"},
+        {"--=1", "--: no such flag (--help lists them)"},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        CU_ASSERT_FALSE(load_flag(ROWS[i].flag));
+        CU_ASSERT_STRING_EQUAL(error.text, ROWS[i].error);
+    }
+    char flag[3000] = "--";
+    memset(flag + 2, 'a', sizeof(flag) - 3);
+    CU_ASSERT_FALSE(load_flag(flag));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "...: no such flag"));
+}
+
+/* ---- what is printed ---- */
+
+static char printed[65536];
+
+static FILE *open_print(void) {
+    memset(printed, 0, sizeof(printed));
+    FILE *stream = fmemopen(printed, sizeof(printed) - 1, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(stream);
+    return stream;
+}
+
+static void print_config(void) {
+    FILE *stream = open_print();
+    settings_print_config(&settings, stream);
+    fclose(stream);
+}
+
+static void test_print_config_is_read_back(void) {
+    static const char *const TEXTS[] = {"",    " x", " a b ", "\"",           "\"x\"", "\"x",
+                                        "x\"", "#a", "a=b",   "\xc3\xa4 # c", " "};
+    for (size_t i = 0; i < sizeof(TEXTS) / sizeof(TEXTS[0]); i++) {
+        char name[128];
+        snprintf(name, sizeof(name), "--model-name=%s", TEXTS[i]);
+        CU_ASSERT(
+            load_with(NO_ENVIRONMENT, ARGUMENTS(name, FLAG("--cache-ttl=0.1"), FLAG("--drain-timeout=1.25"),
+                                                FLAG("--listen-mode=7"), FLAG("--log-level=error"))));
+        struct settings before = settings;
+        print_config();
+        CU_ASSERT(load_file(printed));
+        CU_ASSERT_STRING_EQUAL(settings.model_name, TEXTS[i]);
+        CU_ASSERT_EQUAL(settings.cache_ttl_ms, 100);
+        CU_ASSERT_EQUAL(settings.drain_timeout_ms, before.drain_timeout_ms);
+        CU_ASSERT_EQUAL(settings.listen_mode, 7);
+        CU_ASSERT_EQUAL(settings.log_level, 0);
+        CU_ASSERT_EQUAL(settings.cache_normalize, before.cache_normalize);
+        CU_ASSERT_STRING_EQUAL(settings.listen, before.listen);
+    }
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "\nCACHE_TTL=0.1\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "\nLISTEN_MODE=0007\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "\nCACHE_NORMALIZE=lower\n"));
+}
+
+static void test_print_config_hides_secrets(void) {
+    CU_ASSERT(load_flag("--admin-token=geheim"));
+    print_config();
+    CU_ASSERT_PTR_NULL(strstr(printed, "geheim"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "# ADMIN_TOKEN is set"));
+    CU_ASSERT(load_file(printed));
+}
+
+/* Without the # in front of its settings the sample is the defaults; with them it is nothing. */
+static void test_sample_holds_the_defaults(void) {
+    static char bare[sizeof(printed)];
+    size_t length = 0;
+    FILE *stream = open_print();
+    settings_print_sample(stream);
+    fclose(stream);
+    CU_ASSERT(load_file(printed));
+    expect_defaults();
+    size_t rows = 0;
+    for (const char *line = printed; *line; line = strchr(line, '\n') + 1) {
+        size_t end = strcspn(line, "\n") + 1;
+        if (line[0] != '#' || line[1] == ' ')
+            continue;
+        memcpy(bare + length, line + 1, end - 1);
+        length += end - 1;
+        rows++;
+    }
+    CU_ASSERT(rows > 20);
+    CU_ASSERT(load_bytes(bare, length));
+    expect_defaults();
+}
+
+static size_t longest_line(void) {
+    size_t longest = 0;
+    for (const char *line = printed; *line; line += strcspn(line, "\n") + 1)
+        if (strcspn(line, "\n") > longest)
+            longest = strcspn(line, "\n");
+    return longest;
+}
+
+static void test_help(void) {
+    FILE *stream = open_print();
+    settings_print_help(stream);
+    fclose(stream);
+    CU_ASSERT(longest_line() <= 100);
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "\nCache:\n  --cache-ttl=SECONDS"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "--cache-stale-while-revalidate=SECONDS\n    "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "--config FILE"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "How long an entry is fresh [3600; 0.001 to 31536000 s]\n"));
+}
+
+static void test_markdown(void) {
+    FILE *stream = open_print();
+    settings_print_markdown(stream);
+    fclose(stream);
+    CU_ASSERT_EQUAL(strncmp(printed, "| setting | default | meaning |\n| --- | --- | --- |\n", 52), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "\n| `CACHE_TTL` | `3600` s | How long an entry is fresh |\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "\n| `CACHE_PATH` | empty | "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "(`logfmt\\|json`) |\n"));
+}
+
+static const struct unit_case CASES[] = {
+    {"defaults", test_defaults},
+    {"flag beats environment beats file beats default", test_precedence},
+    {"flags with = and without", test_flag_forms},
+    {"what is asked for", test_requests},
+    {"a failure leaves the settings alone", test_failure_leaves_settings_alone},
+    {"the syntax of a file", test_file_syntax},
+    {"errors name file and line", test_file_errors},
+    {"a file that cannot be read", test_file_that_cannot_be_read},
+    {"a huge file is refused", test_huge_file},
+    {"seconds are decimal and exact", test_seconds},
+    {"numbers keep to their limits", test_numbers},
+    {"modes are octal", test_modes},
+    {"choices are exact", test_choices},
+    {"texts are short, clean UTF-8", test_texts},
+    {"a namespace has its own alphabet", test_namespace},
+    {"an address is unix: or tcp:", test_addresses},
+    {"near misses are pointed out", test_near_misses},
+    {"--print-config is read back", test_print_config_is_read_back},
+    {"--print-config hides secrets", test_print_config_hides_secrets},
+    {"the sample holds the defaults", test_sample_holds_the_defaults},
+    {"--help is grouped and not too wide", test_help},
+    {"the table for the README", test_markdown},
+};
+
+int main(int argc, char *argv[]) {
+    return unit_main(argc, argv, "settings", CASES, sizeof(CASES) / sizeof(CASES[0]));
+}
