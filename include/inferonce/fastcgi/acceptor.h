@@ -1,0 +1,50 @@
+/* Takes connections from the listener that all workers share, no more than this worker's share and its
+ * descriptors allow.
+ *
+ *   LISTENING  polls the listener                         -> YIELDING, SHORT, STOPPED
+ *   YIELDING   has clearly more connections than the mean: leaves the next one to another worker for a few
+ * milliseconds, or until it has fewer itself               -> LISTENING, STOPPED SHORT      descriptors or
+ * memory are short: lets connections wait in the backlog for a moment
+ *                                                         -> LISTENING, STOPPED
+ *   STOPPED    takes no more
+ *
+ * A connection that nobody else took meanwhile is taken after YIELDING, so that a stuck worker does not
+ * starve it. */
+#ifndef INFERONCE_FASTCGI_ACCEPTOR_H
+#define INFERONCE_FASTCGI_ACCEPTOR_H
+
+#include <uv.h>
+
+#include "inferonce/base/clock.h"
+#include "inferonce/base/error.h"
+#include "inferonce/base/shared.h"
+
+/* Takes `descriptor`, which is non-blocking, and calls acceptor_closed when it is closed, be it at once. */
+typedef void (*acceptor_accepted)(void *context, int descriptor);
+
+struct acceptor_options {
+    uv_loop_t *loop;
+    int listener;                /* borrowed until acceptor_destroy; made non-blocking */
+    const struct clock *clock;   /* borrowed */
+    const struct shared *shared; /* borrowed; NULL: no balancing */
+    unsigned slot;
+    struct stats *stats; /* borrowed */
+    acceptor_accepted accepted;
+    void *context;
+};
+
+struct acceptor;
+
+/* Starts to accept. NULL: error tells why. Returns owned. */
+struct acceptor *acceptor_create(const struct acceptor_options *options, struct error *error);
+
+/* A connection that it handed out was closed. The count of open ones is kept here and in the scoreboard. */
+void acceptor_closed(struct acceptor *acceptor);
+
+/* Takes no more connections, for good. */
+void acceptor_stop(struct acceptor *acceptor);
+
+/* Stops; the loop must be run once more for its handles to close. Nulls the pointer. */
+void acceptor_destroy(struct acceptor **acceptor);
+
+#endif

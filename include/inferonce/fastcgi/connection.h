@@ -1,0 +1,82 @@
+/* FastCGI connections on the worker's loop: bytes in, one complete request at a time out, the answer's bytes
+ * back.
+ *
+ * Non-blocking throughout. A peer that is slow, silent, cuts off or lies costs its own connection only:
+ *   - a request that is not complete 30 s after its first byte, or an answer of which the peer takes nothing
+ * for 30 s, closes the connection;
+ *   - an idle kept connection is closed after 300 s, later than nginx's keepalive_timeout (60 s), because a
+ * POST that nginx sends on a connection we are closing becomes a 502;
+ *   - while a request is being answered nothing more is read beyond one input buffer;
+ *   - new connections are taken as long as descriptors are left (RLIMIT_NOFILE less a reserve); then they
+ * wait in the backlog.
+ *
+ * Kept connections do not spread over the workers by themselves. The worker whose count in the scoreboard is
+ * clearly above the mean of those that live leaves the listener alone for some milliseconds, so that another
+ * one takes the connection (fastcgi/acceptor.h).
+ *
+ *   connection:  READING   collects a request                 -> SERVING, WRITING (a reply to the server),
+ * CLOSED SERVING   a request is with the handler      -> READING, WRITING, CLOSED (peer gone: it is
+ * abandoned) WRITING   what the socket did not take       -> READING (kept), CLOSED
+ */
+#ifndef INFERONCE_FASTCGI_CONNECTION_H
+#define INFERONCE_FASTCGI_CONNECTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+#include "inferonce/base/buffer.h"
+#include "inferonce/base/clock.h"
+#include "inferonce/base/shared.h"
+
+struct fastcgi_request {
+    char *const *params; /* "NAME=value", NULL-terminated, as sent (one name may stand several times),
+                            libfcgi's FCGI_ROLE before them; borrowed until the answer */
+    struct bytes body;   /* all of STDIN; borrowed until the answer */
+    bool body_too_large; /* STDIN passed body_max and was dropped */
+    void *user;          /* the handler's own */
+};
+
+/* A request is complete. The handler answers it with fastcgi_respond, exactly once, now or later, unless it
+ * is told before that the peer has left. It must not destroy the server. */
+typedef void (*fastcgi_handler)(void *context, struct fastcgi_request *request);
+
+/* The peer of a request that was not answered yet has left (closed its end, or half of it), or the web server
+ * aborted it. The request and all it lent are gone when this returns; it must not be answered. */
+typedef void (*fastcgi_abandoned)(void *context, struct fastcgi_request *request);
+
+struct fastcgi_options {
+    uv_loop_t *loop;
+    int listener;    /* borrowed; made non-blocking */
+    size_t body_max; /* below 1 GB */
+    const struct clock *clock;
+    const struct shared *shared; /* for the scoreboard; NULL: no balancing */
+    unsigned slot;
+    struct stats *stats;
+    fastcgi_handler handler;
+    fastcgi_abandoned abandoned;
+    void *context;
+};
+
+struct fastcgi_server;
+
+/* Calls FCGX_Init (which takes over SIGPIPE, SIGUSR1 and SIGTERM: install handlers after it), asserts that
+ * the OS layer is ours, starts accepting. NULL: error tells why. Returns owned. */
+struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *options, struct error *error);
+
+/* Answers: `parts` one after the other are what goes to STDOUT (CGI header, blank line, body). Copied. The
+ * request and all it lent are gone when this returns. The bytes are written before it returns as far as the
+ * socket takes them. */
+void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts, size_t n);
+
+/* Stops accepting; what is connected is served on, kept connections too. */
+void fastcgi_server_stop_accepting(struct fastcgi_server *server);
+
+/* Connections with a request that was received, in part or whole, and not answered and written yet. */
+size_t fastcgi_server_busy(const struct fastcgi_server *server);
+
+/* Closes everything, abandoning what was not answered; the loop must be run once more for the handles to
+ * close. Nulls the pointer. */
+void fastcgi_server_destroy(struct fastcgi_server **server);
+
+#endif

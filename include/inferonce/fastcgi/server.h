@@ -1,0 +1,83 @@
+/* What connection.c (one connection) and server.c (all of them) of this folder share; the contract for others
+ * is fastcgi/connection.h. */
+#ifndef INFERONCE_FASTCGI_SERVER_H
+#define INFERONCE_FASTCGI_SERVER_H
+
+#include <sys/queue.h>
+#include <uv.h>
+
+#include "inferonce/fastcgi/acceptor.h"
+#include "inferonce/fastcgi/connection.h"
+#include "inferonce/fastcgi/frame.h"
+#include "inferonce/fastcgi/responder.h"
+
+enum connection_phase { READING, SERVING, WRITING, CLOSED };
+
+struct connection {
+    struct fastcgi_request request; /* first: fastcgi_respond gets back to the connection */
+    struct fastcgi_server *server;
+    uv_poll_t poll;
+    int descriptor;
+    enum connection_phase phase;
+    int watched;       /* uv_poll events asked for */
+    bool receiving;    /* part of a request is here */
+    bool scanning;     /* inside scan(), perhaps inside the handler that it called */
+    bool pending;      /* in the server's list of those with input to go on with */
+    bool last;         /* closes when the output is written */
+    uint64_t since_us; /* of what the timeouts measure: idle, receiving or writing */
+    struct frame_scanner scanner;
+    struct responder *responder;
+    struct buffer input; /* what the scanner did not take yet; mostly empty */
+    struct buffer output;
+    size_t written;               /* bytes of `output` that the socket has taken */
+    LIST_ENTRY(connection) links; /* among the open or the spare ones */
+    TAILQ_ENTRY(connection) pending_links;
+};
+
+LIST_HEAD(connections, connection);
+TAILQ_HEAD(pending_connections, connection);
+
+struct fastcgi_server {
+    struct fastcgi_options options;
+    struct acceptor *acceptor;
+    uv_timer_t sweep;
+    uv_idle_t go_on; /* runs while `pending` is not empty */
+    struct connections open;
+    struct connections spare;
+    size_t spare_count;
+    struct pending_connections pending;
+    size_t pending_count;
+    size_t handles; /* not closed yet */
+    bool destroyed;
+    /* What is read goes here first: most reads are whole requests and are never kept. */
+    char scratch[FRAME_RECORD_MAX];
+};
+
+/* Takes `descriptor`; where there is no memory it is closed at once. */
+void connection_open(struct fastcgi_server *server, int descriptor);
+
+/* Closes; a request that was not answered is abandoned. The memory stays until the loop has closed the
+ * handle, so a caller may still look at the phase. */
+void connection_close(struct connection *connection);
+
+/* Goes on with the input that is left. */
+void connection_go_on(struct connection *connection);
+
+/* Closes it if it has been idle, receiving or writing for too long. Calls nobody back, and leaves the others
+ * alone. */
+void connection_sweep(struct connection *connection, uint64_t now);
+
+/* Whether it has a request in part or whole, or an answer that is not written. */
+bool connection_busy(const struct connection *connection);
+
+/* Frees one whose handle is closed. */
+void connection_free(struct connection *connection);
+
+/* Has connection_go_on called in the next turn of the loop; the other one takes that back. */
+void server_go_on_later(struct connection *connection);
+void server_forget_pending(struct connection *connection);
+
+/* A handle was closed; with the last one the server is gone. */
+void server_handle_closed(struct fastcgi_server *server);
+
+#endif

@@ -1,0 +1,411 @@
+#include "inferonce/fastcgi/connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "inferonce/base/log.h"
+#include "inferonce/fastcgi/server.h"
+
+#define STALLED_US (30ULL * 1000 * 1000)
+#define IDLE_US    (300ULL * 1000 * 1000)
+
+#define OUTPUT_MAX (256 * 1024 * 1024)
+
+/* What a connection keeps of its output buffer between answers. */
+#define OUTPUT_KEEP (16 * 1024)
+
+/* A peer that pipelines gets this many answers, then the others have their turn. */
+#define REQUESTS_PER_TURN 16
+
+/* Closed connections whose memory waits for the next ones. */
+#define SPARE_MAX 256
+
+/* Bytes that are read and thrown away before a close; what a correct server sends behind a request is
+ * nothing. */
+#define DRAIN_MAX (64 * 1024)
+
+/* ---- life of a connection ---- */
+
+void connection_free(struct connection *connection) {
+    responder_destroy(&connection->responder);
+    frame_fini(&connection->scanner);
+    buffer_fini(&connection->input);
+    buffer_fini(&connection->output);
+    free(connection);
+}
+
+static struct connection *connection_allocate(struct fastcgi_server *server) {
+    struct connection *connection = LIST_FIRST(&server->spare);
+    if (connection) {
+        LIST_REMOVE(connection, links);
+        server->spare_count--;
+        return connection;
+    }
+    connection = calloc(1, sizeof(*connection));
+    if (!connection)
+        return NULL;
+    connection->responder = responder_create();
+    if (!connection->responder) {
+        free(connection);
+        return NULL;
+    }
+    connection->server = server;
+    frame_init(&connection->scanner, server->options.body_max);
+    buffer_init(&connection->input, FRAME_RECORD_MAX);
+    buffer_init(&connection->output, OUTPUT_MAX);
+    return connection;
+}
+
+static void connection_recycle(struct connection *connection) {
+    struct fastcgi_server *server = connection->server;
+    if (server->destroyed || server->spare_count >= SPARE_MAX) {
+        connection_free(connection);
+        return;
+    }
+    frame_next(&connection->scanner);
+    buffer_reset(&connection->scanner.reply, 0);
+    buffer_reset(&connection->input, 0);
+    buffer_reset(&connection->output, OUTPUT_KEEP);
+    connection->written = 0;
+    LIST_INSERT_HEAD(&server->spare, connection, links);
+    server->spare_count++;
+}
+
+static void on_poll_closed(uv_handle_t *handle) {
+    struct connection *connection = handle->data;
+    struct fastcgi_server *server = connection->server;
+    connection_recycle(connection);
+    server_handle_closed(server);
+}
+
+/* Closes. Its memory stays until the loop has closed the handle, so a caller may still look at the phase. */
+void connection_close(struct connection *connection) {
+    struct fastcgi_server *server = connection->server;
+    bool unanswered = connection->phase == SERVING;
+    INVARIANT(connection->phase != CLOSED);
+    connection->phase = CLOSED;
+    LIST_REMOVE(connection, links);
+    server_forget_pending(connection);
+    /* uv_close takes the descriptor out of the loop at once; before that it must not be closed. */
+    uv_close((uv_handle_t *)&connection->poll, on_poll_closed);
+    close(connection->descriptor);
+    acceptor_closed(server->acceptor);
+    if (!unanswered)
+        return;
+    server->options.abandoned(server->options.context, &connection->request);
+    responder_drop(connection->responder);
+}
+
+/* The answer is with the kernel. Were input left unread, close(2) would reset the connection and could take
+ * the answer with it. */
+static void connection_finish(struct connection *connection) {
+    char dropped[4096];
+    size_t drained = 0;
+    ssize_t n;
+    do {
+        n = recv(connection->descriptor, dropped, sizeof(dropped), MSG_DONTWAIT);
+        drained += n > 0 ? (size_t)n : 0;
+    } while (n > 0 && drained < DRAIN_MAX);
+    connection_close(connection);
+}
+
+static void connection_fail(struct connection *connection, const char *reason) {
+    stats_count(connection->server->options.stats, STAT_protocol_errors);
+    LOG(LOG_WARN, "fastcgi_connection_closed", LOG_TEXT("reason", reason));
+    connection_close(connection);
+}
+
+static void connection_fail_memory(struct connection *connection) {
+    LOG(LOG_ERROR, "fastcgi_no_memory", LOG_NUMBER("output_bytes", connection->output.length));
+    connection_close(connection);
+}
+
+/* ---- bytes out ---- */
+
+static void on_event(uv_poll_t *poll, int status, int events);
+
+/* Asking again for what is watched already would cost a system call each time. */
+static void watch(struct connection *connection, int events) {
+    if (connection->watched == events)
+        return;
+    INVARIANT(uv_poll_start(&connection->poll, events, on_event) == 0);
+    connection->watched = events;
+}
+
+static uint64_t now_us(const struct connection *connection) {
+    return clock_monotonic_us(connection->server->options.clock);
+}
+
+static bool output_waits(const struct connection *connection) {
+    return connection->written < connection->output.length;
+}
+
+/* Writes what the socket takes. False: the peer is gone, the connection was closed. */
+static bool push(struct connection *connection) {
+    struct buffer *output = &connection->output;
+    ssize_t n = send(connection->descriptor, output->data + connection->written,
+                     output->length - connection->written, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        connection_close(connection);
+        return false;
+    }
+    if (n > 0)
+        connection->written += (size_t)n;
+    if (!output_waits(connection)) {
+        buffer_reset(output, OUTPUT_KEEP);
+        connection->written = 0;
+    }
+    return true;
+}
+
+/* Nothing is with the handler: waits until the output is written, then closes or takes the next request. */
+static void settle(struct connection *connection) {
+    if (output_waits(connection)) {
+        if (connection->phase != WRITING)
+            connection->since_us = now_us(connection);
+        connection->phase = WRITING;
+        watch(connection, UV_WRITABLE);
+        return;
+    }
+    if (connection->last) {
+        connection_finish(connection);
+        return;
+    }
+    connection->phase = READING;
+    watch(connection, UV_READABLE);
+    if (!connection->scanning && connection->input.length > 0)
+        server_go_on_later(connection);
+}
+
+void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts, size_t n) {
+    struct connection *connection = (struct connection *)(void *)request;
+    INVARIANT(connection->phase == SERVING);
+    bool whole = responder_answer(connection->responder, parts, n, &connection->output);
+    connection->phase = WRITING;
+    connection->last = !connection->scanner.keep;
+    connection->receiving = false;
+    connection->since_us = now_us(connection);
+    frame_next(&connection->scanner);
+    if (!whole) {
+        connection_fail_memory(connection);
+        return;
+    }
+    if (push(connection))
+        settle(connection);
+}
+
+/* ---- bytes in ---- */
+
+/* Sends what the scanner answers by itself. */
+static bool send_reply(struct connection *connection) {
+    struct buffer *reply = &connection->scanner.reply;
+    buffer_append_bytes(&connection->output, buffer_bytes(reply));
+    buffer_reset(reply, 0);
+    if (connection->output.failed) {
+        connection_fail_memory(connection);
+        return false;
+    }
+    return push(connection);
+}
+
+static void serve(struct connection *connection, bool too_large) {
+    struct fastcgi_server *server = connection->server;
+    struct frame_scanner *scanner = &connection->scanner;
+    size_t body_length = too_large ? 0 : scanner->body_length;
+    if (!responder_take(connection->responder, buffer_bytes(&scanner->out), body_length)) {
+        connection_fail(connection, "libfcgi did not take the request");
+        return;
+    }
+    /* A request may be parked for long: a large one is not kept twice. */
+    buffer_reset(&scanner->out, OUTPUT_KEEP);
+    connection->phase = SERVING;
+    connection->request = (struct fastcgi_request){.params = responder_params(connection->responder),
+                                                   .body = responder_body(connection->responder),
+                                                   .body_too_large = too_large};
+    server->options.handler(server->options.context, &connection->request);
+}
+
+/* The web server ended a request itself, or began one that is not served. */
+static void end_request(struct connection *connection) {
+    struct fastcgi_server *server = connection->server;
+    bool unanswered = connection->phase == SERVING;
+    connection->phase = READING;
+    connection->last = !connection->scanner.keep;
+    connection->receiving = false;
+    if (!unanswered)
+        return;
+    server->options.abandoned(server->options.context, &connection->request);
+    responder_drop(connection->responder);
+}
+
+/* Does what one outcome of the scanner asks for. False: nothing more is scanned in this turn. */
+static bool act(struct connection *connection, enum frame_status status) {
+    if (status == FRAME_INVALID) {
+        connection_fail(connection, "not FastCGI, or over its limits");
+        return false;
+    }
+    if (status == FRAME_ENDED)
+        end_request(connection);
+    if (connection->scanner.reply.length > 0 && !send_reply(connection))
+        return false;
+    if (status == FRAME_REQUEST || status == FRAME_TOO_LARGE)
+        serve(connection, status == FRAME_TOO_LARGE);
+    bool open_for_more = connection->phase == SERVING || (connection->phase == READING && !connection->last);
+    return status != FRAME_INCOMPLETE && open_for_more;
+}
+
+/* Scans `bytes` and hands out what is complete; returns how many of them are done with. A handler that
+ * answers at once brings the connection back to READING, so what a peer has pipelined is a loop here, not a
+ * recursion. */
+static size_t scan(struct connection *connection, struct bytes bytes, bool *more) {
+    size_t used = 0;
+    unsigned requests = 0;
+    bool goes_on = true;
+    connection->scanning = true;
+    while (goes_on && requests++ < REQUESTS_PER_TURN) {
+        size_t n = 0;
+        struct bytes rest = {bytes.data + used, bytes.length - used};
+        enum frame_status status = frame_scan(&connection->scanner, rest, &n);
+        used += n;
+        goes_on = act(connection, status);
+    }
+    connection->scanning = false;
+    *more = goes_on && used < bytes.length;
+    return used;
+}
+
+static void note_receiving(struct connection *connection) {
+    bool receiving = connection->scanner.id != 0 || connection->input.length > 0;
+    if (receiving && !connection->receiving)
+        connection->since_us = now_us(connection);
+    connection->receiving = receiving;
+}
+
+/* Scans `bytes`, which are the input buffer's or new ones before which there are none, and keeps what is
+ * left. */
+static void take_input(struct connection *connection, struct bytes bytes) {
+    bool more;
+    size_t used = scan(connection, bytes, &more);
+    if (connection->phase == CLOSED)
+        return;
+    if (bytes.data == connection->input.data) {
+        buffer_consume(&connection->input, used);
+        if (connection->input.length == 0)
+            buffer_reset(&connection->input, 0);
+    } else {
+        buffer_append(&connection->input, bytes.data + used, bytes.length - used);
+        if (connection->input.failed) {
+            connection_fail_memory(connection);
+            return;
+        }
+    }
+    if (connection->phase == SERVING) {
+        watch(connection, connection->input.length < FRAME_RECORD_MAX ? UV_READABLE : UV_DISCONNECT);
+    } else if (connection->phase == READING) {
+        note_receiving(connection);
+        if (output_waits(connection) || connection->last)
+            settle(connection);
+        else if (more)
+            server_go_on_later(connection);
+    }
+}
+
+/* The peer has closed its end. While a request is with the handler it is abandoned: nginx closes both ways at
+ * once when its client has left. */
+static void peer_left(struct connection *connection) {
+    if (connection->phase == READING && connection->receiving)
+        connection_fail(connection, "cut off in a request");
+    else
+        connection_close(connection);
+}
+
+/* One read per event: what is left in the socket makes the next event. */
+static void receive(struct connection *connection) {
+    struct fastcgi_server *server = connection->server;
+    struct buffer *input = &connection->input;
+    char *to = server->scratch;
+    size_t room = FRAME_RECORD_MAX - input->length;
+    if (connection->pending || room == 0)
+        return;
+    if (input->length > 0) {
+        to = buffer_reserve(input, room);
+        if (!to) {
+            connection_fail_memory(connection);
+            return;
+        }
+    }
+    ssize_t n = read(connection->descriptor, to, room);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        peer_left(connection);
+        return;
+    }
+    if (input->length > 0) {
+        input->length += (size_t)n;
+        take_input(connection, buffer_bytes(input));
+    } else {
+        take_input(connection, (struct bytes){to, (size_t)n});
+    }
+}
+
+static void on_event(uv_poll_t *poll, int status, int events) {
+    struct connection *connection = poll->data;
+    if (connection->phase == CLOSED)
+        return;
+    if (status < 0 || events & UV_DISCONNECT) {
+        peer_left(connection);
+        return;
+    }
+    if (connection->phase == WRITING) {
+        connection->since_us = now_us(connection);
+        if (push(connection))
+            settle(connection);
+    } else if (events & UV_READABLE) {
+        receive(connection);
+    }
+}
+
+void connection_open(struct fastcgi_server *server, int descriptor) {
+    struct connection *connection = connection_allocate(server);
+    if (!connection || uv_poll_init(server->options.loop, &connection->poll, descriptor) != 0) {
+        LOG(LOG_ERROR, "fastcgi_connection_refused", LOG_NUMBER("descriptor", descriptor));
+        if (connection)
+            connection_recycle(connection);
+        close(descriptor);
+        acceptor_closed(server->acceptor);
+        return;
+    }
+    server->handles++;
+    connection->poll.data = connection;
+    connection->descriptor = descriptor;
+    connection->phase = READING;
+    connection->watched = 0;
+    connection->receiving = false;
+    connection->last = false;
+    connection->since_us = now_us(connection);
+    LIST_INSERT_HEAD(&server->open, connection, links);
+    watch(connection, UV_READABLE);
+}
+
+void connection_go_on(struct connection *connection) {
+    take_input(connection, buffer_bytes(&connection->input));
+}
+
+bool connection_busy(const struct connection *connection) {
+    return connection->phase != READING || connection->receiving;
+}
+
+void connection_sweep(struct connection *connection, uint64_t now) {
+    bool idle = connection->phase == READING && !connection->receiving;
+    uint64_t limit_us = idle ? IDLE_US : STALLED_US;
+    if (connection->phase == SERVING || now < connection->since_us || now - connection->since_us < limit_us)
+        return;
+    if (idle)
+        connection_close(connection);
+    else
+        connection_fail(connection,
+                        connection->phase == WRITING ? "answer not taken" : "request not completed");
+}

@@ -1,0 +1,101 @@
+#include "inferonce/fastcgi/responder.h"
+
+#include <fcgiapp.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "inferonce/fastcgi/oslayer.h"
+
+/* Kept between requests. */
+#define BODY_KEEP (16 * 1024)
+
+struct responder {
+    FCGX_Request fcgx;
+    struct oslayer_channel channel;
+    int number; /* the channel's */
+    struct buffer body;
+};
+
+struct responder *responder_create(void) {
+    struct responder *responder = calloc(1, sizeof(*responder));
+    if (!responder)
+        return NULL;
+    responder->number = oslayer_open(&responder->channel);
+    if (responder->number < 0 || FCGX_InitRequest(&responder->fcgx, -1, 0) != 0) {
+        if (responder->number >= 0)
+            oslayer_close(responder->number);
+        free(responder);
+        return NULL;
+    }
+    buffer_init(&responder->body, INT_MAX);
+    return responder;
+}
+
+void responder_destroy(struct responder **responder) {
+    if (!*responder)
+        return;
+    responder_drop(*responder);
+    oslayer_close((*responder)->number);
+    buffer_fini(&(*responder)->body);
+    free(*responder);
+    *responder = NULL;
+}
+
+/* Reads STDIN behind its last byte: what was counted must be all, and its end must be there. */
+static bool read_body(struct responder *responder, size_t length) {
+    if (length > 0) {
+        char *to = buffer_reserve(&responder->body, length);
+        if (!to || FCGX_GetStr(to, (int)length, responder->fcgx.in) != (int)length)
+            return false;
+        responder->body.length = length;
+    }
+    return FCGX_GetChar(responder->fcgx.in) == EOF && FCGX_GetError(responder->fcgx.in) == 0;
+}
+
+bool responder_take(struct responder *responder, struct bytes records, size_t body_length) {
+    responder->channel.input = records;
+    /* FCGX_Accept_r closes what it has unless told to keep it, and reads from `ipcFd` when that is not
+     * negative. */
+    responder->fcgx.ipcFd = responder->number;
+    responder->fcgx.keepConnection = 1;
+    bool taken = FCGX_Accept_r(&responder->fcgx) == 0 && read_body(responder, body_length);
+    responder->channel.input = (struct bytes){NULL, 0};
+    if (!taken)
+        responder_drop(responder);
+    return taken;
+}
+
+char *const *responder_params(const struct responder *responder) {
+    return responder->fcgx.envp;
+}
+
+struct bytes responder_body(const struct responder *responder) {
+    return buffer_bytes(&responder->body);
+}
+
+static void put(FCGX_Stream *stream, struct bytes bytes) {
+    while (bytes.length > 0) {
+        int part = bytes.length < INT_MAX ? (int)bytes.length : INT_MAX;
+        if (FCGX_PutStr(bytes.data, part, stream) != part)
+            return;
+        bytes.data += part;
+        bytes.length -= (size_t)part;
+    }
+}
+
+bool responder_answer(struct responder *responder, const struct bytes *parts, size_t n,
+                      struct buffer *output) {
+    responder->channel.output = output;
+    for (size_t i = 0; i < n; i++)
+        put(responder->fcgx.out, parts[i]);
+    FCGX_Finish_r(&responder->fcgx);
+    responder->channel.output = NULL;
+    buffer_reset(&responder->body, BODY_KEEP);
+    return !output->failed;
+}
+
+void responder_drop(struct responder *responder) {
+    FCGX_Free(&responder->fcgx, 0);
+    buffer_reset(&responder->body, BODY_KEEP);
+}

@@ -1,0 +1,132 @@
+#include "inferonce/fastcgi/server.h"
+
+#include <fcgiapp.h>
+#include <stdlib.h>
+
+#include "inferonce/fastcgi/oslayer.h"
+
+#define SWEEP_MS   1000
+#define BODY_LIMIT (1024 * 1024 * 1024)
+
+/* Every handle of the server ends here; with the last one it ends itself. */
+void server_handle_closed(struct fastcgi_server *server) {
+    server->handles--;
+    if (!server->destroyed || server->handles > 0)
+        return;
+    while (!LIST_EMPTY(&server->spare)) {
+        struct connection *connection = LIST_FIRST(&server->spare);
+        LIST_REMOVE(connection, links);
+        connection_free(connection);
+    }
+    free(server);
+}
+
+static void on_go_on(uv_idle_t *idle) {
+    struct fastcgi_server *server = idle->data;
+    /* Those that come back while it runs are for the next turn. */
+    for (size_t n = server->pending_count; n > 0 && server->pending_count > 0; n--) {
+        struct connection *connection = TAILQ_FIRST(&server->pending);
+        server_forget_pending(connection);
+        connection_go_on(connection);
+    }
+}
+
+void server_go_on_later(struct connection *connection) {
+    struct fastcgi_server *server = connection->server;
+    if (connection->pending)
+        return;
+    connection->pending = true;
+    TAILQ_INSERT_TAIL(&server->pending, connection, pending_links);
+    if (server->pending_count++ == 0)
+        INVARIANT(uv_idle_start(&server->go_on, on_go_on) == 0);
+}
+
+void server_forget_pending(struct connection *connection) {
+    struct fastcgi_server *server = connection->server;
+    if (!connection->pending)
+        return;
+    connection->pending = false;
+    TAILQ_REMOVE(&server->pending, connection, pending_links);
+    if (--server->pending_count == 0)
+        INVARIANT(uv_idle_stop(&server->go_on) == 0);
+}
+
+static void on_sweep(uv_timer_t *timer) {
+    struct fastcgi_server *server = timer->data;
+    uint64_t now = clock_monotonic_us(server->options.clock);
+    struct connection *next;
+    for (struct connection *connection = LIST_FIRST(&server->open); connection; connection = next) {
+        next = LIST_NEXT(connection, links);
+        connection_sweep(connection, now);
+    }
+}
+
+static void on_accepted(void *context, int descriptor) {
+    connection_open(context, descriptor);
+}
+
+struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *options, struct error *error) {
+    INVARIANT(options->body_max < BODY_LIMIT);
+    if (FCGX_Init() != 0) {
+        error_set(error, "libfcgi cannot be initialised");
+        return NULL;
+    }
+    if (!oslayer_is_ours(error))
+        return NULL;
+    struct fastcgi_server *server = calloc(1, sizeof(*server));
+    if (!server) {
+        error_set(error, "no memory");
+        return NULL;
+    }
+    server->options = *options;
+    TAILQ_INIT(&server->pending);
+    const struct acceptor_options acceptor = {.loop = options->loop,
+                                              .listener = options->listener,
+                                              .clock = options->clock,
+                                              .shared = options->shared,
+                                              .slot = options->slot,
+                                              .stats = options->stats,
+                                              .accepted = on_accepted,
+                                              .context = server};
+    server->acceptor = acceptor_create(&acceptor, error);
+    if (!server->acceptor) {
+        free(server);
+        return NULL;
+    }
+    INVARIANT(uv_timer_init(options->loop, &server->sweep) == 0);
+    INVARIANT(uv_idle_init(options->loop, &server->go_on) == 0);
+    server->sweep.data = server;
+    server->go_on.data = server;
+    server->handles = 2;
+    INVARIANT(uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS) == 0);
+    return server;
+}
+
+void fastcgi_server_stop_accepting(struct fastcgi_server *server) {
+    acceptor_stop(server->acceptor);
+}
+
+size_t fastcgi_server_busy(const struct fastcgi_server *server) {
+    size_t busy = 0;
+    for (struct connection *at = LIST_FIRST(&server->open); at; at = LIST_NEXT(at, links))
+        busy += connection_busy(at);
+    return busy;
+}
+
+static void on_handle_closed(uv_handle_t *handle) {
+    server_handle_closed(handle->data);
+}
+
+void fastcgi_server_destroy(struct fastcgi_server **server) {
+    struct fastcgi_server *ending = *server;
+    if (!ending)
+        return;
+    *server = NULL;
+    acceptor_stop(ending->acceptor);
+    while (!LIST_EMPTY(&ending->open))
+        connection_close(LIST_FIRST(&ending->open));
+    acceptor_destroy(&ending->acceptor);
+    ending->destroyed = true;
+    uv_close((uv_handle_t *)&ending->sweep, on_handle_closed);
+    uv_close((uv_handle_t *)&ending->go_on, on_handle_closed);
+}

@@ -1,0 +1,84 @@
+/* Feeds bytes to the frame scanner, split as the bytes themselves say, and what it lets through to libfcgi,
+ * which must take it: the scanner's promise is that libfcgi never meets what it cannot digest.
+ *
+ *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude tests/fuzz/frame_fuzz.c \
+ *         src/fastcgi/frame.c src/fastcgi/oslayer.c src/fastcgi/responder.c src/base/buffer.c
+ * src/base/error.c \ -lfcgi -o frame_fuzz
+ *
+ * tests/unit/fastcgi/frame_fuzz_test.c runs it over seeded mutations of real requests. */
+#include <fcgiapp.h>
+#include <stdlib.h>
+
+#include "inferonce/fastcgi/frame.h"
+#include "inferonce/fastcgi/responder.h"
+
+#define FUZZ_BODY_MAX 4096
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* libfcgi must take what the scanner calls a request, with the body that it counted. */
+static void pass_on(struct frame_scanner *scanner, struct responder *responder, bool too_large) {
+    const struct bytes answer = {"Status: 200\r\n\r\n", 15};
+    struct buffer output;
+    buffer_init(&output, 4096);
+    size_t body_length = too_large ? 0 : scanner->body_length;
+    INVARIANT(responder_take(responder, buffer_bytes(&scanner->out), body_length));
+    INVARIANT(body_length <= FUZZ_BODY_MAX && responder_body(responder).length == body_length);
+    INVARIANT(responder_answer(responder, &answer, 1, &output));
+    buffer_fini(&output);
+    frame_next(scanner);
+}
+
+/* Scans until more bytes are needed. False: the connection would be closed. */
+static bool scan_all(struct frame_scanner *scanner, struct responder *responder, struct bytes *bytes) {
+    for (;;) {
+        size_t consumed = 0;
+        enum frame_status status = frame_scan(scanner, *bytes, &consumed);
+        INVARIANT(consumed <= bytes->length);
+        INVARIANT(scanner->reply.length <= FRAME_REPLY_MAX);
+        bytes->data += consumed;
+        bytes->length -= consumed;
+        buffer_reset(&scanner->reply, FRAME_REPLY_MAX);
+        switch (status) {
+        case FRAME_INCOMPLETE:
+            INVARIANT(bytes->length < FRAME_RECORD_MAX);
+            return true;
+        case FRAME_INVALID:
+            return false;
+        case FRAME_ENDED:
+            break;
+        case FRAME_REQUEST:
+        case FRAME_TOO_LARGE:
+            pass_on(scanner, responder, status == FRAME_TOO_LARGE);
+        }
+    }
+}
+
+/* The first byte says in how large pieces the others arrive; each piece is the caller's input buffer, copied
+ * so that a sanitizer sees a read past it. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct frame_scanner scanner;
+    if (size == 0)
+        return 0;
+    FCGX_Init();
+    struct responder *responder = responder_create();
+    INVARIANT(responder);
+    frame_init(&scanner, FUZZ_BODY_MAX);
+    size_t piece = (size_t)data[0] + 1;
+    size_t from = 1;
+    size_t to = 1;
+    bool open = true;
+    while (open && to < size) {
+        to += piece < size - to ? piece : size - to;
+        char *input = malloc(to - from);
+        INVARIANT(input);
+        memcpy(input, data + from, to - from);
+        struct bytes rest = {input, to - from};
+        open = scan_all(&scanner, responder, &rest);
+        from = to - rest.length;
+        free(input);
+    }
+    frame_fini(&scanner);
+    responder_destroy(&responder);
+    return 0;
+}
