@@ -1,0 +1,57 @@
+/* One request and its response, on its way through the handlers.
+ *
+ *   BEGUN   exchange_begin; a handler has it            -> SENT, LEFT
+ *   SENT    by exchange_send, exchange_send_parts or exchange_problem; gone when that returns
+ *   LEFT    the client left before: exchange_abandon calls `abandoned`, if it is set; gone when that returns
+ *
+ * Exchanges are pooled with their buffers. Every answer has the Content-Length of its body; one that cannot
+ * be built (no memory, or past the limits of http/response.h) becomes a 500. */
+#ifndef INFERONCE_HTTP_EXCHANGE_H
+#define INFERONCE_HTTP_EXCHANGE_H
+
+#include "inferonce/base/stats.h"
+#include "inferonce/fastcgi/connection.h"
+#include "inferonce/http/problem.h"
+#include "inferonce/http/request.h"
+#include "inferonce/http/response.h"
+
+struct exchange {
+    struct request request;
+    struct response response;
+    struct buffer scratch; /* the handler's, for what must live as long as the exchange; empty at the start */
+    void *state;           /* the handler's own; NULL at the start */
+    void (*abandoned)(struct exchange *exchange); /* set by a handler that answers later */
+    bool head;                                    /* HEAD: the body is measured but not sent */
+
+    /* private to exchange.c */
+    struct fastcgi_request *transport;
+    struct exchange_pool *pool;
+    struct exchange *next;
+};
+
+struct exchange_pool;
+
+/* `stats` is borrowed; counts `requests` and `rejected_requests`. Returns owned; NULL: no memory. */
+struct exchange_pool *exchange_pool_create(struct stats *stats);
+
+/* After the FastCGI server, so that every exchange was answered or abandoned. */
+void exchange_pool_destroy(struct exchange_pool **pool);
+
+/* Takes a received request and sets transport->user. NULL when there is no memory; the request was answered
+ * (500) then. */
+struct exchange *exchange_begin(struct exchange_pool *pool, struct fastcgi_request *transport);
+
+/* The transport says that the client has left. */
+void exchange_abandon(struct exchange *exchange);
+
+/* Sends exchange->response, which was started, with response.body as the body. */
+void exchange_send(struct exchange *exchange);
+
+/* The same with a body of several parts, borrowed for the call. HEAD, 204 and 304 send none of it. */
+void exchange_send_parts(struct exchange *exchange, const struct bytes *parts, size_t n);
+
+/* Sends a problem and nothing else. */
+void exchange_problem(struct exchange *exchange, enum problem problem, const char *detail,
+                      const char *pointer);
+
+#endif

@@ -1,0 +1,66 @@
+/* A request as HTTP, read out of the FastCGI parameters (RFC 3875 names).
+ *
+ * All bytes are borrowed from the FastCGI request. A parameter that stands several times is one field with
+ * several lines: Cache-Control is merged line by line; of the others the first counts. HTTP_PROXY,
+ * HTTP_CONTENT_LENGTH and HTTP_CONTENT_TYPE come from request headers of these names and are never looked
+ * at. */
+#ifndef INFERONCE_HTTP_REQUEST_H
+#define INFERONCE_HTTP_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "inferonce/base/buffer.h"
+#include "inferonce/http/cache_control.h"
+
+/* Those that some route has, and those that are known but no route has (405 rather than 501). */
+#define METHODS(X) X(GET) X(HEAD) X(POST) X(QUERY) X(DELETE) X(OPTIONS) X(PUT) X(PATCH) X(TRACE) X(CONNECT)
+
+enum method {
+#define METHODS_ENUM(name) METHOD_##name,
+    METHODS(METHODS_ENUM)
+#undef METHODS_ENUM
+        METHOD_UNKNOWN,
+    METHODS_COUNT = METHOD_UNKNOWN
+};
+
+/* "GET" for METHOD_GET, "unknown" for METHOD_UNKNOWN. */
+const char *method_name(enum method method);
+
+struct request {
+    enum method method;
+    /* DOCUMENT_URI; else SCRIPT_NAME or PATH_INFO where the other is empty; else REQUEST_URI up to '?' */
+    struct bytes path;
+    struct bytes query; /* without the '?' */
+    struct bytes body;
+    bool body_too_large; /* 413 */
+    bool body_truncated; /* CONTENT_LENGTH is there and not the length that arrived: 400 */
+    struct bytes content_type;
+    struct bytes content_encoding;
+    struct bytes accept;
+    struct bytes authorization;
+    struct bytes if_none_match;
+    struct bytes remote_addr;
+    struct bytes cache_namespace; /* X-Cache-Namespace; data NULL: not given */
+    struct bytes cache_ttl;       /* X-Cache-TTL; data NULL: not given */
+    struct bytes traceparent;
+    struct bytes tracestate;
+    struct cache_control cache_control; /* with Pragma applied */
+};
+
+/* Fields that were not sent have data NULL. */
+void request_read(struct request *request, char *const *params, struct bytes body, bool body_too_large);
+
+/* Whether a Content-Type is JSON: application/json, or any type whose subtype ends in +json, with any
+ * parameters; a charset other than utf-8 is not. */
+bool request_content_type_is_json(struct bytes content_type);
+
+/* Whether If-None-Match matches the strong entity tag `etag` (with its quotes), by weak comparison; `*`
+ * matches (RFC 9110 section 13.1.2). */
+bool request_none_match(struct bytes if_none_match, struct bytes etag);
+
+/* Whether `address` (REMOTE_ADDR) is a loopback address: 127.0.0.0/8, ::1, and IPv4-mapped
+ * ::ffff:127.0.0.0/104. */
+bool request_is_loopback(struct bytes address);
+
+#endif

@@ -1,0 +1,39 @@
+/* Method and path to handler.
+ *
+ * What is wrong with a request is answered in this order: 404, 501, 405, who may (401, 403), 413, 415, 400.
+ * Paths are compared as they came, byte by byte.
+ *
+ * The routes are a table. The router answers by itself what no handler needs to know of: HEAD where there is
+ * GET, OPTIONS (204 and Allow), 405 with Allow, 501, 404, who may use admin routes (401, 403), and for routes
+ * with a body 413, 415 and a body cut short (400). */
+#ifndef INFERONCE_HTTP_ROUTER_H
+#define INFERONCE_HTTP_ROUTER_H
+
+#include "inferonce/http/exchange.h"
+
+enum route_flags {
+    ROUTE_OPEN = 0,
+    ROUTE_ADMIN = 1, /* bearer token, or loopback clients when there is none */
+    ROUTE_JSON = 2   /* has a body, which must be JSON by its Content-Type */
+};
+
+struct route {
+    enum method method;
+    const char *path; /* "/cache/{key}": the last segment may be a parameter, which matches one non-empty
+                         segment without '/' */
+    unsigned flags;
+    void (*handle)(struct exchange *exchange, struct bytes parameter, void *context);
+};
+
+struct router {
+    const struct route *routes; /* borrowed; an exact path wins over one with a parameter */
+    size_t n;
+    void *context;            /* handed to the handlers */
+    struct bytes admin_token; /* borrowed; empty: loopback only */
+};
+
+/* Answers the exchange or hands it to a route's handler, which does. `parameter` is borrowed from the
+ * request. */
+void router_dispatch(const struct router *router, struct exchange *exchange);
+
+#endif

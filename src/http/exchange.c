@@ -1,0 +1,177 @@
+#include "inferonce/http/exchange.h"
+
+#include <stdlib.h>
+
+/* What is kept for the next requests. A burst beyond it, or one large body, must not stay resident. */
+#define POOLED_MAX        256
+#define POOLED_BUFFER_MAX (64u * 1024)
+
+/* Handlers build single answers from a prefix, the stored bytes and a suffix; only a caller with many pieces
+ * needs the heap. */
+#define PARTS_ON_STACK 16
+
+/* The answer when there is no memory to build one. */
+#define LAST_BODY                                                                                   \
+    "{\"type\":\"urn:inferonce:problem:internal\",\"title\":\"The request could not be answered\"," \
+    "\"status\":500}"
+#define LAST_BODY_LENGTH 98
+#define LAST_BODY_DIGITS "98"
+#define LAST_HEAD                                                                     \
+    "Status: 500 Internal Server Error\r\nContent-Type: application/problem+json\r\n" \
+    "Content-Length: " LAST_BODY_DIGITS "\r\n\r\n"
+_Static_assert(sizeof(LAST_BODY) - 1 == LAST_BODY_LENGTH, "a wrong Content-Length hangs the client");
+
+struct exchange_pool {
+    struct stats *stats;
+    struct exchange *idle;
+    size_t idle_count;
+    size_t begun; /* and neither sent nor abandoned yet */
+};
+
+static struct exchange *create(void) {
+    struct exchange *exchange = calloc(1, sizeof(*exchange));
+
+    if (exchange != NULL) {
+        response_init(&exchange->response);
+        buffer_init(&exchange->scratch, RESPONSE_BODY_MAX);
+    }
+    return exchange;
+}
+
+static void destroy(struct exchange *exchange) {
+    response_fini(&exchange->response);
+    buffer_fini(&exchange->scratch);
+    free(exchange);
+}
+
+struct exchange_pool *exchange_pool_create(struct stats *stats) {
+    struct exchange_pool *pool = calloc(1, sizeof(*pool));
+
+    if (pool != NULL)
+        pool->stats = stats;
+    return pool;
+}
+
+void exchange_pool_destroy(struct exchange_pool **pool) {
+    if (*pool == NULL)
+        return;
+    INVARIANT((*pool)->begun == 0);
+    while ((*pool)->idle != NULL) {
+        struct exchange *exchange = (*pool)->idle;
+        (*pool)->idle = exchange->next;
+        destroy(exchange);
+    }
+    free(*pool);
+    *pool = NULL;
+}
+
+static struct exchange *take(struct exchange_pool *pool) {
+    struct exchange *exchange = pool->idle;
+
+    if (exchange == NULL)
+        return create();
+    pool->idle = exchange->next;
+    pool->idle_count--;
+    return exchange;
+}
+
+/* The transport is gone, or is about to be. */
+static void give_back(struct exchange *exchange) {
+    struct exchange_pool *pool = exchange->pool;
+
+    pool->begun--;
+    exchange->transport = NULL;
+    if (pool->idle_count == POOLED_MAX) {
+        destroy(exchange);
+        return;
+    }
+    response_reset(&exchange->response, POOLED_BUFFER_MAX);
+    buffer_reset(&exchange->scratch, POOLED_BUFFER_MAX);
+    exchange->next = pool->idle;
+    pool->idle = exchange;
+    pool->idle_count++;
+}
+
+static void respond_without_memory(struct exchange_pool *pool, struct fastcgi_request *transport, bool head) {
+    static const struct bytes PARTS[] = {
+        {LAST_HEAD, sizeof(LAST_HEAD) - 1},
+        {LAST_BODY, sizeof(LAST_BODY) - 1},
+    };
+
+    stats_count(pool->stats, STAT_rejected_requests);
+    fastcgi_respond(transport, PARTS, head ? 1 : 2);
+}
+
+struct exchange *exchange_begin(struct exchange_pool *pool, struct fastcgi_request *transport) {
+    struct exchange *exchange = take(pool);
+
+    stats_count(pool->stats, STAT_requests);
+    if (exchange == NULL) {
+        struct request request;
+        request_read(&request, transport->params, transport->body, transport->body_too_large);
+        respond_without_memory(pool, transport, request.method == METHOD_HEAD);
+        return NULL;
+    }
+    request_read(&exchange->request, transport->params, transport->body, transport->body_too_large);
+    exchange->head = exchange->request.method == METHOD_HEAD;
+    exchange->state = NULL;
+    exchange->abandoned = NULL;
+    exchange->transport = transport;
+    exchange->pool = pool;
+    transport->user = exchange;
+    pool->begun++;
+    return exchange;
+}
+
+void exchange_abandon(struct exchange *exchange) {
+    INVARIANT(exchange->transport != NULL);
+    if (exchange->abandoned != NULL)
+        exchange->abandoned(exchange);
+    give_back(exchange);
+}
+
+void exchange_send(struct exchange *exchange) {
+    struct bytes body = buffer_bytes(&exchange->response.body);
+
+    exchange_send_parts(exchange, &body, 1);
+}
+
+/* Head and body in one array. False: no memory. */
+static bool send_all(struct exchange *exchange, const struct bytes *parts, size_t n) {
+    struct bytes few[PARTS_ON_STACK];
+    struct bytes *all = n < PARTS_ON_STACK ? few : calloc(n + 1, sizeof(*all));
+
+    if (all == NULL)
+        return false;
+    all[0] = buffer_bytes(&exchange->response.head);
+    if (n > 0)
+        memcpy(all + 1, parts, n * sizeof(*parts));
+    fastcgi_respond(exchange->transport, all, n + 1);
+    if (all != few)
+        free(all);
+    return true;
+}
+
+void exchange_send_parts(struct exchange *exchange, const struct bytes *parts, size_t n) {
+    struct response *response = &exchange->response;
+    struct stats *stats = exchange->pool->stats;
+    int status = response->status;
+    bool bodiless = exchange->head || status == 204 || status == 304;
+    uint64_t length = 0;
+
+    INVARIANT(exchange->transport != NULL && status != 0);
+    for (size_t i = 0; i < n; i++)
+        length += parts[i].length;
+    response_finish(response, length);
+    if (response->head.failed || response->body.failed || !send_all(exchange, parts, bodiless ? 0 : n))
+        respond_without_memory(exchange->pool, exchange->transport, exchange->head);
+    else if (status >= 400)
+        stats_count(stats, STAT_rejected_requests);
+    give_back(exchange);
+}
+
+void exchange_problem(struct exchange *exchange, enum problem problem, const char *detail,
+                      const char *pointer) {
+    problem_respond(&exchange->response, problem, 0, detail, pointer);
+    exchange_send(exchange);
+}
