@@ -1,0 +1,42 @@
+/* What stands behind the engine: a table of functions, one per kind of model, so that a backend is one file
+ * and its name in engine.c. The engine admits, counts and queues; a backend only infers what it is given. */
+#ifndef INFERONCE_ENGINE_BACKEND_H
+#define INFERONCE_ENGINE_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "inferonce/engine/engine.h"
+
+struct engine_backend {
+    /* Returns what the other functions get as `state`; NULL: error tells why. The options are borrowed as the
+     * engine borrows them. */
+    void *(*open)(struct engine *engine, const struct engine_options *options, struct error *error);
+
+    /* Begins to infer jobs that were admitted together. The array is borrowed for the call, the jobs until
+     * their end. Each one's end is told by engine_finish, once, and never before this returned. */
+    void (*start)(void *state, struct engine_job *const *jobs, size_t n);
+
+    /* Forgets a job that was started and has not ended. */
+    void (*cancel)(void *state, struct engine_job *job);
+
+    /* Forgets all jobs and closes its handles; frees `state` when the loop has closed them. */
+    void (*close)(void *state);
+
+    /* The longest that one inference can take, in microseconds, as far as the settings bound it. */
+    uint64_t (*longest_us)(const struct settings *settings);
+};
+
+/* VADER, after INFERENCE_DELAY_MS. */
+extern const struct engine_backend engine_builtin;
+
+/* As engine_create, with this backend. */
+struct engine *engine_create_with(const struct engine_backend *backend, const struct engine_options *options,
+                                  struct error *error) MUST_CHECK;
+
+/* A job has ended; `answer` is complete but for its duration, which the engine adds. Calls the job's `done`,
+ * in which the engine may even be destroyed: `state` then lives on until the loop has closed the backend's
+ * handles. */
+void engine_finish(struct engine *engine, struct engine_job *job, struct engine_answer answer);
+
+#endif

@@ -1,0 +1,94 @@
+/* Where answers come from.
+ *
+ * The engine admits at most INFERENCE_CONCURRENCY inferences at once; INFERENCE_QUEUE more wait in order;
+ * beyond that a job fails at once with ENGINE_OVERLOAD. Statistics: inferences, inference_errors, in_flight,
+ * queue. */
+#ifndef INFERONCE_ENGINE_ENGINE_H
+#define INFERONCE_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "inferonce/base/buffer.h"
+#include "inferonce/base/clock.h"
+#include "inferonce/base/settings.h"
+#include "inferonce/base/stats.h"
+
+/* How an inference ended. All but OK map to one HTTP status each (HTTP.md, Errors). */
+enum engine_status {
+    ENGINE_OK,
+    ENGINE_REFUSED,    /* no connection, or an answer that is a failure of the model's server: 502 */
+    ENGINE_TIMEOUT,    /* 504 */
+    ENGINE_OVERLOAD,   /* our queue is full, the breaker is open, or the model said 429 or 503: 503 with
+                          Retry-After */
+    ENGINE_BAD_ANSWER, /* complete, but not what was expected: 502 */
+    ENGINE_REJECTED    /* the model refused this input or credential: its status is relayed */
+};
+
+struct engine_answer {
+    enum engine_status status;
+    struct bytes body; /* OK: the result, one JSON value, the bytes the model wrote; borrowed for the call */
+    const char
+        *detail;     /* not OK: one line for the client, never text of the request; borrowed for the call */
+    int http_status; /* REJECTED: 400, 401, 403, 413, 415 or 422 */
+    unsigned retry_after_s; /* OVERLOAD */
+    bool storable;          /* OK: may be kept for others */
+    uint64_t lifetime_ms;   /* OK: the most that the model allows; UINT64_MAX: it did not say */
+    uint64_t duration_us;   /* from the start of the inference to its end; 0: it was never started */
+};
+
+struct engine_job;
+typedef void (*engine_done)(struct engine_job *job, const struct engine_answer *answer);
+
+/* One inference. The caller owns it and keeps it, and the bytes it borrows, until `done` was called,
+ * engine_cancel returned or the engine was destroyed. */
+struct engine_job {
+    struct bytes text; /* normalised UTF-8 */
+    struct bytes
+        parameters; /* further members of the request in canonical form, as a JSON object; length 0: none */
+    struct bytes authorization; /* length 0: none */
+    struct bytes traceparent;
+    struct bytes tracestate;
+    engine_done done; /* called exactly once, never before engine_infer returned; may call engine_infer and
+                         engine_cancel */
+    void *user;
+
+    /* private to the engine */
+    struct engine_job *previous, *next;
+    uint64_t started_us;
+    uint64_t due_ms;
+    int phase;
+};
+
+struct engine;
+
+/* All are borrowed for the engine's life. The settings are read whenever they are needed, so that a reload
+ * that changes them in place holds for the jobs that come after it. */
+struct engine_options {
+    const struct settings *settings;
+    uv_loop_t *loop;
+    const struct clock *clock;
+    struct stats *stats;
+};
+
+/* Returns owned; NULL: error tells why. */
+struct engine *engine_create(const struct engine_options *options, struct error *error) MUST_CHECK;
+
+/* Infers `n` jobs, which may travel to the model together. */
+void engine_infer(struct engine *engine, struct engine_job *const *jobs, size_t n);
+
+/* Drops a job whose `done` was not called yet; it will not be. */
+void engine_cancel(struct engine *engine, struct engine_job *job);
+
+/* Whether the inference has not begun: dropping the job then costs nothing. */
+bool engine_is_queued(const struct engine_job *job);
+
+/* Drops everything; closes its handles, for which the loop must be run once more. Nulls the pointer. */
+void engine_destroy(struct engine **engine);
+
+/* The longest that a job can take from engine_infer to `done`, in microseconds, as far as the settings bound
+ * it. */
+uint64_t engine_longest_us(const struct settings *settings);
+
+#endif

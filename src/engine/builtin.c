@@ -1,0 +1,148 @@
+#include <stdlib.h>
+
+#include "inferonce/engine/backend.h"
+#include "inferonce/engine/jobs.h"
+#include "inferonce/engine/vader.h"
+
+/* What is computed in one turn of the loop before its descriptors are served again, so that hits do not wait
+ * for long texts or for many that became due together: about a millisecond. A job costs its bytes, and a
+ * fixed sum for answering it. */
+#define TURN_BYTES 32768
+#define JOB_BYTES  1024
+
+#define BODY_CAP 128 /* more than vader_append_result writes */
+
+/* The delay is the same for all jobs, so they become due in the order in which they came: one list and one
+ * timer, for the first in it, do for any number. (If a reload shortens the delay, the later ones still do not
+ * overtake.) */
+struct builtin {
+    struct engine *engine;
+    const struct settings *settings;
+    struct engine_jobs running;
+    struct buffer body;
+    uv_timer_t timer; /* while the first job is not due yet */
+    uv_idle_t work;   /* while it is; gives way to the loop's other work between turns */
+    unsigned open_handles;
+};
+
+static void infer(struct builtin *builtin, struct engine_job *job) {
+    struct vader_scores scores;
+    vader_score(job->text, &scores);
+    buffer_reset(&builtin->body, BODY_CAP);
+    vader_append_result(&scores, &builtin->body);
+    INVARIANT(!builtin->body.failed); /* its memory was taken when the backend was opened */
+    engine_finish(builtin->engine, job,
+                  (struct engine_answer){
+                      .status = ENGINE_OK,
+                      .body = buffer_bytes(&builtin->body),
+                      .storable = true,
+                      .lifetime_ms = UINT64_MAX,
+                  });
+}
+
+static bool is_due(const struct builtin *builtin, const struct engine_job *job) {
+    return job->due_ms <= uv_now(builtin->timer.loop);
+}
+
+static void on_timer(uv_timer_t *timer);
+static void on_work(uv_idle_t *work);
+
+/* Sees to it that the first job is worked on when it is due. */
+static void schedule(struct builtin *builtin) {
+    const struct engine_job *first = builtin->running.first;
+    bool due = first && is_due(builtin, first);
+    if (due)
+        (void)uv_idle_start(&builtin->work, on_work);
+    else
+        (void)uv_idle_stop(&builtin->work);
+    if (first && !due)
+        (void)uv_timer_start(&builtin->timer, on_timer, first->due_ms - uv_now(builtin->timer.loop), 0);
+    else
+        (void)uv_timer_stop(&builtin->timer);
+}
+
+static void on_timer(uv_timer_t *timer) {
+    schedule(timer->data);
+}
+
+static void on_work(uv_idle_t *work) {
+    struct builtin *builtin = work->data;
+    size_t bytes = 0;
+    while (bytes < TURN_BYTES && builtin->running.first && is_due(builtin, builtin->running.first)) {
+        struct engine_job *job = builtin->running.first;
+        engine_jobs_remove(&builtin->running, job);
+        bytes += JOB_BYTES + job->text.length;
+        infer(builtin, job);
+    }
+    schedule(builtin);
+}
+
+static void *open_builtin(struct engine *engine, const struct engine_options *options, struct error *error) {
+    struct builtin *builtin = calloc(1, sizeof(*builtin));
+    if (!builtin) {
+        error_set(error, "no memory for the built-in model");
+        return NULL;
+    }
+    buffer_init(&builtin->body, BODY_CAP);
+    if (!buffer_reserve(&builtin->body, BODY_CAP)) {
+        error_set(error, "no memory for the built-in model");
+        free(builtin);
+        return NULL;
+    }
+    builtin->engine = engine;
+    builtin->settings = options->settings;
+    (void)uv_timer_init(options->loop, &builtin->timer);
+    (void)uv_idle_init(options->loop, &builtin->work);
+    builtin->timer.data = builtin->work.data = builtin;
+    builtin->open_handles = 2;
+    return builtin;
+}
+
+static void start(void *state, struct engine_job *const *jobs, size_t n) {
+    struct builtin *builtin = state;
+    uint64_t delay_ms = builtin->settings->inference_delay_ms;
+    if (delay_ms > 0) {
+        /* The loop's time is that of the turn's beginning, in whole milliseconds; the delay shall not be
+         * shorter than set. */
+        uv_update_time(builtin->timer.loop);
+        delay_ms++;
+    }
+    for (size_t i = 0; i < n; i++) {
+        jobs[i]->due_ms = uv_now(builtin->timer.loop) + delay_ms;
+        engine_jobs_append(&builtin->running, jobs[i]);
+    }
+    schedule(builtin);
+}
+
+static void cancel(void *state, struct engine_job *job) {
+    struct builtin *builtin = state;
+    engine_jobs_remove(&builtin->running, job);
+    schedule(builtin);
+}
+
+static void on_closed(uv_handle_t *handle) {
+    struct builtin *builtin = handle->data;
+    if (--builtin->open_handles > 0)
+        return;
+    buffer_fini(&builtin->body);
+    free(builtin);
+}
+
+static void close_builtin(void *state) {
+    struct builtin *builtin = state;
+    builtin->running = (struct engine_jobs){0};
+    uv_close((uv_handle_t *)&builtin->timer, on_closed);
+    uv_close((uv_handle_t *)&builtin->work, on_closed);
+}
+
+static uint64_t longest_us(const struct settings *settings) {
+    return (settings->inference_delay_ms + 1) * 1000;
+}
+
+const struct engine_backend engine_builtin = {
+    .open = open_builtin,
+    .start = start,
+    .cancel = cancel,
+    .close = close_builtin,
+    .longest_us = longest_us,
+};

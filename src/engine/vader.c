@@ -1,0 +1,318 @@
+#include "inferonce/engine/vader.h"
+
+#include <math.h>
+
+#include "inferonce/engine/vader_lexicon.h"
+#include "inferonce/engine/vader_text.h"
+#include "inferonce/engine/vader_words.h"
+
+/* The paper's figures: what people's ratings moved by on the mean (sections 3.2 and 3.3). */
+#define CAPITALS          0.733
+#define NEGATION          -0.74
+#define EXCLAMATION       0.292
+#define EXCLAMATIONS_MOST 4
+#define QUESTION          0.18
+#define QUESTIONS_COUNTED 3
+#define QUESTIONS_MOST    0.96
+#define BEFORE_BUT        0.5
+#define AFTER_BUT         1.5
+#define NORMALISATION     15.0 /* approximates the largest sum to be expected */
+#define SENTIMENT_FROM    0.05
+
+/* How far the rules look back and ahead from a word. */
+#define BACK  3
+#define AHEAD 2
+
+/* A word as the rules see it. */
+struct word {
+    bool listed; /* it is in the lexicon, with this valence */
+    double valence;
+    double degree; /* of a degree adverb; else 0 */
+    bool negates;
+    bool capitals;
+    bool lower; /* written in lower case */
+    enum vader_name name;
+};
+
+/* What has to be known about the whole text before its words can be valued. */
+struct survey {
+    size_t words;
+    bool mixed_case; /* some words, and not all, are in capitals */
+    size_t but;      /* which word it is; equal to `words`: there is none */
+    double punctuation;
+};
+
+/* Where the rules are: word `index`, with the words around it in a ring, so that a text of any length needs
+ * no memory. */
+struct place {
+    const struct survey *survey;
+    size_t index;
+    size_t read; /* so many words are, or were, in the ring */
+    struct bytes rest;
+    struct word ring[8];
+};
+
+_Static_assert(sizeof(((struct place *)0)->ring) / sizeof(struct word) > BACK + AHEAD,
+               "the ring holds what is looked at");
+
+static bool is_capitals(struct bytes word) {
+    bool capitals = false;
+    for (size_t i = 0; i < word.length; i++) {
+        if (word.data[i] >= 'a' && word.data[i] <= 'z')
+            return false;
+        capitals = capitals || (word.data[i] >= 'A' && word.data[i] <= 'Z');
+    }
+    return capitals;
+}
+
+static struct word word_of(struct bytes bytes) {
+    struct word word = {.capitals = is_capitals(bytes), .lower = true};
+    word.negates = memmem(bytes.data, bytes.length, "n't", 3) != NULL;
+
+    char folded[32]; /* nothing that is known is longer */
+    if (bytes.length > sizeof(folded))
+        return word;
+    for (size_t i = 0; i < bytes.length; i++) {
+        bool capital = bytes.data[i] >= 'A' && bytes.data[i] <= 'Z';
+        folded[i] = (char)(capital ? bytes.data[i] - 'A' + 'a' : bytes.data[i]);
+        word.lower = word.lower && !capital;
+    }
+    struct bytes key = {folded, bytes.length};
+    word.listed = vader_lexicon_find(key, &word.valence);
+    const struct vader_word *known = vader_word_find(key);
+    if (known) {
+        word.name = known->name;
+        word.negates = word.negates || (known->negates && word.lower);
+        if (known->degree != VADER_NO_DEGREE)
+            word.degree = known->degree == VADER_BOOSTS ? VADER_DEGREE : -VADER_DEGREE;
+    }
+    return word;
+}
+
+/* Emphasis from exclamation marks, of which more than four add nothing, and from more than one question mark.
+ */
+static double punctuation_of(struct bytes text) {
+    size_t exclamations = 0, questions = 0;
+    for (size_t i = 0; i < text.length; i++) {
+        exclamations += text.data[i] == '!';
+        questions += text.data[i] == '?';
+    }
+    if (exclamations > EXCLAMATIONS_MOST)
+        exclamations = EXCLAMATIONS_MOST;
+    double emphasis = (double)exclamations * EXCLAMATION;
+    if (questions > QUESTIONS_COUNTED)
+        return emphasis + QUESTIONS_MOST;
+    return questions > 1 ? emphasis + (double)questions * QUESTION : emphasis;
+}
+
+/* "but" divides the text; "BUT" does when there is no "but"; "But" does not, as in the reference
+ * implementation. */
+static struct survey survey_of(struct bytes text) {
+    size_t none = SIZE_MAX, lower = none, upper = none;
+    size_t words = 0, capitals = 0;
+    struct bytes rest = text, word;
+    for (; vader_text_next(&rest, &word); words++) {
+        capitals += is_capitals(word);
+        if (lower == none && bytes_equal(word, bytes_of("but")))
+            lower = words;
+        if (upper == none && bytes_equal(word, bytes_of("BUT")))
+            upper = words;
+    }
+    return (struct survey){
+        .words = words,
+        .mixed_case = capitals > 0 && capitals < words,
+        .but = lower != none   ? lower
+               : upper != none ? upper
+                               : words,
+        .punctuation = punctuation_of(text),
+    };
+}
+
+static bool is_there(const struct place *place, int offset) {
+    return offset < 0 ? place->index >= (size_t)-offset
+                      : (size_t)offset < place->survey->words - place->index;
+}
+
+/* The word `offset` words from here; it must be there. */
+static const struct word *at(const struct place *place, int offset) {
+    return &place->ring[(place->index + (size_t)(ptrdiff_t)offset) %
+                        (sizeof(place->ring) / sizeof(struct word))];
+}
+
+/* Goes to word `index`, reading ahead. */
+static void go_to(struct place *place, size_t index) {
+    struct bytes bytes;
+    while (place->read <= index + AHEAD && vader_text_next(&place->rest, &bytes)) {
+        place->ring[place->read % (sizeof(place->ring) / sizeof(struct word))] = word_of(bytes);
+        place->read++;
+    }
+    place->index = index;
+}
+
+/* Whether the word at `offset` is `name`, in lower case. */
+static bool says(const struct place *place, int offset, enum vader_name name) {
+    const struct word *word = at(place, offset);
+    return word->name == name && word->lower;
+}
+
+static bool says_so_or_this(const struct place *place, int offset) {
+    return says(place, offset, VADER_SO) || says(place, offset, VADER_THIS);
+}
+
+/* What a degree adverb `distance` words before adds to a valence; the farther away, the less. */
+static double degree(const struct place *place, int distance, double valence) {
+    static const double FADING[BACK + 1] = {0, 1, 0.95, 0.9};
+
+    const struct word *word = at(place, -distance);
+    if (word->degree == 0)
+        return 0;
+    double change = valence < 0 ? -word->degree : word->degree;
+    if (word->capitals && place->survey->mixed_case)
+        change += valence > 0 ? CAPITALS : -CAPITALS;
+    return change * FADING[distance];
+}
+
+/* What a negation `distance` words before multiplies a valence by. "never so good" and "never this good" are
+ * praise. */
+static double negation(const struct place *place, int distance) {
+    if (distance == 2 && says(place, -2, VADER_NEVER) && says_so_or_this(place, -1))
+        return 1.5;
+    if (distance == 3 &&
+        ((says(place, -3, VADER_NEVER) && says_so_or_this(place, -2)) || says_so_or_this(place, -1)))
+        return 1.25;
+    return at(place, -distance)->negates ? NEGATION : 1;
+}
+
+/* Looks for an idiom of `n` words that begins at `offset`. */
+static bool find_idiom(const struct place *place, int offset, int n, double *valence) {
+    static const struct {
+        double valence;
+        int n;
+        enum vader_name names[3];
+    } IDIOMS[] = {
+        {3, 2, {VADER_THE, VADER_SHIT}},
+        {3, 2, {VADER_THE, VADER_BOMB}},
+        {1.5, 2, {VADER_BAD, VADER_ASS}},
+        {-2, 2, {VADER_YEAH, VADER_RIGHT}},
+        {2, 3, {VADER_CUT, VADER_THE, VADER_MUSTARD}},
+        {-1.5, 3, {VADER_KISS, VADER_OF, VADER_DEATH}},
+        {-2, 3, {VADER_HAND, VADER_TO, VADER_MOUTH}},
+    };
+
+    if (!is_there(place, offset + n - 1))
+        return false;
+    for (size_t i = 0; i < sizeof(IDIOMS) / sizeof(IDIOMS[0]); i++) {
+        if (IDIOMS[i].n != n)
+            continue;
+        int matching = 0;
+        while (matching < n && says(place, offset + matching, IDIOMS[i].names[matching]))
+            matching++;
+        if (matching == n) {
+            *valence = IDIOMS[i].valence;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A dampener of two words at `offset`. */
+static bool is_dampener(const struct place *place, int offset) {
+    return (says(place, offset, VADER_KIND) && says(place, offset + 1, VADER_OF)) ||
+           (says(place, offset, VADER_SORT) && says(place, offset + 1, VADER_OF)) ||
+           (says(place, offset, VADER_JUST) && says(place, offset + 1, VADER_ENOUGH));
+}
+
+/* Idioms around a word that has three words before it replace its valence: the first of those that end before
+ * or with it, unless one begins with it. */
+static double idioms(const struct place *place, double valence) {
+    static const struct {
+        int offset;
+        int n;
+    } BEFORE[] = {{-1, 2}, {-2, 3}, {-2, 2}, {-3, 3}, {-3, 2}};
+
+    for (size_t i = 0; i < sizeof(BEFORE) / sizeof(BEFORE[0]); i++) {
+        if (find_idiom(place, BEFORE[i].offset, BEFORE[i].n, &valence))
+            break;
+    }
+    if (!find_idiom(place, 0, 3, &valence))
+        (void)find_idiom(place, 0, 2, &valence);
+    return is_dampener(place, -3) || is_dampener(place, -2) ? valence - VADER_DEGREE : valence;
+}
+
+/* "least good" is a negation; "at least good" and "very least good" are not. */
+static bool is_negated_by_least(const struct place *place) {
+    if (!is_there(place, -1) || at(place, -1)->name != VADER_LEAST)
+        return false;
+    return !is_there(place, -2) || (at(place, -2)->name != VADER_AT && at(place, -2)->name != VADER_VERY);
+}
+
+/* The valence of the word that `place` is at, by the words around it. */
+static double valence_of(const struct place *place) {
+    const struct word *word = at(place, 0);
+    bool kind_of = word->name == VADER_KIND && is_there(place, 1) && at(place, 1)->name == VADER_OF;
+    if (!word->listed || word->degree != 0 || kind_of)
+        return 0;
+
+    double valence = word->valence;
+    if (word->capitals && place->survey->mixed_case)
+        valence += valence > 0 ? CAPITALS : -CAPITALS;
+    for (int distance = 1; distance <= BACK && is_there(place, -distance); distance++) {
+        if (at(place, -distance)->listed)
+            continue;
+        valence += degree(place, distance, valence);
+        valence *= negation(place, distance);
+        if (distance == BACK)
+            valence = idioms(place, valence);
+    }
+    return is_negated_by_least(place) ? valence * NEGATION : valence;
+}
+
+static double rounded(double value, double unit) {
+    return round(value * unit) / unit + 0.0; /* + 0.0 makes -0 0 */
+}
+
+void vader_score(struct bytes text, struct vader_scores *scores) {
+    *scores = (struct vader_scores){0};
+    const struct survey survey = survey_of(text);
+    if (survey.words == 0)
+        return;
+
+    double sum = 0, positive = 0, negative = 0, neutral = 0;
+    struct place place = {.survey = &survey, .rest = text};
+    for (size_t i = 0; i < survey.words; i++) {
+        go_to(&place, i);
+        double valence = valence_of(&place);
+        if (survey.but < survey.words && i != survey.but)
+            valence *= i < survey.but ? BEFORE_BUT : AFTER_BUT;
+        sum += valence;
+        /* The 1 makes up for neutral words, each of which counts 1. */
+        if (valence > 0)
+            positive += valence + 1;
+        else if (valence < 0)
+            negative += 1 - valence;
+        else
+            neutral += 1;
+    }
+    if (sum != 0)
+        sum += copysign(survey.punctuation, sum);
+    if (positive > negative)
+        positive += survey.punctuation;
+    else if (negative > positive)
+        negative += survey.punctuation;
+
+    double total = positive + negative + neutral;
+    scores->compound = rounded(sum / sqrt(sum * sum + NORMALISATION), 1e4);
+    scores->positive = rounded(positive / total, 1e3);
+    scores->neutral = rounded(neutral / total, 1e3);
+    scores->negative = rounded(negative / total, 1e3);
+}
+
+void vader_append_result(const struct vader_scores *scores, struct buffer *buffer) {
+    double compound = scores->compound;
+    bool neutral = fabs(compound) < SENTIMENT_FROM;
+    const char *sentiment = neutral ? "neutral" : compound > 0 ? "positive" : "negative";
+    double confidence = neutral ? 1 - fabs(compound) : fabs(compound);
+    /* Below 1 four significant digits are at least the four decimals that there are. */
+    buffer_append_format(buffer, "{\"sentiment\":\"%s\",\"confidence\":%.4g,\"compound\":%.4g}", sentiment,
+                         confidence, compound);
+}

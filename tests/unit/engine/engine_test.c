@@ -1,0 +1,512 @@
+#include "inferonce/engine/engine.h"
+
+#include <stdlib.h>
+
+#include "inferonce/engine/backend.h"
+#include "inferonce/engine/jobs.h"
+#include "unit.h"
+
+#define JOBS_MOST 2000
+
+/* A job and what became of it. */
+struct probe {
+    struct engine_job job;
+    unsigned answers;
+    unsigned place; /* the how many-th of all that were answered, from 1 */
+    struct engine_answer answer;
+    char body[128];
+};
+
+/* An engine in a loop of its own. */
+struct bench {
+    struct settings settings;
+    struct clock clock;
+    struct stats stats;
+    uv_loop_t loop;
+    struct engine *engine;
+    struct probe *probes; /* JOBS_MOST */
+    unsigned answered;
+};
+
+static struct bench bench;
+
+static uint64_t counted(enum statistic statistic) {
+    return stats_sum(&bench.stats, 1, statistic);
+}
+
+static void on_done(struct engine_job *job, const struct engine_answer *answer) {
+    struct probe *probe = job->user;
+    probe->answers++;
+    probe->place = ++bench.answered;
+    probe->answer = *answer;
+    CU_ASSERT_FATAL(answer->body.length < sizeof(probe->body));
+    if (answer->body.length > 0)
+        memcpy(probe->body, answer->body.data, answer->body.length);
+}
+
+/* The settings that the engine looks at; the rest is not its own. */
+static void set_up(uint64_t concurrency, uint64_t queue, uint64_t delay_ms,
+                   const struct engine_backend *backend) {
+    memset(&bench, 0, sizeof(bench));
+    bench.settings.inference_concurrency = concurrency;
+    bench.settings.inference_queue = queue;
+    bench.settings.inference_delay_ms = delay_ms;
+    bench.clock = (struct clock){.fake = true, .monotonic_us = 1000000};
+    CU_ASSERT_EQUAL_FATAL(uv_loop_init(&bench.loop), 0);
+    bench.probes = calloc(JOBS_MOST, sizeof(*bench.probes));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bench.probes);
+    for (size_t i = 0; i < JOBS_MOST; i++) {
+        bench.probes[i].job.text = bytes_of("good");
+        bench.probes[i].job.done = on_done;
+        bench.probes[i].job.user = &bench.probes[i];
+    }
+    const struct engine_options options = {&bench.settings, &bench.loop, &bench.clock, &bench.stats};
+    struct error error = {.text = ""};
+    bench.engine = backend ? engine_create_with(backend, &options, &error) : engine_create(&options, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bench.engine);
+}
+
+static void run(void) {
+    (void)uv_run(&bench.loop, UV_RUN_DEFAULT);
+}
+
+/* Ends with what holds for every test: nothing is left in the gauges, nor in the loop. */
+static void tear_down(void) {
+    engine_destroy(&bench.engine);
+    CU_ASSERT_PTR_NULL(bench.engine);
+    run();
+    CU_ASSERT_EQUAL(uv_loop_close(&bench.loop), 0);
+    CU_ASSERT_EQUAL(counted(STAT_in_flight), 0);
+    CU_ASSERT_EQUAL(counted(STAT_queue), 0);
+    free(bench.probes);
+}
+
+static void infer(size_t first, size_t n) {
+    struct engine_job *jobs[JOBS_MOST];
+    for (size_t i = 0; i < n; i++)
+        jobs[i] = &bench.probes[first + i].job;
+    engine_infer(bench.engine, jobs, n);
+}
+
+/* A model whose jobs end when the test says so. */
+struct manual {
+    struct engine *engine;
+    struct engine_jobs running;
+    unsigned starts;
+    size_t last_start; /* jobs that came together */
+    unsigned cancelled;
+    bool closed;
+};
+
+static struct manual manual;
+
+static void *manual_open(struct engine *engine, const struct engine_options *options, struct error *error) {
+    (void)options, (void)error;
+    manual = (struct manual){.engine = engine};
+    return &manual;
+}
+
+static void *manual_open_fails(struct engine *engine, const struct engine_options *options,
+                               struct error *error) {
+    (void)engine, (void)options;
+    error_set(error, "the model is not there");
+    return NULL;
+}
+
+static void manual_start(void *state, struct engine_job *const *jobs, size_t n) {
+    (void)state;
+    manual.starts++;
+    manual.last_start = n;
+    for (size_t i = 0; i < n; i++)
+        engine_jobs_append(&manual.running, jobs[i]);
+}
+
+static void manual_cancel(void *state, struct engine_job *job) {
+    (void)state;
+    manual.cancelled++;
+    engine_jobs_remove(&manual.running, job);
+}
+
+static void manual_close(void *state) {
+    (void)state;
+    manual.closed = true;
+}
+
+static uint64_t manual_longest_us(const struct settings *settings) {
+    (void)settings;
+    return 1;
+}
+
+static const struct engine_backend MANUAL = {manual_open, manual_start, manual_cancel, manual_close,
+                                             manual_longest_us};
+
+/* The first of the running jobs ends. */
+static void manual_end(enum engine_status status) {
+    struct engine_job *job = manual.running.first;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(job);
+    engine_jobs_remove(&manual.running, job);
+    engine_finish(manual.engine, job,
+                  (struct engine_answer){.status = status, .detail = "the model's words"});
+}
+
+static void test_builtin_answers(void) {
+    set_up(4, 4, 0, NULL);
+    bench.probes[0].job.text = bytes_of("the book was good");
+    infer(0, 1);
+    CU_ASSERT_EQUAL(bench.probes[0].answers, 0); /* never before engine_infer returned */
+    CU_ASSERT_EQUAL(counted(STAT_in_flight), 1);
+    CU_ASSERT_EQUAL(counted(STAT_inferences), 1);
+    run();
+    const struct probe *probe = &bench.probes[0];
+    CU_ASSERT_EQUAL(probe->answers, 1);
+    CU_ASSERT_EQUAL(probe->answer.status, ENGINE_OK);
+    /* VADER's README has this text with 0.4404. */
+    CU_ASSERT_STRING_EQUAL(probe->body,
+                           "{\"sentiment\":\"positive\",\"confidence\":0.4404,\"compound\":0.4404}");
+    CU_ASSERT_TRUE(probe->answer.storable);
+    CU_ASSERT_EQUAL(probe->answer.lifetime_ms, UINT64_MAX);
+    CU_ASSERT_EQUAL(counted(STAT_inferences), 1);
+    CU_ASSERT_EQUAL(counted(STAT_inference_errors), 0);
+    tear_down();
+}
+
+static void test_builtin_delays(void) {
+    set_up(4, 4, 2, NULL);
+    /* From several points within a millisecond; with a loop that is awake all the time, so that the timer's
+     * own rounding is seen. How much later than the delay an answer comes is up to the machine. */
+    for (unsigned round = 0; round < 5; round++) {
+        uint64_t started_ns = uv_hrtime();
+        infer(4 * round, 4);
+        while (bench.answered < 4 * (round + 1))
+            (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+        CU_ASSERT(uv_hrtime() - started_ns >= 2 * 1000000);
+    }
+    for (unsigned i = 0; i < 20; i++)
+        CU_ASSERT_EQUAL(bench.probes[i].place, i + 1);
+    tear_down();
+}
+
+static void test_builtin_order(void) {
+    set_up(3, JOBS_MOST, 1, NULL);
+    infer(0, 100);
+    infer(100, 100);
+    run();
+    for (unsigned i = 0; i < 200; i++)
+        CU_ASSERT_EQUAL(bench.probes[i].place, i + 1);
+    CU_ASSERT_EQUAL(counted(STAT_inferences), 200);
+    tear_down();
+}
+
+static void test_builtin_cancels(void) {
+    set_up(3, 10, 1, NULL);
+    infer(0, 5);
+    engine_cancel(bench.engine, &bench.probes[0].job); /* the first that is due: the timer is for the next */
+    engine_cancel(bench.engine, &bench.probes[2].job);
+    engine_cancel(bench.engine, &bench.probes[4].job); /* queued */
+    run();
+    CU_ASSERT_EQUAL(bench.probes[0].answers, 0);
+    CU_ASSERT_EQUAL(bench.probes[1].answers, 1);
+    CU_ASSERT_EQUAL(bench.probes[2].answers, 0);
+    CU_ASSERT_EQUAL(bench.probes[3].answers, 1);
+    CU_ASSERT_EQUAL(bench.probes[4].answers, 0);
+    tear_down();
+}
+
+static void test_builtin_is_idle_after_a_cancel(void) {
+    /* An hour's timer for nobody would keep the loop from ending: the test would not end either. */
+    set_up(1, 0, 3600000, NULL);
+    infer(0, 1);
+    CU_ASSERT_NOT_EQUAL(uv_loop_alive(&bench.loop), 0);
+    engine_cancel(bench.engine, &bench.probes[0].job);
+    CU_ASSERT_EQUAL(uv_loop_alive(&bench.loop), 0);
+    tear_down();
+}
+
+static void test_builtin_gives_way(void) {
+    /* 32 KB of text are a turn's work: of five texts of that size one is answered a turn. */
+    set_up(10, 0, 0, NULL);
+    static char text[32768];
+    memset(text, 'x', sizeof(text));
+    for (size_t i = 0; i < 5; i++)
+        bench.probes[i].job.text = (struct bytes){text, sizeof(text)};
+    infer(0, 5);
+    for (unsigned turn = 1; turn <= 5; turn++) {
+        (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+        CU_ASSERT_EQUAL(bench.answered, turn);
+    }
+    tear_down();
+}
+
+static void infer_again(struct engine_job *job, const struct engine_answer *answer) {
+    on_done(job, answer);
+    engine_infer(bench.engine, &job, 1);
+}
+
+static void test_builtin_does_not_starve_the_loop(void) {
+    /* Without a delay, each answer brings the next inference: uv_run still comes back. */
+    set_up(1, 0, 0, NULL);
+    bench.probes[0].job.done = infer_again;
+    infer(0, 1);
+    unsigned before = 0;
+    for (unsigned turn = 0; turn < 10; turn++) {
+        (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+        CU_ASSERT(bench.answered > before); /* and each turn gets on */
+        before = bench.answered;
+    }
+    tear_down();
+}
+
+static void test_admission(void) {
+    set_up(2, 3, 0, &MANUAL);
+    infer(0, 7);
+    CU_ASSERT_EQUAL(manual.running.n, 2);
+    CU_ASSERT_EQUAL(counted(STAT_in_flight), 2);
+    CU_ASSERT_EQUAL(counted(STAT_queue), 3);
+    CU_ASSERT_EQUAL(counted(STAT_inferences), 2);
+    CU_ASSERT_EQUAL(bench.answered, 0);
+    run();
+    for (size_t i = 0; i < 5; i++)
+        CU_ASSERT_EQUAL(bench.probes[i].answers, 0);
+    for (size_t i = 5; i < 7; i++) {
+        CU_ASSERT_EQUAL(bench.probes[i].answers, 1);
+        CU_ASSERT_EQUAL(bench.probes[i].answer.status, ENGINE_OVERLOAD);
+        CU_ASSERT(bench.probes[i].answer.retry_after_s >= 1);
+        CU_ASSERT_PTR_NOT_NULL(bench.probes[i].answer.detail);
+        CU_ASSERT_EQUAL(bench.probes[i].answer.duration_us, 0);
+    }
+    /* Turned away is not failed: no inference ran. */
+    CU_ASSERT_EQUAL(counted(STAT_inferences), 2);
+    CU_ASSERT_EQUAL(counted(STAT_inference_errors), 0);
+    tear_down();
+}
+
+static void test_no_queue(void) {
+    set_up(1, 0, 0, &MANUAL);
+    infer(0, 2);
+    CU_ASSERT_EQUAL(manual.running.n, 1);
+    run();
+    CU_ASSERT_EQUAL(bench.probes[1].answer.status, ENGINE_OVERLOAD);
+    manual_end(ENGINE_OK);
+    infer(2, 1); /* the place is free again */
+    CU_ASSERT_EQUAL(manual.running.n, 1);
+    CU_ASSERT_EQUAL(bench.probes[0].answers, 1);
+    tear_down();
+}
+
+static void test_queue_is_first_in_first_out(void) {
+    set_up(1, 10, 0, &MANUAL);
+    infer(0, 3);
+    manual_end(ENGINE_OK);
+    infer(3, 1); /* comes when a place is free, but behind those that wait */
+    for (size_t i = 1; i < 4; i++) {
+        run();
+        CU_ASSERT_PTR_EQUAL(manual.running.first, &bench.probes[i].job);
+        CU_ASSERT_EQUAL(manual.running.n, 1);
+        manual_end(ENGINE_OK);
+    }
+    run();
+    CU_ASSERT_EQUAL(manual.running.n, 0);
+    CU_ASSERT_EQUAL(counted(STAT_inferences), 4);
+    CU_ASSERT_EQUAL(counted(STAT_queue), 0);
+    tear_down();
+}
+
+static void test_batches(void) {
+    set_up(1000, 1000, 0, &MANUAL);
+    infer(0, 100);
+    CU_ASSERT_EQUAL(manual.starts, 1);
+    CU_ASSERT_EQUAL(manual.last_start, 100);
+    tear_down();
+
+    /* Places that became free in one turn are filled together. */
+    set_up(32, 1000, 0, &MANUAL);
+    infer(0, 64);
+    for (unsigned i = 0; i < 32; i++)
+        manual_end(ENGINE_OK);
+    run();
+    CU_ASSERT_EQUAL(manual.starts, 2);
+    CU_ASSERT_EQUAL(manual.last_start, 32);
+    tear_down();
+
+    /* However many come at once, all are started. */
+    set_up(JOBS_MOST, 0, 0, &MANUAL);
+    infer(0, JOBS_MOST);
+    CU_ASSERT_EQUAL(manual.running.n, JOBS_MOST);
+    tear_down();
+}
+
+static void test_cancel(void) {
+    set_up(1, 1, 0, &MANUAL);
+    infer(0, 3); /* one runs, one waits, one is turned away */
+    engine_cancel(bench.engine, &bench.probes[2].job);
+    engine_cancel(bench.engine, &bench.probes[1].job);
+    CU_ASSERT_EQUAL(counted(STAT_queue), 0);
+    CU_ASSERT_EQUAL(manual.cancelled, 0);
+    infer(3, 1); /* the place in the queue is free */
+    engine_cancel(bench.engine, &bench.probes[0].job);
+    CU_ASSERT_EQUAL(manual.cancelled, 1);
+    CU_ASSERT_EQUAL(counted(STAT_in_flight), 0);
+    run();
+    CU_ASSERT_PTR_EQUAL(manual.running.first, &bench.probes[3].job); /* and so is the model */
+    CU_ASSERT_EQUAL(counted(STAT_in_flight), 1);
+    CU_ASSERT_EQUAL(bench.answered, 0);
+    CU_ASSERT_EQUAL(counted(STAT_inference_errors), 0);
+    tear_down();
+}
+
+static void test_duration(void) {
+    set_up(1, 1, 0, &MANUAL);
+    infer(0, 2);
+    bench.clock.monotonic_us += 5000;
+    manual_end(ENGINE_OK);
+    CU_ASSERT_EQUAL(bench.probes[0].answer.duration_us, 5000);
+    bench.clock.monotonic_us += 100;
+    run(); /* only now the second one is started: what it waited is no inference */
+    bench.clock.monotonic_us += 7;
+    manual_end(ENGINE_OK);
+    CU_ASSERT_EQUAL(bench.probes[1].answer.duration_us, 7);
+    tear_down();
+}
+
+static void test_failures(void) {
+    static const enum engine_status FAILURES[] = {ENGINE_REFUSED, ENGINE_TIMEOUT, ENGINE_OVERLOAD,
+                                                  ENGINE_BAD_ANSWER, ENGINE_REJECTED};
+    size_t n = sizeof(FAILURES) / sizeof(FAILURES[0]);
+    set_up(n, 0, 0, &MANUAL);
+    infer(0, n);
+    for (size_t i = 0; i < n; i++) {
+        manual_end(FAILURES[i]);
+        CU_ASSERT_EQUAL(bench.probes[i].answer.status, FAILURES[i]);
+        CU_ASSERT_STRING_EQUAL(bench.probes[i].answer.detail, "the model's words");
+        CU_ASSERT_EQUAL(counted(STAT_inference_errors), i + 1);
+    }
+    CU_ASSERT_EQUAL(counted(STAT_inferences), n);
+    CU_ASSERT_EQUAL(counted(STAT_in_flight), 0);
+    tear_down();
+}
+
+static void test_destroy_with_jobs(void) {
+    set_up(1, 1, 0, &MANUAL);
+    infer(0, 3);
+    tear_down(); /* asserts the gauges */
+    CU_ASSERT_TRUE(manual.closed);
+    CU_ASSERT_EQUAL(bench.answered, 0);
+
+    set_up(1, 1, 3600000, NULL);
+    infer(0, 3);
+    tear_down();
+    CU_ASSERT_EQUAL(bench.answered, 0);
+}
+
+static void destroy_in_done(struct engine_job *job, const struct engine_answer *answer) {
+    on_done(job, answer);
+    engine_destroy(&bench.engine);
+}
+
+static void test_destroy_in_done(void) {
+    set_up(2, 2, 0, NULL);
+    bench.probes[0].job.done = destroy_in_done;
+    infer(0, 3);
+    run();
+    CU_ASSERT_EQUAL(bench.answered, 1);
+    tear_down();
+
+    set_up(1, 0, 0, &MANUAL);
+    bench.probes[1].job.done = destroy_in_done; /* is turned away */
+    infer(0, 3);
+    run();
+    CU_ASSERT_EQUAL(bench.answered, 1);
+    tear_down();
+}
+
+static void test_reload(void) {
+    set_up(3, 2, 0, &MANUAL);
+    infer(0, 5);
+    bench.settings.inference_concurrency = 1;
+    manual_end(ENGINE_OK);
+    manual_end(ENGINE_OK);
+    run();
+    CU_ASSERT_EQUAL(manual.running.n, 1); /* as many as are now allowed: nobody new */
+    CU_ASSERT_EQUAL(counted(STAT_queue), 2);
+    bench.settings.inference_concurrency = 2;
+    manual_end(ENGINE_OK);
+    run();
+    CU_ASSERT_EQUAL(manual.running.n, 2);
+    tear_down();
+}
+
+static void test_creation_fails(void) {
+    const struct engine_options options = {&bench.settings, &bench.loop, &bench.clock, &bench.stats};
+    static const struct engine_backend FAILING = {manual_open_fails, manual_start, manual_cancel,
+                                                  manual_close, manual_longest_us};
+    CU_ASSERT_EQUAL_FATAL(uv_loop_init(&bench.loop), 0);
+    struct error error = {.text = ""};
+    CU_ASSERT_PTR_NULL(engine_create_with(&FAILING, &options, &error));
+    CU_ASSERT_STRING_EQUAL(error.text, "the model is not there");
+    for (unsigned n = 1;; n++) {
+        error.text[0] = '\0';
+        unit_allocations_count_start();
+        unit_allocations_fail(n, false);
+        struct engine *engine = engine_create(&options, &error);
+        bool failed_one = unit_allocations_count() >= n;
+        unit_allocations_heal();
+        CU_ASSERT_EQUAL(engine == NULL, failed_one);
+        CU_ASSERT_EQUAL(error.text[0] != '\0', failed_one);
+        engine_destroy(&engine);
+        (void)uv_run(&bench.loop, UV_RUN_DEFAULT);
+        if (!failed_one)
+            break;
+    }
+    CU_ASSERT_EQUAL(uv_loop_close(&bench.loop), 0); /* no handle was left behind */
+}
+
+static void test_no_memory_is_needed_to_infer(void) {
+    set_up(1, 100, 0, NULL);
+    infer(0, 1); /* the loop's own heap may grow with the first timer */
+    run();
+    unit_allocations_fail(1, false);
+    infer(1, 100);
+    run();
+    unit_allocations_heal();
+    CU_ASSERT_EQUAL(bench.answered, 101);
+    CU_ASSERT_EQUAL(bench.probes[100].answer.status, ENGINE_OK);
+    tear_down();
+}
+
+static void test_longest(void) {
+    struct settings settings = {
+        .inference_concurrency = 64, .inference_queue = 1024, .inference_delay_ms = 5000};
+    /* 16 rounds before the last of the queue, and its own; a delay may be a millisecond longer than set. */
+    CU_ASSERT_EQUAL(engine_longest_us(&settings), 17ull * 5001 * 1000);
+    settings.inference_queue = 1025;
+    CU_ASSERT_EQUAL(engine_longest_us(&settings), 18ull * 5001 * 1000);
+    settings.inference_queue = 0;
+    CU_ASSERT_EQUAL(engine_longest_us(&settings), 5001ull * 1000);
+}
+
+static const struct unit_case CASES[] = {
+    {"the built-in model answers, after engine_infer returned", test_builtin_answers},
+    {"the built-in model takes its delay", test_builtin_delays},
+    {"the built-in model answers in order", test_builtin_order},
+    {"the built-in model forgets cancelled jobs", test_builtin_cancels},
+    {"the built-in model leaves no timer behind", test_builtin_is_idle_after_a_cancel},
+    {"the built-in model gives way after a turn's work", test_builtin_gives_way},
+    {"the built-in model does not starve the loop", test_builtin_does_not_starve_the_loop},
+    {"admits, queues, turns away", test_admission},
+    {"turns away at once when there is no queue", test_no_queue},
+    {"queues first in, first out", test_queue_is_first_in_first_out},
+    {"hands over together what came together", test_batches},
+    {"cancels in every phase", test_cancel},
+    {"measures an inference from its start to its end", test_duration},
+    {"passes failures on and counts them", test_failures},
+    {"drops everything when it is destroyed", test_destroy_with_jobs},
+    {"can be destroyed by a job's done", test_destroy_in_done},
+    {"follows settings that a reload changed", test_reload},
+    {"says why it cannot be created", test_creation_fails},
+    {"infers without memory", test_no_memory_is_needed_to_infer},
+    {"knows how long a job can take", test_longest},
+};
+
+int main(int argc, char *argv[]) {
+    return unit_main(argc, argv, "engine", CASES, sizeof(CASES) / sizeof(CASES[0]));
+}
