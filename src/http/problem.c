@@ -5,11 +5,11 @@
 static const struct description {
     int status;
     struct bytes members; /* "type" and "title", which need no escapes, ready to be copied */
-    const char *title;
+    const char *detail;
 } DESCRIPTIONS[PROBLEMS_COUNT] = {
 #define MEMBERS(type, title) "\"type\":\"urn:inferonce:problem:" type "\",\"title\":\"" title "\""
-#define PROBLEMS_DESCRIPTION(name, status, type, title) \
-    [PROBLEM_##name] = {(status), {MEMBERS(type, title), sizeof(MEMBERS(type, title)) - 1}, (title)},
+#define PROBLEMS_DESCRIPTION(name, status, type, title, detail) \
+    [PROBLEM_##name] = {(status), {MEMBERS(type, title), sizeof(MEMBERS(type, title)) - 1}, (detail)},
     PROBLEMS(PROBLEMS_DESCRIPTION)
 #undef PROBLEMS_DESCRIPTION
 #undef MEMBERS
@@ -45,13 +45,13 @@ void problem_append(struct buffer *buffer, enum problem problem, int status, con
     buffer_append_bytes(buffer, description->members);
     APPEND_LITERAL(buffer, ",\"status\":");
     buffer_append_number(buffer, (uint64_t)(status != 0 ? status : description->status));
-    if (detail != NULL) {
-        APPEND_LITERAL(buffer, ",\"detail\":");
-        append_text(buffer, detail);
-    }
+    if (detail == NULL)
+        detail = description->detail;
+    APPEND_LITERAL(buffer, ",\"detail\":");
+    append_text(buffer, detail);
     if (pointer != NULL && pointer[0] != '\0') {
         APPEND_LITERAL(buffer, ",\"errors\":[{\"detail\":");
-        append_text(buffer, detail != NULL ? detail : description->title);
+        append_text(buffer, detail);
         APPEND_LITERAL(buffer, ",\"pointer\":");
         append_text(buffer, pointer);
         APPEND_LITERAL(buffer, "}]");

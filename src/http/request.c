@@ -209,6 +209,9 @@ bool request_none_match(struct bytes if_none_match, struct bytes etag) {
 
     if (bytes_equal(rest, bytes_of("*")))
         return true;
+    /* Weak comparison: whether a tag is weak, ours or theirs, plays no part. */
+    if (etag.length > 2 && memcmp(etag.data, "W/", 2) == 0)
+        etag = (struct bytes){etag.data + 2, etag.length - 2};
     while (rest.length > 0) {
         syntax_skip_space(&rest);
         if (syntax_take_char(&rest, ','))

@@ -6,32 +6,48 @@
 #include "inferonce/base/buffer.h"
 #include "inferonce/http/response.h"
 
-/* X(NAME, status, type, title). The types are "urn:inferonce:problem:<type>". */
+/* X(NAME, status, type, title, detail). The types are "urn:inferonce:problem:<type>"; the detail is for when
+ * the caller has no better one. */
 #define PROBLEMS(X)                                                                                          \
-    X(BAD_JSON, 400, "bad-json", "The body is not acceptable JSON")                                          \
-    X(BAD_REQUEST, 400, "bad-request", "The request is malformed")                                           \
-    X(UNAUTHORIZED, 401, "unauthorized", "A valid bearer token is required")                                 \
-    X(FORBIDDEN, 403, "forbidden", "Only clients on this machine may do this")                               \
-    X(NOT_FOUND, 404, "not-found", "There is nothing at this path")                                          \
-    X(NO_ENTRY, 404, "no-entry", "There is no entry with this key")                                          \
-    X(METHOD_NOT_ALLOWED, 405, "method-not-allowed", "The path does not have this method")                   \
-    X(TOO_LARGE, 413, "too-large", "The body is too large")                                                  \
-    X(UNSUPPORTED_TYPE, 415, "unsupported-type", "The body must be application/json")                        \
-    X(UNSUPPORTED_ENCODING, 415, "unsupported-encoding", "The body must not be encoded")                     \
-    X(BAD_SHAPE, 422, "bad-shape", "The JSON does not have the expected shape")                              \
-    X(INTERNAL, 500, "internal", "The request could not be answered")                                        \
-    X(METHOD_UNKNOWN, 501, "method-unknown", "The method is not known")                                      \
-    X(UPSTREAM_FAILED, 502, "upstream-failed", "The model failed")                                           \
-    X(OVERLOADED, 503, "overloaded", "Too much is waiting already")                                          \
-    X(DRAINING, 503, "draining", "This server is stopping")                                                  \
-    X(TIMEOUT, 504, "timeout", "The model did not answer in time")                                           \
-    X(ONLY_IF_CACHED, 504, "only-if-cached", "Nothing usable is stored and the request allows nothing else") \
-    X(REJECTED, 400, "rejected", "The model rejected the request")
+    X(BAD_JSON, 400, "bad-json", "The body is not acceptable JSON",                                          \
+      "Send one JSON value in UTF-8, without duplicate members")                                             \
+    X(BAD_REQUEST, 400, "bad-request", "The request is malformed",                                           \
+      "See /openapi.json for what the request may look like")                                                \
+    X(UNAUTHORIZED, 401, "unauthorized", "A valid bearer token is required",                                 \
+      "Send Authorization: Bearer with the ADMIN_TOKEN")                                                     \
+    X(FORBIDDEN, 403, "forbidden", "Only clients on this machine may do this",                               \
+      "Ask from a loopback address, or have the operator set ADMIN_TOKEN")                                   \
+    X(NOT_FOUND, 404, "not-found", "There is nothing at this path",                                          \
+      "See /openapi.json for the paths there are")                                                           \
+    X(NO_ENTRY, 404, "no-entry", "There is no entry with this key",                                          \
+      "It was never stored, its time is over, or it belongs to another namespace")                           \
+    X(METHOD_NOT_ALLOWED, 405, "method-not-allowed", "The path does not have this method",                   \
+      "The Allow field names the methods that it has")                                                       \
+    X(TOO_LARGE, 413, "too-large", "The body is too large", "The limit is the setting MAX_BODY_KB")          \
+    X(UNSUPPORTED_TYPE, 415, "unsupported-type", "The body must be application/json",                        \
+      "Send Content-Type: application/json")                                                                 \
+    X(UNSUPPORTED_ENCODING, 415, "unsupported-encoding", "The body must not be encoded",                     \
+      "Send the body without a Content-Encoding")                                                            \
+    X(BAD_SHAPE, 422, "bad-shape", "The JSON does not have the expected shape",                              \
+      "See /openapi.json for the members that it takes")                                                     \
+    X(INTERNAL, 500, "internal", "The request could not be answered",                                        \
+      "Try again; the log of the server says more")                                                          \
+    X(METHOD_UNKNOWN, 501, "method-unknown", "The method is not known",                                      \
+      "See /openapi.json for the methods there are")                                                         \
+    X(UPSTREAM_FAILED, 502, "upstream-failed", "The model failed", "Nothing was stored; try again")          \
+    X(OVERLOADED, 503, "overloaded", "Too much is waiting already",                                          \
+      "Try again after the time that Retry-After gives")                                                     \
+    X(DRAINING, 503, "draining", "This server is stopping",                                                  \
+      "Another server, or this one after a restart, can answer")                                             \
+    X(TIMEOUT, 504, "timeout", "The model did not answer in time", "Nothing was stored; try again")          \
+    X(ONLY_IF_CACHED, 504, "only-if-cached", "Nothing usable is stored and the request allows nothing else", \
+      "Ask without only-if-cached to have it inferred")                                                      \
+    X(REJECTED, 400, "rejected", "The model rejected the request", "The same request will be rejected again")
 
 #define PROBLEM_TEXT_MAX 512
 
 enum problem {
-#define PROBLEMS_ENUM(name, status, type, title) PROBLEM_##name,
+#define PROBLEMS_ENUM(name, status, type, title, detail) PROBLEM_##name,
     PROBLEMS(PROBLEMS_ENUM)
 #undef PROBLEMS_ENUM
         PROBLEMS_COUNT
@@ -39,10 +55,10 @@ enum problem {
 
 int problem_status(enum problem problem);
 
-/* Appends the JSON object. `status` 0: the table's; REJECTED carries the model's own. `detail` may be NULL.
- * `pointer` (a JSON pointer as "#/text") may be NULL or empty; else the object has `errors: [{"detail",
- * "pointer"}]`. Of both, bytes that are not UTF-8 become '?' and what is behind PROBLEM_TEXT_MAX bytes is
- * cut, so that it is JSON whatever a model said. */
+/* Appends the JSON object. `status` 0: the table's; REJECTED carries the model's own. `detail` NULL: the
+ * table's. `pointer` (a JSON pointer as "#/text") may be NULL or empty; else the object has `errors:
+ * [{"detail", "pointer"}]`. Of both, bytes that are not UTF-8 become '?' and what is behind PROBLEM_TEXT_MAX
+ * bytes is cut, so that it is JSON whatever a model said. */
 void problem_append(struct buffer *buffer, enum problem problem, int status, const char *detail,
                     const char *pointer);
 

@@ -55,8 +55,8 @@ void request_read(struct request *request, char *const *params, struct bytes bod
  * parameters; a charset other than utf-8 is not. */
 bool request_content_type_is_json(struct bytes content_type);
 
-/* Whether If-None-Match matches the strong entity tag `etag` (with its quotes), by weak comparison; `*`
- * matches (RFC 9110 section 13.1.2). */
+/* Whether If-None-Match matches the entity tag `etag` (weak or strong, with its quotes), by weak comparison;
+ * `*` matches (RFC 9110 section 13.1.2). */
 bool request_none_match(struct bytes if_none_match, struct bytes etag);
 
 /* Whether `address` (REMOTE_ADDR) is a loopback address: 127.0.0.0/8, ::1, and IPv4-mapped

@@ -214,6 +214,7 @@ static void test_content_type(void) {
 
 static void test_none_match(void) {
     static const struct bytes ETAG = {"\"abc\"", 5};
+    static const struct bytes WEAK = {"W/\"abc\"", 7};
     static const char *const MATCHING[] = {
         "\"abc\"",    "W/\"abc\"",       "*",
         " * ",        "\"x\", \"abc\"",  "\"x\",W/\"abc\" , \"y\"",
@@ -224,10 +225,14 @@ static void test_none_match(void) {
         "*, \"abc\"", "\"x\" \"abc\"", "W/",     "W/abc",    ",",         "\"x, \"abc\"", "\"ABC\"",
     };
 
-    for (size_t i = 0; i < sizeof(MATCHING) / sizeof(MATCHING[0]); i++)
+    for (size_t i = 0; i < sizeof(MATCHING) / sizeof(MATCHING[0]); i++) {
         CU_ASSERT_TRUE(request_none_match(bytes_of(MATCHING[i]), ETAG));
-    for (size_t i = 0; i < sizeof(OTHERS) / sizeof(OTHERS[0]); i++)
+        CU_ASSERT_TRUE(request_none_match(bytes_of(MATCHING[i]), WEAK));
+    }
+    for (size_t i = 0; i < sizeof(OTHERS) / sizeof(OTHERS[0]); i++) {
         CU_ASSERT_FALSE(request_none_match(bytes_of(OTHERS[i]), ETAG));
+        CU_ASSERT_FALSE(request_none_match(bytes_of(OTHERS[i]), WEAK));
+    }
     CU_ASSERT_FALSE(request_none_match((struct bytes){NULL, 0}, ETAG));
 }
 
