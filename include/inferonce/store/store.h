@@ -1,0 +1,145 @@
+/* Where entries live. A table of functions, one per backend: a backend is one file and one row of STORES in
+ * store.c.
+ *
+ * Every operation completes through a callback, exactly once: at once (memory, memcached) or later (Redis). A
+ * failure is a result (STORE_ERROR), counted by the backend in store_errors, never an abort. Nothing waits
+ * longer than STORE_TIMEOUT_MS for a server.
+ *
+ * Four kinds of items, each with its own keys:
+ *
+ *   ENTRY       a result, in the format of cache/entry.h, which the store does not read
+ *   LEASE       who infers a key right now; added by one caller only; expires
+ *   OUTCOME     what became of a flight that stored nothing, for those who wait elsewhere; expires within
+ *               seconds
+ *   GENERATION  of a namespace, a number: 8 bytes, little-endian. A `put` raises it, by 1 when it is not
+ *               below already. Not evicted by a backend that can help it; a lost one means misses, until a
+ *               greater one is added
+ *
+ * Each entry has an epoch (microseconds since 1970): the time of the last invalidation that its inference had
+ * seen when it began. A `put` is refused when what is there, an entry or the tombstone that `remove` leaves,
+ * has a greater epoch: an answer that was in flight while its key was purged does not come back.
+ *
+ * Values of leases, outcomes and generations are at most STORE_SMALL_MAX bytes and do not count in the size.
+ */
+#ifndef INFERONCE_STORE_STORE_H
+#define INFERONCE_STORE_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "inferonce/base/buffer.h"
+#include "inferonce/base/clock.h"
+#include "inferonce/base/settings.h"
+#include "inferonce/base/shared.h"
+
+#define STORE_KEY_LENGTH        32 /* SHA-256 */
+#define STORE_SMALL_MAX         48
+#define STORE_GENERATION_LENGTH 8
+
+enum store_kind { STORE_ENTRY, STORE_LEASE, STORE_OUTCOME, STORE_GENERATION };
+
+enum store_status {
+    STORE_OK,      /* get: found; put, add: written; remove: there was one */
+    STORE_MISSING, /* get, remove: the backend answered and has no such item */
+    STORE_EXPIRED, /* get of an ENTRY: there was one until its time was over; said by a backend that can tell
+                    */
+    STORE_TOMBSTONE, /* get of an ENTRY: removed at `epoch`, not long ago */
+    STORE_EXISTS,    /* add: somebody else was first */
+    STORE_REFUSED,   /* put: something with a greater epoch is there */
+    STORE_TOO_LARGE, /* put: the backend cannot take an item of this size; what the key had is gone */
+    STORE_ERROR      /* the backend did not answer in time, or answered garbage, or is full */
+};
+
+struct store_get {
+    enum store_kind kind;
+    const uint8_t *key;       /* STORE_KEY_LENGTH bytes */
+    enum store_status status; /* out */
+    uint64_t epoch;           /* out: of the entry or tombstone; 0 otherwise */
+    struct bytes value;       /* out: borrowed until the batch's callback returns */
+};
+
+/* All of a batch is done. `gets` is the caller's array. */
+typedef void (*store_got)(void *user, struct store_get *gets, size_t n);
+
+/* One put, add or remove is done. */
+typedef void (*store_done)(void *user, enum store_status status);
+
+struct store_item {
+    enum store_kind kind;
+    const uint8_t *key;
+    struct bytes value; /* borrowed until the operation returned */
+    uint64_t epoch;     /* ENTRY only */
+    uint64_t group;     /* ENTRY: which entries are invalidated together (store_sweep) */
+    uint64_t ttl_ms;    /* after it the item is as if removed; a GENERATION stays whatever it says */
+};
+
+/* The backend's own figures; UINT64_MAX where it has none. */
+struct store_figures {
+    uint64_t size;         /* entries */
+    uint64_t max_size;     /* UINT64_MAX: none */
+    uint64_t memory_bytes; /* that entries take up */
+    bool degraded;
+};
+
+struct store;
+
+struct store_operations {
+    const char *name;
+    void (*get_many)(struct store *store, struct store_get *gets, size_t n, store_got got, void *user);
+    void (*put)(struct store *store, const struct store_item *item, store_done done, void *user);
+    void (*add)(struct store *store, const struct store_item *item, store_done done, void *user);
+    void (*remove)(struct store *store, enum store_kind kind, const uint8_t *key, uint64_t epoch,
+                   uint64_t tombstone_ms, store_done done, void *user);
+    bool (*sweep)(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor,
+                  uint64_t *removed); /* or NULL */
+    void (*figures)(struct store *store, struct store_figures *figures);
+    void (*close)(struct store *store);
+};
+
+/* The head of every backend's own struct. */
+struct store {
+    const struct store_operations *operations;
+};
+
+struct store_options {
+    const struct settings *settings;
+    struct shared *shared;
+    unsigned slot; /* the worker's */
+    uv_loop_t *loop;
+    const struct clock *clock;
+    struct stats *stats; /* the worker's */
+};
+
+/* Opens the backend that CACHE_BACKEND names. Returns owned; NULL: error tells why. */
+struct store *store_open(const struct store_options *options, struct error *error);
+
+/* Looks up `n` items in one round trip. `gets` is borrowed until `got` was called; the same key may not stand
+ * twice with one kind. `got` may be called before this returns. */
+void store_get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user);
+
+/* Writes an item over what is there, subject to the rule of epochs. STORE_OK, STORE_REFUSED, STORE_TOO_LARGE,
+ * STORE_ERROR. `done` may be NULL, here and below. */
+void store_put(struct store *store, const struct store_item *item, store_done done, void *user);
+
+/* Writes an item if there is none. STORE_OK, STORE_EXISTS, STORE_ERROR. Not for entries. */
+void store_add(struct store *store, const struct store_item *item, store_done done, void *user);
+
+/* Removes an item. STORE_OK, STORE_MISSING, STORE_ERROR. For an ENTRY, for `tombstone_ms` from now on a put
+ * with an epoch below `epoch` is refused, whether or not there was an entry; 0 for the other kinds. */
+void store_remove(struct store *store, enum store_kind kind, const uint8_t *key, uint64_t epoch,
+                  uint64_t tombstone_ms, store_done done, void *user);
+
+/* Gives back the room of entries of `group` whose epoch is below `epoch`, which nobody can see any more
+ * because their generation was raised. Each call does a small part: `*cursor` starts at 0 and says where the
+ * next one goes on; `*removed` is raised by what was removed. False: that was the last part. A backend that
+ * cannot sweep (its server evicts what nobody asks for) sets `*removed` to UINT64_MAX. */
+bool store_sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor, uint64_t *removed);
+
+/* At once, from what the backend knows now. */
+void store_figures(struct store *store, struct store_figures *figures);
+
+/* Drops what is under way (its callbacks are not called) and frees. Nulls the pointer. */
+void store_close(struct store **store);
+
+#endif

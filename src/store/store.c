@@ -1,0 +1,55 @@
+#include "inferonce/store/store.h"
+
+#include "inferonce/store/memory.h"
+
+struct store *store_open(const struct store_options *options, struct error *error) {
+    return memory_open(options, error);
+}
+
+static void ignore(void *user, enum store_status status) {
+    (void)user;
+    (void)status;
+}
+
+static bool is_well_formed(const struct store_item *item) {
+    if (item->kind == STORE_GENERATION)
+        return item->value.length == STORE_GENERATION_LENGTH;
+    return item->kind == STORE_ENTRY || item->value.length <= STORE_SMALL_MAX;
+}
+
+void store_get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user) {
+    store->operations->get_many(store, gets, n, got, user);
+}
+
+void store_put(struct store *store, const struct store_item *item, store_done done, void *user) {
+    INVARIANT(is_well_formed(item));
+    store->operations->put(store, item, done ? done : ignore, user);
+}
+
+void store_add(struct store *store, const struct store_item *item, store_done done, void *user) {
+    INVARIANT(is_well_formed(item) && item->kind != STORE_ENTRY);
+    store->operations->add(store, item, done ? done : ignore, user);
+}
+
+void store_remove(struct store *store, enum store_kind kind, const uint8_t *key, uint64_t epoch,
+                  uint64_t tombstone_ms, store_done done, void *user) {
+    store->operations->remove(store, kind, key, epoch, tombstone_ms, done ? done : ignore, user);
+}
+
+bool store_sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor, uint64_t *removed) {
+    if (store->operations->sweep)
+        return store->operations->sweep(store, group, epoch, cursor, removed);
+    *removed = UINT64_MAX;
+    return false;
+}
+
+void store_figures(struct store *store, struct store_figures *figures) {
+    store->operations->figures(store, figures);
+}
+
+void store_close(struct store **store) {
+    if (!*store)
+        return;
+    (*store)->operations->close(*store);
+    *store = NULL;
+}
