@@ -1,0 +1,87 @@
+/* What may be answered, and when: the one place where requests, entries and inferences meet.
+ *
+ * Requests that become complete in one loop turn are collected by cache_ask and looked up together by
+ * cache_turn, in one store_get_many for their entries and their namespaces' generations, each key once. What
+ * is usable is answered at once. What is not joins a flight (flight.h) or, with no-store, has an inference of
+ * its own.
+ *
+ *   request:  COLLECTED  waits for the end of the turn        -> LOOKED_UP, SOLO (no-store)
+ *             LOOKED_UP  the store was asked                  -> answered, COLLECTED (its generation was just
+ * made), WAITING WAITING    parked in a flight                   -> answered SOLO       an inference for this
+ * request alone  -> answered
+ *
+ * Nothing here blocks. A failure of the store never fails a request: what cannot be looked up is inferred. */
+#ifndef INFERONCE_CACHE_CACHE_H
+#define INFERONCE_CACHE_CACHE_H
+
+#include "inferonce/cache/request.h"
+#include "inferonce/store/store.h"
+
+struct cache;
+
+struct cache_options {
+    const struct settings *settings;
+    struct store *store;
+    struct engine *engine;
+    struct shared *shared;
+    unsigned slot;
+    uv_loop_t *loop;
+    const struct clock *clock;
+    struct stats *stats;
+};
+
+/* Returns owned; NULL: error tells why. */
+struct cache *cache_create(const struct cache_options *options, struct error *error);
+
+/* Drops all flights and requests without answering them; closes its handles, for which the loop must be run
+ * once more. Before the engine and the store are. */
+void cache_destroy(struct cache **cache);
+
+/* Collects a request for the end of this turn. */
+void cache_ask(struct cache *cache, struct cache_request *request);
+
+/* The client has left: `done` is not called. An inference that runs goes on and is stored. */
+void cache_forget(struct cache *cache, struct cache_request *request);
+
+/* Looks up what was collected. Called at the end of each loop turn. */
+void cache_turn(struct cache *cache);
+
+/* Whether something was collected since: the loop must not sleep. */
+bool cache_has_collected(const struct cache *cache);
+
+/* Inferences and lookups under way, with or without somebody waiting: what a draining worker lets end. */
+size_t cache_busy(const struct cache *cache);
+
+/* The worker was woken: another worker ended a flight for keys of these words, or somebody died (shared.h).
+ */
+void cache_woken(struct cache *cache, const uint64_t words[INTEREST_WORDS / 64]);
+
+/* ---- what administrators do ---- */
+
+/* How an administrative operation ended. */
+enum cache_admin_status { CACHE_ADMIN_OK, CACHE_ADMIN_MISSING, CACHE_ADMIN_ERROR };
+
+/* `entry` is set and borrowed for the call when an entry was asked for and found. `count`: entries removed;
+ * UINT64_MAX: not known. */
+typedef void (*cache_admin_done)(void *user, enum cache_admin_status status, const struct entry *entry,
+                                 uint64_t count);
+
+/* Invalidates all entries of a namespace by raising its generation: none of them, and no answer that is being
+ * inferred now, is seen once `done` was called. The memory store gives their room back before it calls
+ * `done`, and so knows how many there were. */
+void cache_purge(struct cache *cache, struct bytes cache_namespace, cache_admin_done done, void *user);
+
+/* Invalidates one key, if it is of this namespace: the entry, and any answer for it that is being inferred
+ * now. MISSING: there was no entry. */
+void cache_remove(struct cache *cache, const struct key *key, struct bytes cache_namespace,
+                  cache_admin_done done, void *user);
+
+/* Looks at one entry, if it is of this namespace and current. Counts in no statistic. */
+void cache_inspect(struct cache *cache, const struct key *key, struct bytes cache_namespace,
+                   cache_admin_done done, void *user);
+
+/* An administrative operation whose client has left: `done` is not called; what was begun is done all the
+ * same. */
+void cache_admin_forget(struct cache *cache, void *user);
+
+#endif

@@ -1,0 +1,85 @@
+/* Flights: all requests that wait for one inference, here, in other workers and on other hosts.
+ *
+ * A flight is named by its key and its epoch, the time of the last invalidation that its first request had
+ * seen; who comes after a purge has another epoch and so meets none from before it.
+ *
+ * One worker leads: the one whose `add` of the flight's lease succeeded. The others follow. The leader stores
+ * the entry, removes the lease and wakes the workers of its host that registered interest (base/shared.h);
+ * they find the entry. What cannot be found in the store (a failure, an answer that may not be kept) the
+ * leader leaves as an OUTCOME item under its nonce, for seconds, for those who followed that very inference
+ * and nobody else: an error is passed on, never cached. Followers of a leader on another host look again
+ * every 10 to 100 ms, all in one get_many.
+ *
+ * A lease names its owner by instance (of the shared mapping), slot and epoch of the slot. When the owner is
+ * known to be dead the followers go on to the lease's next number, where again one of them wins; nobody
+ * removes another's lease, so two cannot remove each other's.
+ *
+ *   flight:  LEASING    `add` of the lease is out              -> LEADING (got it, or the store failed:
+ * better twice than never)
+ *                                                              -> FOLLOWING (somebody has it), gone
+ * (background: they refresh already) LEADING    the engine infers                      -> STORING, FAILING
+ *            STORING    the entry is on its way to the store   -> gone: all answered
+ *            FAILING    looks for a stale entry to serve       -> gone: all answered
+ *            FOLLOWING  another worker or host infers          -> gone (entry seen: all answered), FAILING
+ * (their failure, our deadline), LEASING (owner dead or lease gone), gone (may not be shared: each waiter on
+ * its own)
+ */
+#ifndef INFERONCE_CACHE_FLIGHT_H
+#define INFERONCE_CACHE_FLIGHT_H
+
+#include "inferonce/base/shared.h"
+#include "inferonce/cache/request.h"
+#include "inferonce/store/store.h"
+
+/* The most bytes of texts and parameters that flights of one worker hold; beyond: overload. */
+#define FLIGHT_BYTES_MAX (UINT64_C(256) << 20)
+
+struct flights;
+
+struct flights_options {
+    const struct settings *settings;
+    struct store *store;
+    struct engine *engine;
+    struct shared *shared;
+    unsigned slot;
+    uv_loop_t *loop;
+    const struct clock *clock;
+    struct stats *stats;
+};
+
+/* Returns owned; NULL: error tells why. */
+struct flights *flights_create(const struct flights_options *options, struct error *error);
+void flights_destroy(struct flights **flights);
+
+/* Parks `request` in the flight of its key and `epoch`, starting one if there is none. `generation` is what
+ * the entry will carry; 0: it is not known (the store failed), the answer is not stored and not shared beyond
+ * this worker. The request may be answered before this returns only if it cannot be parked (overload, no
+ * memory). */
+void flights_join(struct flights *flights, struct cache_request *request, uint64_t epoch,
+                  uint64_t generation);
+
+/* Infers for this request alone: nothing is shared, nothing stored (no-store). */
+void flights_solo(struct flights *flights, struct cache_request *request);
+
+/* Starts a flight nobody waits for, to replace a stale entry, unless one is under way here or elsewhere.
+ * Copies what it needs of `request`. */
+void flights_refresh(struct flights *flights, const struct cache_request *request, uint64_t epoch,
+                     uint64_t generation);
+
+/* The request's client has left. It is out of its flight when this returns. */
+void flights_leave(struct flights *flights, struct cache_request *request);
+
+/* Hands the flights that came to lead since the last call to the engine, together, and takes the first look
+ * for those that came to follow. Called whenever the cache is done with a set of requests. */
+void flights_flush(struct flights *flights);
+
+/* Looks again at what was followed in these words. */
+void flights_woken(struct flights *flights, const uint64_t words[INTEREST_WORDS / 64]);
+
+/* Flights under way. */
+size_t flights_count(const struct flights *flights);
+
+/* For how long a tombstone must stand, so that no flight that began before it is still to end. */
+uint64_t flights_tombstone_ms(const struct settings *settings);
+
+#endif

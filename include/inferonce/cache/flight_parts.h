@@ -1,0 +1,161 @@
+/* What the three files of the flights share, and nobody else: flight.c (who waits), flight_lead.c
+ * (inferring), flight_follow.c (waiting for another worker or host). */
+#ifndef INFERONCE_CACHE_FLIGHT_PARTS_H
+#define INFERONCE_CACHE_FLIGHT_PARTS_H
+
+#include "inferonce/cache/flight.h"
+#include "inferonce/cache/solo.h"
+
+enum flight_phase { FLIGHT_LEASING, FLIGHT_LEADING, FLIGHT_STORING, FLIGHT_FAILING, FLIGHT_FOLLOWING };
+
+#define FLIGHT_BUCKETS 4096
+
+/* How often a flight tries the next lease because the owner of one died, before it infers without a lease. */
+#define FLIGHT_ATTEMPTS 16
+
+/* Owner of a lease, as it stands in the store. */
+struct lease_owner {
+    uint64_t instance; /* of the shared mapping: names the host, or the pool */
+    uint64_t epoch;    /* of the slot */
+    uint64_t nonce;    /* of the flight: names its outcome; never 0 */
+    uint32_t slot;
+};
+
+struct flight {
+    struct flights *flights;
+    struct flight *next_in_bucket;
+    struct flight *next_following, *previous_following;
+    struct flight *next_leading; /* in the list for flights_flush */
+    bool listed;                 /* it is in that list */
+    struct key key;
+    uint64_t epoch;
+    uint64_t generation;
+    uint64_t group; /* of the entry: its namespace */
+    enum flight_phase phase;
+    struct cache_request *first_waiter, *last_waiter;
+    uint64_t ttl_ms;
+    uint64_t deadline_us; /* monotonic: after it a follower fails */
+
+    struct buffer texts; /* owned copies that the job borrows: text, parameters, authorization, traceparent,
+                            tracestate, namespace */
+    struct bytes cache_namespace;
+    struct engine_job job;
+    bool joinable;     /* it has not ended: who asks for the same joins it */
+    bool background;   /* a refresh that nobody waits for */
+    bool followed;     /* the body is another worker's: every waiter shared it */
+    uint64_t began_us; /* wall */
+
+    /* leading */
+    struct key lease_key;
+    unsigned attempt; /* how many leases were passed over because their owners had died */
+    uint64_t nonce;
+    bool lease_held;
+    uint64_t lease_until_us; /* monotonic: after it the lease may be another's */
+    struct buffer encoded;   /* the entry on its way to the store; its body is what the waiters get */
+    struct bytes body;       /* in `encoded` */
+    uint64_t inference_us;
+    struct engine_answer failure;
+    char failure_detail[160];
+
+    /* following */
+    uint64_t not_before_us; /* wall: an entry older than this is not the one that is waited for */
+    uint64_t owner_nonce;   /* 0: not known yet */
+    bool owner_wakes_us;    /* it is a worker of our own master */
+    unsigned looks;         /* how often it was looked for: spaces the looks out */
+    uint64_t look_at_us;    /* monotonic: the next look at a leader that cannot wake us */
+    struct look *look;      /* the look it is part of */
+    size_t look_place;
+    bool look_wanted; /* set again by a wake while a look is under way, which may have been too early */
+
+    struct store_get get; /* of the entry: before inferring, and for a stale one after a failure */
+};
+
+struct look; /* flight_follow.c */
+
+struct flights {
+    const struct settings *settings;
+    struct store *store;
+    struct engine *engine;
+    struct shared *shared;
+    unsigned slot;
+    const struct clock *clock;
+    struct stats *stats;
+    uint64_t longest_us; /* from the start of a flight to its end */
+    uint64_t nonces;     /* the last one given out */
+    uint64_t texts_bytes;
+    size_t count;
+    struct flight *buckets[FLIGHT_BUCKETS];
+    struct flight *first_following;
+    struct flight *first_leading, **end_of_leading;
+    struct solos solos;
+    uv_timer_t *timer; /* runs while something is followed; freed by its close callback */
+    struct look *free_looks;
+    size_t looks_wanted;
+    bool flushing;
+};
+
+/* ---- flight.c ---- */
+
+/* Answers every waiter, from `entry` or, without one, with the flight's own body; the flight is gone when
+ * this returns. */
+void flight_answer_all(struct flight *flight, bool stored, const struct entry *entry);
+
+/* Answers every waiter with the flight's failure, or with `stale` (may be NULL) who accepts that; the flight
+ * is gone. */
+void flight_fail_all(struct flight *flight, const struct entry *stale);
+
+/* Ends a flight that has no waiters, or whose waiters are never answered because everything ends. */
+void flight_destroy(struct flight *flight);
+
+/* Keeps a failure for the waiters: `detail` is copied. */
+void flight_set_failure(struct flight *flight, const struct engine_answer *answer);
+
+/* ---- flight_lead.c ---- */
+
+/* Tries to become the leader. */
+void flight_lease(struct flight *flight);
+
+/* Leads without a lease: the store failed, or what the others infer may not be shared. */
+void flight_lead_alone(struct flight *flight);
+
+/* Whether `entry` is what the flight waits for: of its generation, not older than its waiters accept, and
+ * fresh or made since it began. */
+bool flight_accepts(const struct flight *flight, const struct entry *entry, uint64_t now_us);
+
+/* FAILING: looks for a stale entry if one would do, then answers all. */
+void flight_fail(struct flight *flight);
+
+/* Takes a flight out of the list of those that are to be handed to the engine; false: the engine has it
+ * already. */
+bool flight_unlist_leading(struct flight *flight);
+
+/* The last waiter of a flight that leads has left. The inference goes on, for the next who asks, unless it
+ * has not begun. */
+void flight_abandoned(struct flight *flight);
+
+/* The stored form of a lease's owner, in `value`. */
+struct bytes lease_owner_encode(const struct lease_owner *owner, char value[STORE_SMALL_MAX]);
+bool lease_owner_decode(struct bytes value, struct lease_owner *owner) MUST_CHECK;
+
+/* What a flight that stored nothing leaves for those who follow it. */
+enum flight_outcome { OUTCOME_NONE, OUTCOME_FAILED, OUTCOME_NOT_SHARED };
+
+/* OUTCOME_NONE: `value` is not an outcome. `failure->detail` is a literal. */
+enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answer *failure);
+
+/* ---- flight_follow.c ---- */
+
+/* Somebody else has the lease: registers interest and looks. */
+void flight_follow(struct flight *flight);
+
+/* Leaves off following, whatever comes next. */
+void flight_unfollow(struct flight *flight);
+
+/* Looks for the flights that want it, as many as fit into one batch of the store; false when there was
+ * nothing to do. */
+bool flight_look_at_wanted(struct flights *flights);
+
+bool flight_following_setup(struct flights *flights, uv_loop_t *loop);
+void flight_following_teardown(struct flights *flights);
+
+#endif

@@ -1,0 +1,68 @@
+/* Keys: SHA-256 over length-prefixed fields, nothing truncated, nothing concatenated without its length.
+ *
+ * A field is its length as 8 bytes, little-endian, and its bytes; a number is a field of 8 bytes,
+ * little-endian. The first field names what the key is of ("entry", "generation", "lease", "outcome"), so
+ * that no two kinds can meet; the second is the number KEY_SCHEMA_VERSION. */
+#ifndef INFERONCE_CACHE_KEY_H
+#define INFERONCE_CACHE_KEY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "inferonce/base/buffer.h"
+
+#define KEY_LENGTH     32
+#define KEY_HEX_LENGTH 64
+
+/* Raised whenever the meaning of the fields changes: old entries are then never found. */
+#define KEY_SCHEMA_VERSION 1
+
+struct key {
+    uint8_t bytes[KEY_LENGTH];
+};
+
+/* Fields of an entry's key, in this order. All borrowed; one of length 0 plays no part. */
+struct key_fields {
+    struct bytes cache_namespace;
+    struct bytes route; /* "/predict" */
+    struct bytes model_name;
+    struct bytes model_version;
+    struct bytes level;      /* "none", "nfc", "space", "lower" */
+    struct bytes parameters; /* canonical form (api/canonical.h) */
+    struct bytes credential; /* the Authorization field's value */
+    struct bytes text;       /* normalised */
+};
+
+void key_of_entry(const struct key_fields *fields, struct key *key);
+
+/* Of a namespace's generation item. */
+void key_of_generation(struct bytes cache_namespace, struct key *key);
+
+/* Of a flight's lease: the entry's key and the flight's epoch, so that who comes after a purge does not meet
+ * who came before. */
+void key_of_lease(const struct key *entry, uint64_t epoch, struct key *key);
+
+/* Of the lease that a flight goes on to when the owner of `lease` died (cache/flight.h). `key` may be
+ * `lease`. */
+void key_of_next_lease(const struct key *lease, struct key *key);
+
+/* Of a flight's outcome: the lease's key and the owner's nonce. */
+void key_of_outcome(const struct key *lease, uint64_t nonce, struct key *key);
+
+void key_to_hex(const struct key *key, char hex[KEY_HEX_LENGTH + 1]);
+
+/* 64 hex digits of either case; false for anything else. */
+bool key_from_hex(struct bytes hex, struct key *key) MUST_CHECK;
+
+static inline bool key_equal(const struct key *a, const struct key *b) {
+    return memcmp(a->bytes, b->bytes, KEY_LENGTH) == 0;
+}
+
+/* 64 bits of a key, for tables. */
+static inline uint64_t key_hash(const struct key *key) {
+    uint64_t hash;
+    memcpy(&hash, key->bytes, sizeof(hash));
+    return hash;
+}
+
+#endif

@@ -1,0 +1,74 @@
+/* What is asked of the cache, and what it answers: shared by cache/cache (which looks up) and cache/flight
+ * (which waits). */
+#ifndef INFERONCE_CACHE_REQUEST_H
+#define INFERONCE_CACHE_REQUEST_H
+
+#include "inferonce/cache/entry.h"
+#include "inferonce/engine/engine.h"
+#include "inferonce/http/cache_control.h"
+#include "inferonce/http/cache_status.h"
+
+enum cache_result {
+    CACHE_HIT,
+    CACHE_STALE,
+    CACHE_MISS,
+    CACHE_BYPASS,
+    CACHE_FAILED,       /* `failure` says how */
+    CACHE_UNSATISFIABLE /* only-if-cached, and nothing usable is stored */
+};
+
+struct cache_answer {
+    enum cache_result result;
+    struct bytes body;  /* HIT to BYPASS: the result's JSON; borrowed for the call */
+    bool stored_answer; /* the body comes from an entry: there is an age */
+    uint64_t age_s;
+    struct cache_status status;
+    bool inferred;                       /* an inference ran for it, its own or a shared one */
+    uint64_t inference_us;               /* how long that took */
+    const struct engine_answer *failure; /* FAILED */
+};
+
+struct cache_request;
+struct cache_batch;
+struct flight;
+struct solo;
+
+/* Called exactly once for a request, unless cache_forget was. The request may be reused or freed in it. */
+typedef void (*cache_done)(struct cache_request *request, const struct cache_answer *answer);
+
+enum cache_phase { CACHE_IDLE, CACHE_COLLECTED, CACHE_LOOKED_UP, CACHE_WAITING, CACHE_SOLO };
+
+/* The caller owns it and keeps it, with all it borrows, until `done`. The texts of a request that goes on to
+ * infer are copied then: the caller may go away before the inference does. */
+struct cache_request {
+    struct key key;
+    struct key generation_key; /* of its namespace */
+    struct bytes cache_namespace;
+    struct cache_control control;
+    uint64_t ttl_ms;   /* the lifetime of what this request stores */
+    struct bytes text; /* normalised */
+    struct bytes parameters;
+    struct bytes authorization;
+    struct bytes traceparent;
+    struct bytes tracestate;
+    cache_done done;
+    void *user;
+
+    /* private */
+    enum cache_phase phase;
+    enum cache_forward forward; /* why it did not hit */
+    uint64_t asked_us;          /* wall clock */
+    unsigned generation_tries;
+    bool collapsed;                 /* it joined a flight that was there */
+    struct cache_request *next;     /* in the collection or a flight's list */
+    struct cache_request *previous; /* in a flight's list */
+    struct flight *flight;
+    struct solo *solo;
+    struct cache_batch *batch;
+    size_t batch_at;
+};
+
+/* Fills the part of an answer that comes from an entry: body, age, ttl. */
+void cache_answer_from_entry(struct cache_answer *answer, const struct entry *entry, uint64_t now_us);
+
+#endif

@@ -1,0 +1,26 @@
+/* An inference for one request alone: no-store. It neither leads nor follows a flight, and nothing of it is
+ * stored; when the client leaves it is cancelled, for nobody else could use its answer. */
+#ifndef INFERONCE_CACHE_SOLO_H
+#define INFERONCE_CACHE_SOLO_H
+
+#include "inferonce/cache/request.h"
+
+struct solos {
+    struct engine *engine;
+    struct stats *stats;
+    struct solo *first;
+    size_t count;
+};
+
+void solos_init(struct solos *solos, struct engine *engine, struct stats *stats);
+
+/* Cancels what is under way, without answers. */
+void solos_fini(struct solos *solos);
+
+/* Sends the request's text to the engine. The request is answered at once only when there is no memory. */
+void solos_infer(struct solos *solos, struct cache_request *request);
+
+/* The client has left. */
+void solos_cancel(struct solos *solos, struct cache_request *request);
+
+#endif

@@ -1,0 +1,138 @@
+#include "inferonce/cache/entry.h"
+
+#include "inferonce/cache/crc32c.h"
+
+#define HEADER_VERSION 1
+
+enum {
+    AT_MAGIC = 0,
+    AT_VERSION = 4,
+    AT_NAMESPACE_LENGTH = 6,
+    AT_MODEL_NAME_LENGTH = 7,
+    AT_MODEL_VERSION_LENGTH = 8,
+    AT_ZERO = 9,
+    AT_CHECKSUM = 12,
+    AT_KEY = 16,
+    AT_CREATED = 48,
+    AT_FRESH_UNTIL = 56,
+    AT_STALE_WHILE_REVALIDATE_UNTIL = 64,
+    AT_STALE_IF_ERROR_UNTIL = 72,
+    AT_GENERATION = 80,
+    AT_INFERENCE = 88,
+    AT_BODY_LENGTH = 96,
+};
+
+static const char MAGIC[4] = {'I', 'O', 'E', '1'};
+
+/* Byte by byte, so that it means the same on every host; compilers make one store or load of it. */
+static void put_little_endian(char *at, uint64_t number, size_t width) {
+    for (size_t i = 0; i < width; i++)
+        at[i] = (char)(uint8_t)(number >> (8 * i));
+}
+
+static uint64_t get_little_endian(const char *at, size_t width) {
+    uint64_t number = 0;
+    for (size_t i = 0; i < width; i++)
+        number |= (uint64_t)(uint8_t)at[i] << (8 * i);
+    return number;
+}
+
+static uint32_t checksum_of(const char *value, size_t length) {
+    const size_t behind = AT_CHECKSUM + sizeof(uint32_t);
+    return crc32c(crc32c(0, value, AT_CHECKSUM), value + behind, length - behind);
+}
+
+static struct bytes cut_name(struct bytes name) {
+    return (struct bytes){name.data, name.length < ENTRY_NAME_MAX ? name.length : ENTRY_NAME_MAX};
+}
+
+static char *put_bytes(char *at, struct bytes bytes) {
+    if (bytes.length > 0)
+        memcpy(at, bytes.data, bytes.length);
+    return at + bytes.length;
+}
+
+size_t entry_length(const struct entry *entry) {
+    return ENTRY_HEADER_LENGTH + cut_name(entry->cache_namespace).length +
+           cut_name(entry->model_name).length + cut_name(entry->model_version).length + entry->body.length;
+}
+
+void entry_append(const struct entry *entry, struct buffer *buffer) {
+    size_t length = entry_length(entry);
+    char *value = buffer_reserve(buffer, length);
+    if (!value)
+        return;
+    struct bytes cache_namespace = cut_name(entry->cache_namespace);
+    struct bytes model_name = cut_name(entry->model_name);
+    struct bytes model_version = cut_name(entry->model_version);
+
+    memcpy(value + AT_MAGIC, MAGIC, sizeof(MAGIC));
+    put_little_endian(value + AT_VERSION, HEADER_VERSION, 2);
+    put_little_endian(value + AT_NAMESPACE_LENGTH, cache_namespace.length, 1);
+    put_little_endian(value + AT_MODEL_NAME_LENGTH, model_name.length, 1);
+    put_little_endian(value + AT_MODEL_VERSION_LENGTH, model_version.length, 1);
+    put_little_endian(value + AT_ZERO, 0, 3);
+    memcpy(value + AT_KEY, entry->key.bytes, KEY_LENGTH);
+    put_little_endian(value + AT_CREATED, entry->created_us, 8);
+    put_little_endian(value + AT_FRESH_UNTIL, entry->fresh_until_us, 8);
+    put_little_endian(value + AT_STALE_WHILE_REVALIDATE_UNTIL, entry->stale_while_revalidate_until_us, 8);
+    put_little_endian(value + AT_STALE_IF_ERROR_UNTIL, entry->stale_if_error_until_us, 8);
+    put_little_endian(value + AT_GENERATION, entry->generation, 8);
+    put_little_endian(value + AT_INFERENCE, entry->inference_us, 8);
+    put_little_endian(value + AT_BODY_LENGTH, entry->body.length, 8);
+
+    char *at = put_bytes(value + ENTRY_HEADER_LENGTH, cache_namespace);
+    at = put_bytes(at, model_name);
+    at = put_bytes(at, model_version);
+    put_bytes(at, entry->body);
+    put_little_endian(value + AT_CHECKSUM, checksum_of(value, length), 4);
+    buffer->length += length;
+}
+
+/* The lengths of the parts add up to the value's own, exactly. */
+static bool lengths_fit(struct bytes value) {
+    size_t names = (uint8_t)value.data[AT_NAMESPACE_LENGTH] +
+                   (size_t)(uint8_t)value.data[AT_MODEL_NAME_LENGTH] +
+                   (uint8_t)value.data[AT_MODEL_VERSION_LENGTH];
+    size_t behind_header = value.length - ENTRY_HEADER_LENGTH;
+    return names <= behind_header &&
+           get_little_endian(value.data + AT_BODY_LENGTH, 8) == behind_header - names;
+}
+
+static bool is_intact(struct bytes value) {
+    return value.length >= ENTRY_HEADER_LENGTH && memcmp(value.data + AT_MAGIC, MAGIC, sizeof(MAGIC)) == 0 &&
+           get_little_endian(value.data + AT_VERSION, 2) == HEADER_VERSION &&
+           get_little_endian(value.data + AT_ZERO, 3) == 0 && lengths_fit(value) &&
+           get_little_endian(value.data + AT_CHECKSUM, 4) == checksum_of(value.data, value.length);
+}
+
+static struct bytes take_bytes(const char **at, size_t length) {
+    struct bytes bytes = {*at, length};
+    *at += length;
+    return bytes;
+}
+
+enum entry_check entry_read(struct bytes value, const struct key *key, uint64_t now_us, struct entry *entry) {
+    if (!is_intact(value))
+        return ENTRY_CORRUPT;
+    if (memcmp(value.data + AT_KEY, key->bytes, KEY_LENGTH) != 0)
+        return ENTRY_OTHER_KEY;
+    uint64_t created_us = get_little_endian(value.data + AT_CREATED, 8);
+    if (created_us > now_us && created_us - now_us > ENTRY_CLOCK_SKEW_US)
+        return ENTRY_FROM_FUTURE;
+
+    const char *at = value.data + ENTRY_HEADER_LENGTH;
+    entry->key = *key;
+    entry->created_us = created_us;
+    entry->fresh_until_us = get_little_endian(value.data + AT_FRESH_UNTIL, 8);
+    entry->stale_while_revalidate_until_us =
+        get_little_endian(value.data + AT_STALE_WHILE_REVALIDATE_UNTIL, 8);
+    entry->stale_if_error_until_us = get_little_endian(value.data + AT_STALE_IF_ERROR_UNTIL, 8);
+    entry->generation = get_little_endian(value.data + AT_GENERATION, 8);
+    entry->inference_us = get_little_endian(value.data + AT_INFERENCE, 8);
+    entry->cache_namespace = take_bytes(&at, (uint8_t)value.data[AT_NAMESPACE_LENGTH]);
+    entry->model_name = take_bytes(&at, (uint8_t)value.data[AT_MODEL_NAME_LENGTH]);
+    entry->model_version = take_bytes(&at, (uint8_t)value.data[AT_MODEL_VERSION_LENGTH]);
+    entry->body = take_bytes(&at, value.length - (size_t)(at - value.data));
+    return ENTRY_GOOD;
+}

@@ -1,0 +1,315 @@
+#include "inferonce/cache/flight.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "inferonce/cache/flight_parts.h"
+#include "inferonce/cache/policy.h"
+
+/* What a flight may take beyond the inference itself: round trips to a store, a busy loop. */
+#define FLIGHT_MARGIN_US UINT64_C(5000000)
+
+uint64_t flights_tombstone_ms(const struct settings *settings) {
+    return (engine_longest_us(settings) + 2 * FLIGHT_MARGIN_US) / 1000;
+}
+
+struct flights *flights_create(const struct flights_options *options, struct error *error) {
+    struct flights *flights = calloc(1, sizeof(*flights));
+    if (!flights) {
+        error_set(error, "no memory for the table of flights");
+        return NULL;
+    }
+    flights->settings = options->settings;
+    flights->store = options->store;
+    flights->engine = options->engine;
+    flights->shared = options->shared;
+    flights->slot = options->slot;
+    flights->clock = options->clock;
+    flights->stats = options->stats;
+    flights->longest_us = engine_longest_us(options->settings) + FLIGHT_MARGIN_US;
+    flights->end_of_leading = &flights->first_leading;
+    solos_init(&flights->solos, options->engine, options->stats);
+    /* Nonces only have to differ from those of other workers: they start somewhere and count. */
+    if (getrandom(&flights->nonces, sizeof(flights->nonces), 0) != sizeof(flights->nonces)) {
+        error_set(error, "no random numbers from the kernel");
+        free(flights);
+        return NULL;
+    }
+    if (!flight_following_setup(flights, options->loop)) {
+        error_set(error, "no memory for the timer of the flights");
+        free(flights);
+        return NULL;
+    }
+    return flights;
+}
+
+void flights_destroy(struct flights **flights) {
+    if (!*flights)
+        return;
+    solos_fini(&(*flights)->solos);
+    for (size_t i = 0; i < FLIGHT_BUCKETS; i++)
+        while ((*flights)->buckets[i])
+            flight_destroy((*flights)->buckets[i]);
+    flight_following_teardown(*flights);
+    free(*flights);
+    *flights = NULL;
+}
+
+/* ---- the table ---- */
+
+static struct flight **bucket_of(struct flights *flights, const struct key *key) {
+    return &flights->buckets[key_hash(key) % FLIGHT_BUCKETS];
+}
+
+static struct flight *find(struct flights *flights, const struct key *key, uint64_t epoch) {
+    for (struct flight *flight = *bucket_of(flights, key); flight; flight = flight->next_in_bucket)
+        if (flight->epoch == epoch && flight->joinable && key_equal(&flight->key, key))
+            return flight;
+    return NULL;
+}
+
+static void unlist(struct flight *flight) {
+    struct flight **link = bucket_of(flight->flights, &flight->key);
+    while (*link != flight)
+        link = &(*link)->next_in_bucket;
+    *link = flight->next_in_bucket;
+}
+
+/* ---- a flight ---- */
+
+static struct bytes keep(struct buffer *texts, struct bytes bytes) {
+    const char *at = texts->data + texts->length;
+    buffer_append_bytes(texts, bytes);
+    return bytes.length > 0 ? (struct bytes){at, bytes.length} : (struct bytes){NULL, 0};
+}
+
+/* Copies what an inference needs, in one allocation: the request may leave before it. */
+static bool copy_texts(struct flight *flight, const struct cache_request *request) {
+    size_t length = request->text.length + request->parameters.length + request->authorization.length +
+                    request->traceparent.length + request->tracestate.length +
+                    request->cache_namespace.length;
+    if (flight->flights->texts_bytes + length > FLIGHT_BYTES_MAX)
+        return false;
+    buffer_init(&flight->texts, length);
+    if (length > 0 && !buffer_reserve(&flight->texts, length))
+        return false;
+    flight->job.text = keep(&flight->texts, request->text);
+    flight->job.parameters = keep(&flight->texts, request->parameters);
+    flight->job.authorization = keep(&flight->texts, request->authorization);
+    flight->job.traceparent = keep(&flight->texts, request->traceparent);
+    flight->job.tracestate = keep(&flight->texts, request->tracestate);
+    flight->cache_namespace = keep(&flight->texts, request->cache_namespace);
+    return true;
+}
+
+static struct flight *create(struct flights *flights, const struct cache_request *request, uint64_t epoch,
+                             uint64_t generation) {
+    struct flight *flight = calloc(1, sizeof(*flight));
+    if (!flight)
+        return NULL;
+    flight->flights = flights;
+    flight->key = request->key;
+    flight->epoch = epoch;
+    flight->generation = generation;
+    flight->group = key_hash(&request->generation_key);
+    flight->ttl_ms = request->ttl_ms;
+    flight->began_us = clock_wall_us(flights->clock);
+    flight->joinable = true;
+    if (!copy_texts(flight, request)) {
+        buffer_fini(&flight->texts);
+        free(flight);
+        return NULL;
+    }
+    struct flight **bucket = bucket_of(flights, &flight->key);
+    flight->next_in_bucket = *bucket;
+    *bucket = flight;
+    flights->texts_bytes += flight->texts.length;
+    flights->count++;
+    return flight;
+}
+
+void flight_destroy(struct flight *flight) {
+    struct flights *flights = flight->flights;
+    if (flight->phase == FLIGHT_FOLLOWING)
+        flight_unfollow(flight);
+    if (flight->phase == FLIGHT_LEADING && !flight_unlist_leading(flight))
+        engine_cancel(flights->engine, &flight->job);
+    unlist(flight);
+    flights->texts_bytes -= flight->texts.length;
+    flights->count--;
+    buffer_fini(&flight->texts);
+    buffer_fini(&flight->encoded);
+    free(flight);
+}
+
+/* ---- who waits ---- */
+
+static void park(struct flight *flight, struct cache_request *request) {
+    request->phase = CACHE_WAITING;
+    request->flight = flight;
+    request->next = NULL;
+    request->previous = flight->last_waiter;
+    if (flight->last_waiter)
+        flight->last_waiter->next = request;
+    else
+        flight->first_waiter = request;
+    flight->last_waiter = request;
+    /* Who refused what is stored waits for something newer than itself. */
+    if (request->forward == FORWARD_REQUEST && request->asked_us >= flight->not_before_us)
+        flight->not_before_us = request->asked_us + 1;
+    stats_count(flight->flights->stats, STAT_parked);
+}
+
+static void unpark(struct cache_request *request) {
+    struct flight *flight = request->flight;
+    if (request->previous)
+        request->previous->next = request->next;
+    else
+        flight->first_waiter = request->next;
+    if (request->next)
+        request->next->previous = request->previous;
+    else
+        flight->last_waiter = request->previous;
+    request->flight = NULL;
+    request->phase = CACHE_IDLE;
+    stats_subtract(flight->flights->stats, STAT_parked, 1);
+}
+
+/* A request that went forward, however it ended. */
+static void count_forwarded(struct flights *flights, const struct cache_request *request) {
+    stats_count(flights->stats, request->forward == FORWARD_REQUEST ? STAT_bypasses : STAT_misses);
+    if (request->collapsed)
+        stats_count(flights->stats, STAT_coalesced);
+}
+
+static void answer_overload(struct flights *flights, struct cache_request *request) {
+    const struct engine_answer failure = {
+        .status = ENGINE_OVERLOAD, .detail = "no memory for another inference", .retry_after_s = 1};
+    struct cache_answer answer = {
+        .result = CACHE_FAILED, .status = {.forward = request->forward}, .failure = &failure};
+    count_forwarded(flights, request);
+    request->phase = CACHE_IDLE;
+    request->done(request, &answer);
+}
+
+void flights_join(struct flights *flights, struct cache_request *request, uint64_t epoch,
+                  uint64_t generation) {
+    struct flight *flight = find(flights, &request->key, epoch);
+    request->collapsed = flight != NULL;
+    if (flight) {
+        park(flight, request);
+        return;
+    }
+    flight = create(flights, request, epoch, generation);
+    if (!flight) {
+        answer_overload(flights, request);
+        return;
+    }
+    park(flight, request);
+    flight_lease(flight);
+}
+
+void flights_refresh(struct flights *flights, const struct cache_request *request, uint64_t epoch,
+                     uint64_t generation) {
+    if (find(flights, &request->key, epoch))
+        return;
+    /* Without memory the stale answer still stands; the next request tries again. */
+    struct flight *flight = create(flights, request, epoch, generation);
+    if (!flight)
+        return;
+    flight->background = true;
+    flight_lease(flight);
+}
+
+void flights_solo(struct flights *flights, struct cache_request *request) {
+    solos_infer(&flights->solos, request);
+}
+
+void flights_leave(struct flights *flights, struct cache_request *request) {
+    if (request->phase == CACHE_SOLO) {
+        solos_cancel(&flights->solos, request);
+        return;
+    }
+    struct flight *flight = request->flight;
+    unpark(request);
+    count_forwarded(flights, request);
+    if (flight->first_waiter || flight->background)
+        return;
+    if (flight->phase == FLIGHT_FOLLOWING)
+        flight_destroy(flight);
+    else if (flight->phase == FLIGHT_LEADING)
+        flight_abandoned(flight);
+}
+
+/* ---- answers ---- */
+
+static struct cache_request *next_waiter(struct flight *flight) {
+    struct cache_request *request = flight->first_waiter;
+    if (request) {
+        unpark(request);
+        request->collapsed = request->collapsed || flight->followed;
+    }
+    return request;
+}
+
+void flight_answer_all(struct flight *flight, bool stored, const struct entry *entry) {
+    struct flights *flights = flight->flights;
+    struct cache_request *request;
+    flight->joinable = false;
+    while ((request = next_waiter(flight)) != NULL) {
+        count_forwarded(flights, request);
+        struct cache_answer answer = {
+            .result = request->forward == FORWARD_REQUEST ? CACHE_BYPASS : CACHE_MISS,
+            .body = entry ? entry->body : flight->body,
+            .status = {.forward = request->forward, .stored = stored, .collapsed = request->collapsed},
+            .inferred = true,
+            .inference_us = entry ? entry->inference_us : flight->inference_us};
+        request->done(request, &answer);
+    }
+    flight_destroy(flight);
+}
+
+/* The answer that a failure does not prevent: an entry past its lifetime, for those that accept it. */
+static void answer_stale(struct flights *flights, struct cache_request *request, const struct entry *entry,
+                         uint64_t now_us) {
+    stats_count(flights->stats, STAT_hits);
+    stats_count(flights->stats, STAT_stale_hits);
+    stats_add(flights->stats, STAT_inference_us_saved, entry->inference_us);
+    struct cache_answer answer = {.result = CACHE_STALE};
+    cache_answer_from_entry(&answer, entry, now_us);
+    request->done(request, &answer);
+}
+
+void flight_fail_all(struct flight *flight, const struct entry *stale) {
+    struct flights *flights = flight->flights;
+    uint64_t now_us = clock_wall_us(flights->clock);
+    struct cache_request *request;
+    while ((request = next_waiter(flight)) != NULL) {
+        if (stale && policy_usable_on_error(&request->control, stale, now_us)) {
+            answer_stale(flights, request, stale, now_us);
+            continue;
+        }
+        count_forwarded(flights, request);
+        struct cache_answer answer = {
+            .result = CACHE_FAILED,
+            .status = {.forward = request->forward, .collapsed = request->collapsed},
+            .inferred = true,
+            .inference_us = flight->failure.duration_us,
+            .failure = &flight->failure};
+        request->done(request, &answer);
+    }
+    flight_destroy(flight);
+}
+
+void flight_set_failure(struct flight *flight, const struct engine_answer *answer) {
+    flight->failure = *answer;
+    flight->failure.body = (struct bytes){NULL, 0};
+    flight->failure_detail[0] = '\0';
+    if (answer->detail)
+        strncat(flight->failure_detail, answer->detail, sizeof(flight->failure_detail) - 1);
+    flight->failure.detail = flight->failure_detail;
+}
+
+size_t flights_count(const struct flights *flights) {
+    return flights->count + flights->solos.count;
+}

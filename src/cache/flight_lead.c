@@ -1,0 +1,361 @@
+#include "inferonce/cache/flight_parts.h"
+#include "inferonce/cache/policy.h"
+
+/* How long an outcome stays: followers of this host are woken at once, those of others look every 100 ms. */
+#define OUTCOME_MS 3000
+
+/* The most jobs handed to the engine in one call. */
+#define HANDOVER_MAX 256
+
+/* ---- what is written into leases and outcomes: small, little-endian, fixed ---- */
+
+static char *encode_number(char *at, uint64_t number, unsigned bytes) {
+    for (unsigned i = 0; i < bytes; i++)
+        *at++ = (char)(unsigned char)(number >> (8 * i));
+    return at;
+}
+
+static uint64_t decode_number(const char **at, unsigned bytes) {
+    uint64_t number = 0;
+    for (unsigned i = 0; i < bytes; i++)
+        number |= (uint64_t)(unsigned char)*(*at)++ << (8 * i);
+    return number;
+}
+
+#define LEASE_OWNER_LENGTH 28
+#define OUTCOME_LENGTH     16
+
+struct bytes lease_owner_encode(const struct lease_owner *owner, char value[STORE_SMALL_MAX]) {
+    char *at = encode_number(value, owner->instance, 8);
+    at = encode_number(at, owner->epoch, 8);
+    at = encode_number(at, owner->nonce, 8);
+    encode_number(at, owner->slot, 4);
+    return (struct bytes){value, LEASE_OWNER_LENGTH};
+}
+
+bool lease_owner_decode(struct bytes value, struct lease_owner *owner) {
+    if (value.length != LEASE_OWNER_LENGTH)
+        return false;
+    const char *at = value.data;
+    owner->instance = decode_number(&at, 8);
+    owner->epoch = decode_number(&at, 8);
+    owner->nonce = decode_number(&at, 8);
+    owner->slot = (uint32_t)decode_number(&at, 4);
+    return owner->nonce != 0;
+}
+
+static struct bytes outcome_encode(enum flight_outcome outcome, const struct engine_answer *failure,
+                                   char value[STORE_SMALL_MAX]) {
+    char *at = encode_number(value, (uint64_t)outcome, 1);
+    at = encode_number(at, (uint64_t)failure->status, 1);
+    at = encode_number(at, (uint64_t)failure->http_status, 2);
+    at = encode_number(at, failure->retry_after_s, 4);
+    encode_number(at, failure->duration_us, 8);
+    return (struct bytes){value, OUTCOME_LENGTH};
+}
+
+enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answer *failure) {
+    if (value.length != OUTCOME_LENGTH)
+        return OUTCOME_NONE;
+    const char *at = value.data;
+    uint64_t outcome = decode_number(&at, 1);
+    uint64_t status = decode_number(&at, 1);
+    *failure = (struct engine_answer){.status = (enum engine_status)status,
+                                      .http_status = (int)decode_number(&at, 2),
+                                      .retry_after_s = (unsigned)decode_number(&at, 4),
+                                      .detail = "the inference that this request waited for failed"};
+    failure->duration_us = decode_number(&at, 8);
+    if (outcome == OUTCOME_NOT_SHARED)
+        return OUTCOME_NOT_SHARED;
+    if (outcome == OUTCOME_FAILED && status > ENGINE_OK && status <= ENGINE_REJECTED)
+        return OUTCOME_FAILED;
+    return OUTCOME_NONE;
+}
+
+/* ---- the lease ---- */
+
+static void release_lease(struct flight *flight) {
+    struct flights *flights = flight->flights;
+    /* A lease that has run out may be somebody else's by now. */
+    if (flight->lease_held && clock_monotonic_us(flights->clock) < flight->lease_until_us)
+        store_remove(flights->store, STORE_LEASE, flight->lease_key.bytes, 0, 0, NULL, NULL);
+    flight->lease_held = false;
+}
+
+/* Tells those who follow in other workers that it is over, after what they will find was written. */
+static void tell_followers(struct flight *flight) {
+    if (flight->generation == 0)
+        return;
+    release_lease(flight);
+    shared_wake(flight->flights->shared, key_hash(&flight->key));
+}
+
+static void leave_outcome(struct flight *flight, enum flight_outcome outcome) {
+    if (!flight->lease_held)
+        return;
+    char value[STORE_SMALL_MAX];
+    struct key key;
+    key_of_outcome(&flight->lease_key, flight->nonce, &key);
+    struct store_item item = {.kind = STORE_OUTCOME,
+                              .key = key.bytes,
+                              .value = outcome_encode(outcome, &flight->failure, value),
+                              .ttl_ms = OUTCOME_MS};
+    store_put(flight->flights->store, &item, NULL, NULL);
+}
+
+/* ---- inferring ---- */
+
+static void stored(void *user, enum store_status status) {
+    struct flight *flight = user;
+    struct flights *flights = flight->flights;
+    if (status == STORE_OK) {
+        stats_count(flights->stats, STAT_stores);
+    } else {
+        if (status == STORE_TOO_LARGE)
+            stats_count(flights->stats, STAT_rejected_entries);
+        leave_outcome(flight, OUTCOME_NOT_SHARED);
+    }
+    tell_followers(flight);
+    flight_answer_all(flight, status == STORE_OK, NULL);
+}
+
+static uint64_t lifetime_ms(const struct flight *flight, const struct engine_answer *answer) {
+    return answer->lifetime_ms < flight->ttl_ms ? answer->lifetime_ms : flight->ttl_ms;
+}
+
+/* Whether the answer may be kept, by what the model said and by our own limit. */
+static bool may_store(struct flight *flight, const struct engine_answer *answer) {
+    struct flights *flights = flight->flights;
+    if (flight->generation == 0 || !answer->storable || lifetime_ms(flight, answer) == 0)
+        return false;
+    if (answer->body.length <= flights->settings->cache_max_entry_kb * 1024)
+        return true;
+    stats_count(flights->stats, STAT_rejected_entries);
+    return false;
+}
+
+static bool encode(struct flight *flight, const struct engine_answer *answer, uint64_t *ttl_ms) {
+    const struct settings *settings = flight->flights->settings;
+    uint64_t stale_ms = settings->cache_stale_while_revalidate_ms;
+    if (settings->cache_stale_if_error_ms > stale_ms)
+        stale_ms = settings->cache_stale_if_error_ms;
+    uint64_t lifetime = lifetime_ms(flight, answer);
+    struct entry entry = {.key = flight->key,
+                          .created_us = clock_wall_us(flight->flights->clock),
+                          .generation = flight->generation,
+                          .inference_us = answer->duration_us,
+                          .cache_namespace = flight->cache_namespace,
+                          .model_name = bytes_of(settings->model_name),
+                          .model_version = bytes_of(settings->model_version),
+                          .body = answer->body};
+    entry.fresh_until_us = entry.created_us + lifetime * 1000;
+    entry.stale_while_revalidate_until_us =
+        entry.fresh_until_us + settings->cache_stale_while_revalidate_ms * 1000;
+    entry.stale_if_error_until_us = entry.fresh_until_us + settings->cache_stale_if_error_ms * 1000;
+    buffer_init(&flight->encoded, entry_length(&entry));
+    entry_append(&entry, &flight->encoded);
+    *ttl_ms = lifetime + stale_ms;
+    if (flight->encoded.failed)
+        return false;
+    flight->body = (struct bytes){flight->encoded.data + flight->encoded.length - answer->body.length,
+                                  answer->body.length};
+    return true;
+}
+
+static void inferred(struct engine_job *job, const struct engine_answer *answer) {
+    struct flight *flight = job->user;
+    flight->inference_us = answer->duration_us;
+    if (answer->status != ENGINE_OK) {
+        flight_set_failure(flight, answer);
+        leave_outcome(flight, OUTCOME_FAILED);
+        tell_followers(flight);
+        flight_fail(flight);
+        return;
+    }
+    flight->phase = FLIGHT_STORING;
+    uint64_t ttl_ms;
+    if (may_store(flight, answer) && encode(flight, answer, &ttl_ms)) {
+        struct store_item item = {.kind = STORE_ENTRY,
+                                  .key = flight->key.bytes,
+                                  .value = buffer_bytes(&flight->encoded),
+                                  .epoch = flight->epoch,
+                                  .group = flight->group,
+                                  .ttl_ms = ttl_ms};
+        store_put(flight->flights->store, &item, stored, flight);
+        return;
+    }
+    flight->body = answer->body;
+    leave_outcome(flight, OUTCOME_NOT_SHARED);
+    tell_followers(flight);
+    flight_answer_all(flight, false, NULL);
+}
+
+static void lead(struct flight *flight) {
+    struct flights *flights = flight->flights;
+    flight->phase = FLIGHT_LEADING;
+    flight->job.done = inferred;
+    flight->job.user = flight;
+    flight->next_leading = NULL;
+    flight->listed = true;
+    *flights->end_of_leading = flight;
+    flights->end_of_leading = &flight->next_leading;
+}
+
+bool flight_unlist_leading(struct flight *flight) {
+    struct flights *flights = flight->flights;
+    if (!flight->listed)
+        return false;
+    struct flight **link = &flights->first_leading;
+    while (*link != flight)
+        link = &(*link)->next_leading;
+    *link = flight->next_leading;
+    if (flights->end_of_leading == &flight->next_leading)
+        flights->end_of_leading = link;
+    flight->listed = false;
+    return true;
+}
+
+static void hand_over(struct flights *flights) {
+    struct engine_job *jobs[HANDOVER_MAX];
+    size_t n = 0;
+    while (flights->first_leading && n < HANDOVER_MAX) {
+        struct flight *flight = flights->first_leading;
+        flight_unlist_leading(flight);
+        jobs[n++] = &flight->job;
+    }
+    engine_infer(flights->engine, jobs, n);
+}
+
+void flights_flush(struct flights *flights) {
+    /* A store that answers at once calls back into here; the outer call goes on until nothing is left. */
+    if (flights->flushing)
+        return;
+    flights->flushing = true;
+    do {
+        while (flights->first_leading)
+            hand_over(flights);
+    } while (flight_look_at_wanted(flights) || flights->first_leading);
+    flights->flushing = false;
+}
+
+void flight_abandoned(struct flight *flight) {
+    struct flights *flights = flight->flights;
+    if (!flight_unlist_leading(flight)) {
+        if (!engine_is_queued(&flight->job))
+            return;
+        engine_cancel(flights->engine, &flight->job);
+    }
+    /* Those who follow elsewhere find the lease gone, and one of them leads. */
+    flight->phase = FLIGHT_FAILING;
+    tell_followers(flight);
+    flight_destroy(flight);
+}
+
+/* ---- leading or following ---- */
+
+bool flight_accepts(const struct flight *flight, const struct entry *entry, uint64_t now_us) {
+    if (entry->generation != flight->generation || entry->created_us < flight->not_before_us)
+        return false;
+    return entry->fresh_until_us > now_us || entry->created_us >= flight->began_us;
+}
+
+/* Between our look-up, which missed, and our lease another flight may have ended: what it stored is ours too.
+ */
+static void looked_before_inferring(void *user, struct store_get *gets, size_t n) {
+    struct flight *flight = user;
+    struct flights *flights = flight->flights;
+    uint64_t now_us = clock_wall_us(flights->clock);
+    struct entry entry;
+    (void)n;
+    if (!flight->first_waiter && !flight->background) {
+        flight->phase = FLIGHT_FAILING;
+        tell_followers(flight);
+        flight_destroy(flight);
+        return;
+    }
+    if (gets->status == STORE_OK && entry_read(gets->value, &flight->key, now_us, &entry) == ENTRY_GOOD &&
+        flight_accepts(flight, &entry, now_us)) {
+        flight->phase = FLIGHT_STORING;
+        flight->followed = true;
+        tell_followers(flight);
+        flight_answer_all(flight, true, &entry);
+        return;
+    }
+    lead(flight);
+}
+
+static void look_before_inferring(struct flight *flight) {
+    flight->get = (struct store_get){.kind = STORE_ENTRY, .key = flight->key.bytes};
+    store_get_many(flight->flights->store, &flight->get, 1, looked_before_inferring, flight);
+}
+
+static void leased(void *user, enum store_status status) {
+    struct flight *flight = user;
+    if (status == STORE_EXISTS) {
+        if (flight->background || !flight->first_waiter)
+            flight_destroy(flight);
+        else
+            flight_follow(flight);
+        return;
+    }
+    flight->lease_held = status == STORE_OK;
+    look_before_inferring(flight);
+}
+
+void flight_lease(struct flight *flight) {
+    struct flights *flights = flight->flights;
+    if (flight->generation == 0 || flight->attempt >= FLIGHT_ATTEMPTS) {
+        flight_lead_alone(flight);
+        return;
+    }
+    flight->phase = FLIGHT_LEASING;
+    flight->nonce = ++flights->nonces ? flights->nonces : ++flights->nonces;
+    if (flight->attempt == 0)
+        key_of_lease(&flight->key, flight->epoch, &flight->lease_key);
+    flight->lease_until_us = clock_monotonic_us(flights->clock) + flights->longest_us;
+    char value[STORE_SMALL_MAX];
+    const struct lease_owner owner = {.instance = flights->shared->instance,
+                                      .slot = flights->slot,
+                                      .epoch = atomic_load(&flights->shared->slots[flights->slot].epoch),
+                                      .nonce = flight->nonce};
+    struct store_item item = {.kind = STORE_LEASE,
+                              .key = flight->lease_key.bytes,
+                              .value = lease_owner_encode(&owner, value),
+                              .ttl_ms = flights->longest_us / 1000};
+    store_add(flights->store, &item, leased, flight);
+}
+
+void flight_lead_alone(struct flight *flight) {
+    flight->lease_held = false;
+    lead(flight);
+}
+
+/* ---- failing ---- */
+
+static void looked_for_stale(void *user, struct store_get *gets, size_t n) {
+    struct flight *flight = user;
+    struct entry entry;
+    (void)n;
+    bool found =
+        gets->status == STORE_OK &&
+        entry_read(gets->value, &flight->key, clock_wall_us(flight->flights->clock), &entry) == ENTRY_GOOD &&
+        entry.generation == flight->generation;
+    flight_fail_all(flight, found ? &entry : NULL);
+}
+
+void flight_fail(struct flight *flight) {
+    struct flights *flights = flight->flights;
+    flight->phase = FLIGHT_FAILING;
+    flight->joinable = false;
+    bool wants_stale = false;
+    for (const struct cache_request *request = flight->first_waiter; request && !wants_stale;
+         request = request->next)
+        wants_stale =
+            policy_wants_stale_on_error(&request->control, flights->settings->cache_stale_if_error_ms);
+    if (!wants_stale || flight->generation == 0) {
+        flight_fail_all(flight, NULL);
+        return;
+    }
+    flight->get = (struct store_get){.kind = STORE_ENTRY, .key = flight->key.bytes};
+    store_get_many(flights->store, &flight->get, 1, looked_for_stale, flight);
+}

@@ -1,0 +1,134 @@
+#include "inferonce/cache/key.h"
+
+/* The functions of OpenSSL that hash without allocating. EVP_DigestInit allocates for every digest, even with
+ * a context that is reused, and so can fail for every request; these cannot. OpenSSL 3.0 deprecates them in
+ * favour of EVP. */
+#define OPENSSL_API_COMPAT 0x10100000L
+#include <openssl/sha.h>
+
+/* Collects short fields, because each update of the hash costs more than copying them. */
+struct field_writer {
+    SHA256_CTX context;
+    size_t length;
+    uint8_t bytes[512];
+};
+
+static void flush(struct field_writer *writer) {
+    INVARIANT(SHA256_Update(&writer->context, writer->bytes, writer->length) == 1);
+    writer->length = 0;
+}
+
+static void put_number(struct field_writer *writer, uint64_t number) {
+    if (sizeof(writer->bytes) - writer->length < sizeof(number))
+        flush(writer);
+    for (size_t i = 0; i < sizeof(number); i++)
+        writer->bytes[writer->length++] = (uint8_t)(number >> (8 * i));
+}
+
+static void put_field(struct field_writer *writer, struct bytes field) {
+    put_number(writer, field.length);
+    if (field.length == 0)
+        return;
+    if (sizeof(writer->bytes) - writer->length < field.length)
+        flush(writer);
+    if (field.length > sizeof(writer->bytes)) {
+        INVARIANT(SHA256_Update(&writer->context, field.data, field.length) == 1);
+        return;
+    }
+    memcpy(writer->bytes + writer->length, field.data, field.length);
+    writer->length += field.length;
+}
+
+static void put_number_field(struct field_writer *writer, uint64_t number) {
+    put_number(writer, sizeof(number));
+    put_number(writer, number);
+}
+
+static void put_key_field(struct field_writer *writer, const struct key *key) {
+    put_field(writer, (struct bytes){(const char *)key->bytes, KEY_LENGTH});
+}
+
+static void start(struct field_writer *writer, const char *domain) {
+    INVARIANT(SHA256_Init(&writer->context) == 1);
+    writer->length = 0;
+    put_field(writer, bytes_of(domain));
+    put_number_field(writer, KEY_SCHEMA_VERSION);
+}
+
+static void finish(struct field_writer *writer, struct key *key) {
+    flush(writer);
+    INVARIANT(SHA256_Final(key->bytes, &writer->context) == 1);
+}
+
+void key_of_entry(const struct key_fields *fields, struct key *key) {
+    struct field_writer writer;
+    start(&writer, "entry");
+    put_field(&writer, fields->cache_namespace);
+    put_field(&writer, fields->route);
+    put_field(&writer, fields->model_name);
+    put_field(&writer, fields->model_version);
+    put_field(&writer, fields->level);
+    put_field(&writer, fields->parameters);
+    put_field(&writer, fields->credential);
+    put_field(&writer, fields->text);
+    finish(&writer, key);
+}
+
+void key_of_generation(struct bytes cache_namespace, struct key *key) {
+    struct field_writer writer;
+    start(&writer, "generation");
+    put_field(&writer, cache_namespace);
+    finish(&writer, key);
+}
+
+static void key_of_pair(const char *domain, const struct key *first, uint64_t second, struct key *key) {
+    struct field_writer writer;
+    start(&writer, domain);
+    put_key_field(&writer, first);
+    put_number_field(&writer, second);
+    finish(&writer, key);
+}
+
+void key_of_lease(const struct key *entry, uint64_t epoch, struct key *key) {
+    key_of_pair("lease", entry, epoch, key);
+}
+
+void key_of_next_lease(const struct key *lease, struct key *key) {
+    key_of_pair("next lease", lease, 0, key);
+}
+
+void key_of_outcome(const struct key *lease, uint64_t nonce, struct key *key) {
+    key_of_pair("outcome", lease, nonce, key);
+}
+
+void key_to_hex(const struct key *key, char hex[KEY_HEX_LENGTH + 1]) {
+    static const char DIGITS[] = "0123456789abcdef";
+    for (size_t i = 0; i < KEY_LENGTH; i++) {
+        hex[2 * i] = DIGITS[key->bytes[i] >> 4];
+        hex[2 * i + 1] = DIGITS[key->bytes[i] & 15];
+    }
+    hex[KEY_HEX_LENGTH] = '\0';
+}
+
+/* -1: not a digit. */
+static int hex_value(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+bool key_from_hex(struct bytes hex, struct key *key) {
+    struct key read;
+    if (hex.length != KEY_HEX_LENGTH)
+        return false;
+    for (size_t i = 0; i < KEY_LENGTH; i++) {
+        int high = hex_value(hex.data[2 * i]);
+        int low = hex_value(hex.data[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        read.bytes[i] = (uint8_t)(high << 4 | low);
+    }
+    *key = read;
+    return true;
+}

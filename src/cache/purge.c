@@ -1,0 +1,237 @@
+#include "inferonce/cache/purge.h"
+
+#include <stdlib.h>
+
+#include "inferonce/cache/flight.h"
+#include "inferonce/cache/generation.h"
+
+struct purges {
+    const struct settings *settings;
+    struct store *store;
+    const struct clock *clock;
+    struct stats *stats;
+    struct purge *first;
+    uv_idle_t *sweeper; /* runs while some purge sweeps; freed by its close callback */
+};
+
+/* One operation.
+ *
+ *   namespace:  RAISING (the generation is being written)  -> SWEEPING (room is given back) -> done
+ *   key:        LOOKING (is it of this namespace?)         -> REMOVING                      -> done
+ *   look:       LOOKING                                    -> done */
+enum purge_phase { PURGE_RAISING, PURGE_SWEEPING, PURGE_LOOKING, PURGE_REMOVING };
+
+struct purge {
+    struct purges *purges;
+    struct purge *next, *previous;
+    enum purge_phase phase;
+    bool removes; /* LOOKING: to remove, not only to look */
+    bool found;
+    cache_admin_done done; /* NULL: the client has left */
+    void *user;
+    struct key key;
+    struct key generation_key;
+    uint64_t epoch;
+    uint64_t removed;
+    unsigned cursor;
+    struct store_get gets[2]; /* generation, entry */
+};
+
+static void close_sweeper(uv_handle_t *handle) {
+    free(handle);
+}
+
+struct purges *purges_create(const struct purges_options *options, struct error *error) {
+    struct purges *purges = calloc(1, sizeof(*purges));
+    uv_idle_t *sweeper = malloc(sizeof(*sweeper));
+    if (!purges || !sweeper) {
+        error_set(error, "no memory for purges");
+        free(purges);
+        free(sweeper);
+        return NULL;
+    }
+    purges->settings = options->settings;
+    purges->store = options->store;
+    purges->clock = options->clock;
+    purges->stats = options->stats;
+    purges->sweeper = sweeper;
+    INVARIANT(uv_idle_init(options->loop, sweeper) == 0);
+    sweeper->data = purges;
+    return purges;
+}
+
+static void end(struct purge *purge) {
+    if (purge->previous)
+        purge->previous->next = purge->next;
+    else
+        purge->purges->first = purge->next;
+    if (purge->next)
+        purge->next->previous = purge->previous;
+    free(purge);
+}
+
+static void finish(struct purge *purge, enum cache_admin_status status, const struct entry *entry) {
+    cache_admin_done done = purge->done;
+    void *user = purge->user;
+    uint64_t removed = purge->removed;
+    end(purge);
+    if (done)
+        done(user, status, entry, removed);
+}
+
+void purges_destroy(struct purges **purges) {
+    if (!*purges)
+        return;
+    while ((*purges)->first)
+        end((*purges)->first);
+    uv_close((uv_handle_t *)(*purges)->sweeper, close_sweeper);
+    free(*purges);
+    *purges = NULL;
+}
+
+static struct purge *begin(struct purges *purges, struct bytes cache_namespace, cache_admin_done done,
+                           void *user) {
+    struct purge *purge = calloc(1, sizeof(*purge));
+    if (!purge)
+        return NULL;
+    purge->purges = purges;
+    purge->done = done;
+    purge->user = user;
+    key_of_generation(cache_namespace, &purge->generation_key);
+    purge->next = purges->first;
+    if (purges->first)
+        purges->first->previous = purge;
+    purges->first = purge;
+    return purge;
+}
+
+void purges_forget(struct purges *purges, void *user) {
+    for (struct purge *purge = purges->first; purge; purge = purge->next)
+        if (purge->user == user)
+            purge->done = NULL;
+}
+
+/* ---- a namespace ---- */
+
+static struct purge *next_sweeping(struct purges *purges) {
+    struct purge *purge = purges->first;
+    while (purge && purge->phase != PURGE_SWEEPING)
+        purge = purge->next;
+    return purge;
+}
+
+/* One small part of one sweep a turn of the loop, so that requests are served in between. */
+static void sweep(uv_idle_t *sweeper) {
+    struct purges *purges = sweeper->data;
+    struct purge *purge = next_sweeping(purges);
+    if (!purge) {
+        uv_idle_stop(sweeper);
+        return;
+    }
+    if (!store_sweep(purges->store, key_hash(&purge->generation_key), purge->epoch, &purge->cursor,
+                     &purge->removed))
+        finish(purge, CACHE_ADMIN_OK, NULL);
+}
+
+static void raised(void *user, enum store_status status) {
+    struct purge *purge = user;
+    if (status != STORE_OK) {
+        finish(purge, CACHE_ADMIN_ERROR, NULL);
+        return;
+    }
+    purge->phase = PURGE_SWEEPING;
+    uv_idle_start(purge->purges->sweeper, sweep);
+}
+
+void purges_namespace(struct purges *purges, struct bytes cache_namespace, cache_admin_done done,
+                      void *user) {
+    struct purge *purge = begin(purges, cache_namespace, done, user);
+    if (!purge) {
+        done(user, CACHE_ADMIN_ERROR, NULL, 0);
+        return;
+    }
+    stats_count(purges->stats, STAT_purges);
+    char value[GENERATION_LENGTH];
+    purge->phase = PURGE_RAISING;
+    purge->epoch = clock_wall_us(purges->clock);
+    generation_encode(purge->epoch, value);
+    struct store_item item = {
+        .kind = STORE_GENERATION, .key = purge->generation_key.bytes, .value = {value, sizeof(value)}};
+    store_put(purges->store, &item, raised, purge);
+}
+
+/* ---- a key ---- */
+
+static void removed(void *user, enum store_status status) {
+    struct purge *purge = user;
+    purge->removed = status == STORE_OK && purge->found;
+    finish(purge,
+           status == STORE_ERROR ? CACHE_ADMIN_ERROR
+           : purge->found        ? CACHE_ADMIN_OK
+                                 : CACHE_ADMIN_MISSING,
+           NULL);
+}
+
+/* Removes what is there, or forbids what is being inferred: the tombstone stands for as long as a flight that
+ * began before it can last. */
+static void remove_key(struct purge *purge, uint64_t generation) {
+    struct purges *purges = purge->purges;
+    uint64_t now_us = clock_wall_us(purges->clock);
+    purge->phase = PURGE_REMOVING;
+    stats_count(purges->stats, STAT_purges);
+    store_remove(purges->store, STORE_ENTRY, purge->key.bytes, now_us > generation ? now_us : generation + 1,
+                 flights_tombstone_ms(purges->settings), removed, purge);
+}
+
+static void looked(void *user, struct store_get *gets, size_t n) {
+    struct purge *purge = user;
+    struct purges *purges = purge->purges;
+    uint64_t now_us = clock_wall_us(purges->clock);
+    (void)n;
+    if (gets[0].status == STORE_ERROR || gets[1].status == STORE_ERROR) {
+        finish(purge, CACHE_ADMIN_ERROR, NULL);
+        return;
+    }
+    uint64_t generation = gets[0].status == STORE_OK ? generation_decode(gets[0].value) : 0;
+    struct entry entry;
+    bool readable =
+        gets[1].status == STORE_OK && entry_read(gets[1].value, &purge->key, now_us, &entry) == ENTRY_GOOD;
+    struct key owner;
+    bool ours = false;
+    if (readable) {
+        key_of_generation(entry.cache_namespace, &owner);
+        ours = key_equal(&owner, &purge->generation_key);
+    }
+    purge->found = readable && ours && entry.generation == generation;
+    if (!purge->removes)
+        finish(purge, purge->found ? CACHE_ADMIN_OK : CACHE_ADMIN_MISSING, purge->found ? &entry : NULL);
+    else if (readable && !ours)
+        finish(purge, CACHE_ADMIN_MISSING, NULL); /* another namespace's: neither seen nor touched */
+    else
+        remove_key(purge, generation);
+}
+
+static void look(struct purges *purges, const struct key *key, struct bytes cache_namespace, bool removes,
+                 cache_admin_done done, void *user) {
+    struct purge *purge = begin(purges, cache_namespace, done, user);
+    if (!purge) {
+        done(user, CACHE_ADMIN_ERROR, NULL, 0);
+        return;
+    }
+    purge->phase = PURGE_LOOKING;
+    purge->removes = removes;
+    purge->key = *key;
+    purge->gets[0] = (struct store_get){.kind = STORE_GENERATION, .key = purge->generation_key.bytes};
+    purge->gets[1] = (struct store_get){.kind = STORE_ENTRY, .key = purge->key.bytes};
+    store_get_many(purges->store, purge->gets, 2, looked, purge);
+}
+
+void purges_key(struct purges *purges, const struct key *key, struct bytes cache_namespace,
+                cache_admin_done done, void *user) {
+    look(purges, key, cache_namespace, true, done, user);
+}
+
+void purges_look(struct purges *purges, const struct key *key, struct bytes cache_namespace,
+                 cache_admin_done done, void *user) {
+    look(purges, key, cache_namespace, false, done, user);
+}

@@ -1,0 +1,88 @@
+#include "inferonce/cache/solo.h"
+
+#include <stdlib.h>
+
+struct solo {
+    struct solos *solos;
+    struct solo *next, *previous;
+    struct cache_request *request;
+    struct engine_job job;
+};
+
+void solos_init(struct solos *solos, struct engine *engine, struct stats *stats) {
+    *solos = (struct solos){.engine = engine, .stats = stats};
+}
+
+static void end(struct solo *solo) {
+    struct solos *solos = solo->solos;
+    if (solo->previous)
+        solo->previous->next = solo->next;
+    else
+        solos->first = solo->next;
+    if (solo->next)
+        solo->next->previous = solo->previous;
+    solos->count--;
+    stats_subtract(solos->stats, STAT_parked, 1);
+    stats_count(solos->stats, STAT_bypasses);
+    solo->request->solo = NULL;
+    solo->request->phase = CACHE_IDLE;
+    free(solo);
+}
+
+void solos_fini(struct solos *solos) {
+    while (solos->first) {
+        engine_cancel(solos->engine, &solos->first->job);
+        end(solos->first);
+    }
+}
+
+static void inferred(struct engine_job *job, const struct engine_answer *result) {
+    struct solo *solo = job->user;
+    struct cache_request *request = solo->request;
+    struct cache_answer answer = {.result = result->status == ENGINE_OK ? CACHE_BYPASS : CACHE_FAILED,
+                                  .body = result->body,
+                                  .status = {.forward = request->forward},
+                                  .inferred = true,
+                                  .inference_us = result->duration_us,
+                                  .failure = result};
+    end(solo);
+    request->done(request, &answer);
+}
+
+void solos_infer(struct solos *solos, struct cache_request *request) {
+    struct solo *solo = calloc(1, sizeof(*solo));
+    if (!solo) {
+        stats_count(solos->stats, STAT_bypasses);
+        const struct engine_answer failure = {
+            .status = ENGINE_OVERLOAD, .detail = "no memory for the request", .retry_after_s = 1};
+        struct cache_answer answer = {
+            .result = CACHE_FAILED, .status = {.forward = request->forward}, .failure = &failure};
+        request->phase = CACHE_IDLE;
+        request->done(request, &answer);
+        return;
+    }
+    solo->solos = solos;
+    solo->request = request;
+    solo->job.text = request->text;
+    solo->job.parameters = request->parameters;
+    solo->job.authorization = request->authorization;
+    solo->job.traceparent = request->traceparent;
+    solo->job.tracestate = request->tracestate;
+    solo->job.done = inferred;
+    solo->job.user = solo;
+    solo->next = solos->first;
+    if (solos->first)
+        solos->first->previous = solo;
+    solos->first = solo;
+    solos->count++;
+    request->solo = solo;
+    request->phase = CACHE_SOLO;
+    stats_count(solos->stats, STAT_parked);
+    struct engine_job *job = &solo->job;
+    engine_infer(solos->engine, &job, 1);
+}
+
+void solos_cancel(struct solos *solos, struct cache_request *request) {
+    engine_cancel(solos->engine, &request->solo->job);
+    end(request->solo);
+}

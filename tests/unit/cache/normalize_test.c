@@ -1,0 +1,393 @@
+#include "inferonce/cache/normalize.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../../fuzz/normalize_fuzz.c"
+#include "unit.h"
+
+#define NFC   CACHE_NORMALIZE_NFC
+#define SPACE CACHE_NORMALIZE_SPACE
+#define LOWER CACHE_NORMALIZE_LOWER
+
+static struct buffer normal(enum cache_normalize level, struct bytes text) {
+    struct buffer out;
+    buffer_init(&out, 32 * text.length + 32);
+    CU_ASSERT_TRUE(normalize_append(level, text, &out));
+    return out;
+}
+
+static bool becomes(enum cache_normalize level, const char *text, const char *expected) {
+    struct buffer out = normal(level, bytes_of(text));
+    bool same = bytes_equal(buffer_bytes(&out), bytes_of(expected));
+    if (!same)
+        printf("\"%s\" became \"%.*s\", not \"%s\"\n", text, (int)out.length, out.data ? out.data : "",
+               expected);
+    buffer_fini(&out);
+    return same;
+}
+
+static size_t encode(char *to, unsigned point) {
+    if (point < 0x80) {
+        to[0] = (char)point;
+        return 1;
+    }
+    if (point < 0x800) {
+        to[0] = (char)(0xC0 | point >> 6);
+        to[1] = (char)(0x80 | (point & 0x3F));
+        return 2;
+    }
+    if (point < 0x10000) {
+        to[0] = (char)(0xE0 | point >> 12);
+        to[1] = (char)(0x80 | (point >> 6 & 0x3F));
+        to[2] = (char)(0x80 | (point & 0x3F));
+        return 3;
+    }
+    to[0] = (char)(0xF0 | point >> 18);
+    to[1] = (char)(0x80 | (point >> 12 & 0x3F));
+    to[2] = (char)(0x80 | (point >> 6 & 0x3F));
+    to[3] = (char)(0x80 | (point & 0x3F));
+    return 4;
+}
+
+static void test_none(void) {
+    CU_ASSERT_TRUE(becomes(CACHE_NORMALIZE_NONE, "  A\t e\xCC\x81 ", "  A\t e\xCC\x81 "));
+    CU_ASSERT_TRUE(becomes(CACHE_NORMALIZE_NONE, "", ""));
+}
+
+static void test_nfc(void) {
+    CU_ASSERT_TRUE(becomes(NFC, "e\u0301", "\u00E9"));
+    CU_ASSERT_TRUE(becomes(NFC, "\u00E9", "\u00E9"));
+    CU_ASSERT_TRUE(becomes(NFC, "\u212B", "\u00C5"));               /* the angstrom sign is a singleton */
+    CU_ASSERT_TRUE(becomes(NFC, "a\u0307\u0323", "\u1EA1\u0307"));  /* class 220 goes before 230, composes */
+    CU_ASSERT_TRUE(becomes(NFC, "q\u0307\u0323", "q\u0323\u0307")); /* nothing to compose with */
+    CU_ASSERT_TRUE(becomes(NFC, "\u0958", "\u0915\u093C"));         /* excluded from composition */
+    CU_ASSERT_TRUE(becomes(NFC, "\u1112\u1161\u11AB", "\uD55C"));   /* Hangul, by arithmetic */
+    CU_ASSERT_TRUE(becomes(NFC, "\uAC00\u11A8", "\uAC01"));
+    CU_ASSERT_TRUE(becomes(NFC, "\U0001D15E", "\U0001D157\U0001D165"));   /* excluded, beyond the BMP */
+    CU_ASSERT_TRUE(becomes(NFC, "\u00FC  \u00DC\t", "\u00FC  \u00DC\t")); /* no more than that */
+    CU_ASSERT_TRUE(becomes(NFC, "\uFB01", "\uFB01")); /* a compatibility character stays */
+}
+
+static void test_space(void) {
+    static const unsigned WHITE[] = {0x09,   0x0A,   0x0B,   0x0C,   0x0D,   0x20,   0x85,   0xA0,   0x1680,
+                                     0x2000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006, 0x2007, 0x2008,
+                                     0x2009, 0x200A, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000};
+    size_t n = 0;
+    for (unsigned point = 1; point < 0x110000; point++) {
+        if (point >= 0xD800 && point < 0xE000)
+            continue;
+        char text[32] = "x";
+        size_t length = 1 + encode(text + 1, point);
+        length += encode(text + length, point);
+        text[length] = 'x';
+        struct buffer out = normal(SPACE, (struct bytes){text, length + 1});
+        bool collapsed = bytes_equal(buffer_bytes(&out), bytes_of("x x"));
+        bool expected = n < sizeof(WHITE) / sizeof(WHITE[0]) && WHITE[n] == point;
+        CU_ASSERT_EQUAL(collapsed, expected);
+        n += expected;
+        buffer_fini(&out);
+    }
+    CU_ASSERT_EQUAL(n, sizeof(WHITE) / sizeof(WHITE[0]));
+    CU_ASSERT_TRUE(becomes(SPACE, " \t\u3000 A \r\n \u00A0 b\u2003", "A b"));
+    CU_ASSERT_TRUE(becomes(SPACE, " \t\n ", ""));
+    CU_ASSERT_TRUE(becomes(SPACE, "\u2003 \u3000", ""));
+    CU_ASSERT_TRUE(becomes(SPACE, "I Love  It", "I Love It"));
+}
+
+static void test_lower(void) {
+    CU_ASSERT_TRUE(becomes(LOWER, "  I LOVE\tthis [Z@A`{  ", "i love this [z@a`{"));
+    CU_ASSERT_TRUE(
+        becomes(LOWER, "\u00C4\u00D6 STRASSE \u1E9E \u00DF", "\u00E4\u00F6 strasse \u00DF \u00DF"));
+    CU_ASSERT_TRUE(becomes(LOWER, "\u01C4\u01C5\u01C6", "\u01C6\u01C6\u01C6"));
+    CU_ASSERT_TRUE(becomes(LOWER, "\u0130X\u0130", "i\u0307xi\u0307"));
+    CU_ASSERT_TRUE(becomes(LOWER, "I\u0307", "i\u0307")); /* which NFC makes U+0130 first */
+    CU_ASSERT_TRUE(becomes(LOWER, "J\u030C", "\u01F0"));  /* composes only in lower case */
+    CU_ASSERT_TRUE(becomes(LOWER, "H\u0331", "\u1E96"));
+    CU_ASSERT_TRUE(becomes(LOWER, "\u212A\u2126", "k\u03C9"));
+    CU_ASSERT_TRUE(becomes(LOWER, "\U00010400", "\U00010428")); /* Deseret */
+    CU_ASSERT_TRUE(becomes(LOWER, "\u13A0", "\uAB70"));         /* Cherokee */
+}
+
+static void test_final_sigma(void) {
+    CU_ASSERT_TRUE(becomes(LOWER, "\u039F\u0394\u03A3", "\u03BF\u03B4\u03C2"));
+    CU_ASSERT_TRUE(becomes(LOWER, "\u03A3", "\u03C3"));       /* no letter before it */
+    CU_ASSERT_TRUE(becomes(LOWER, "A\u03A3A", "a\u03C3a"));   /* one behind it */
+    CU_ASSERT_TRUE(becomes(LOWER, "A\u03A3.", "a\u03C2."));   /* ignorable behind it, then the end */
+    CU_ASSERT_TRUE(becomes(LOWER, "A\u03A3'A", "a\u03C3'a")); /* ignorable, then a letter */
+    CU_ASSERT_TRUE(becomes(LOWER, "A.\u0301\u03A3", "a.\u0301\u03C2"));
+    CU_ASSERT_TRUE(becomes(LOWER, "1\u03A3 \u03A3", "1\u03C3 \u03C3"));
+    CU_ASSERT_TRUE(becomes(LOWER, "A\u03A3\u03A3 B", "a\u03C3\u03C2 b"));
+    CU_ASSERT_TRUE(becomes(LOWER, "\u2160\u03A3", "\u2170\u03C2")); /* a Roman numeral is cased */
+    CU_ASSERT_TRUE(becomes(LOWER, "\u0130\u03A3", "i\u0307\u03C2"));
+    CU_ASSERT_TRUE(becomes(LOWER, "\u4E2D\u03A3", "\u4E2D\u03C3")); /* an ideograph is not */
+}
+
+static uint32_t random_state;
+
+static uint32_t next_random(uint32_t limit) {
+    random_state = random_state * 1664525 + 1013904223;
+    return (uint32_t)(((uint64_t)(random_state >> 4) * limit) >> 28);
+}
+
+/* A snowman in front sends the same text down the general path; the bars keep white space from it. */
+static void compare_paths(enum cache_normalize level, const char *text, size_t length) {
+    char both[256] = "\u2603|";
+    const size_t prefix = 4;
+    struct buffer fast, slow;
+    memcpy(both + prefix, text, length);
+    both[prefix + length] = '|';
+    slow = normal(level, (struct bytes){both, prefix + length + 1});
+    fast = normal(level, (struct bytes){both + prefix - 1, length + 2});
+    CU_ASSERT_TRUE(
+        bytes_equal((struct bytes){slow.data + prefix - 1, slow.length - prefix + 1}, buffer_bytes(&fast)));
+    buffer_fini(&slow);
+    buffer_fini(&fast);
+
+    /* And the ends, with nothing to keep white space. */
+    memcpy(both + prefix, text, length);
+    slow = normal(level, (struct bytes){both, prefix + length});
+    fast = normal(level, (struct bytes){both + prefix - 1, length + 1});
+    CU_ASSERT_TRUE(
+        bytes_equal((struct bytes){slow.data + prefix - 1, slow.length - prefix + 1}, buffer_bytes(&fast)));
+    buffer_fini(&slow);
+    buffer_fini(&fast);
+    memcpy(both + 128, text, length);
+    memcpy(both + 128 + length, "|\u2603", 4);
+    slow = normal(level, (struct bytes){both + 128, length + 4});
+    fast = normal(level, (struct bytes){both + 128, length + 1});
+    CU_ASSERT_TRUE(bytes_equal((struct bytes){slow.data, slow.length - 3}, buffer_bytes(&fast)));
+    buffer_fini(&slow);
+    buffer_fini(&fast);
+}
+
+static void test_ascii_path_gives_the_same(void) {
+    static const char LIKELY[] = " \t\n\r\v\fAZaz@[`{\x1c\x1f!~\x7f";
+    random_state = 1;
+    for (int run = 0; run < 60000; run++) {
+        char text[100];
+        size_t length = next_random(60);
+        bool any = run % 3 == 0;
+        uint32_t seldom = 1 + next_random(20);
+        for (size_t i = 0; i < length; i++)
+            text[i] = any                   ? (char)next_random(128)
+                      : next_random(seldom) ? (char)('A' + next_random(58))
+                                            : LIKELY[next_random(sizeof(LIKELY) - 1)];
+        for (int level = CACHE_NORMALIZE_NONE; level <= CACHE_NORMALIZE_LOWER; level++)
+            compare_paths((enum cache_normalize)level, text, length);
+    }
+}
+
+static void test_ascii_allocates_nothing(void) {
+    struct buffer out;
+    buffer_init(&out, 1000);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(buffer_reserve(&out, 500));
+    unit_allocations_count_start();
+    for (int level = CACHE_NORMALIZE_NONE; level <= CACHE_NORMALIZE_LOWER; level++)
+        CU_ASSERT_TRUE(
+            normalize_append((enum cache_normalize)level, bytes_of("I love  this product!"), &out));
+    CU_ASSERT_EQUAL(unit_allocations_count(), 0);
+    buffer_fini(&out);
+}
+
+/* Each code point alone, and between letters, where it may compose or be a context. */
+static void test_fixed_points(void) {
+    char text[32];
+    for (unsigned point = 0; point < 0x110000; point++) {
+        if (point >= 0xD800 && point < 0xE000)
+            continue;
+        size_t length = encode(text, point);
+        LLVMFuzzerTestOneInput((const uint8_t *)text, length);
+        memcpy(text + length, "\u03A3\u0301", 4);
+        LLVMFuzzerTestOneInput((const uint8_t *)text, length + 4);
+    }
+}
+
+/* Marks out of order, for a sort that is quadratic a matter of minutes. Class 220 goes before class 230. */
+static void test_long_run_of_marks(void) {
+    const size_t pairs = 250000;
+    char *text = malloc(4 * pairs + 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+    text[0] = 'q';
+    for (size_t i = 0; i < pairs; i++)
+        memcpy(text + 1 + 4 * i, "\u0301\u0323", 4);
+    struct buffer out = normal(LOWER, (struct bytes){text, 4 * pairs + 1});
+    CU_ASSERT_EQUAL(out.length, 4 * pairs + 1);
+    for (size_t i = 0; i < 2 * pairs && out.length == 4 * pairs + 1; i++)
+        if (memcmp(out.data + 1 + 2 * i, i < pairs ? "\u0323" : "\u0301", 2) != 0)
+            CU_FAIL_FATAL("marks are out of order");
+    buffer_fini(&out);
+    free(text);
+}
+
+/* Marks of one class keep their order, also in runs that are sorted. */
+static void test_order_is_stable(void) {
+    CU_ASSERT_TRUE(becomes(NFC, "q\u0301\u0300\u0323\u0324", "q\u0323\u0324\u0301\u0300"));
+    char text[256] = "q", expected[256] = "q";
+    for (int i = 0; i < 20; i++)
+        strcat(text, i % 2 ? "\u0301\u0323" : "\u0300\u0324");
+    for (int i = 0; i < 20; i++)
+        strcat(expected, i % 2 ? "\u0323" : "\u0324");
+    for (int i = 0; i < 20; i++)
+        strcat(expected, i % 2 ? "\u0301" : "\u0300");
+    CU_ASSERT_TRUE(becomes(NFC, text, expected));
+}
+
+static bool is_utf8(const char *text, size_t length) {
+    /* At every distance from the eight bytes that are looked at together. */
+    char padded[32];
+    bool first = normalize_is_utf8((struct bytes){text, length});
+    memset(padded, 'a', sizeof(padded));
+    memcpy(padded + 5, text, length);
+    CU_ASSERT_EQUAL(normalize_is_utf8((struct bytes){padded, 20}), first);
+    return first;
+}
+
+/* How many strings of n bytes are valid follows from how many characters of each length there are. */
+static void test_utf8_counts(void) {
+    const long one = 0x80, two = 0x800 - 0x80, three = 0x10000 - 0x800 - 0x800;
+    char text[4];
+    long valid = 0;
+    for (unsigned i = 0; i < 0x10000; i++) {
+        text[0] = (char)(i >> 8);
+        text[1] = (char)i;
+        valid += is_utf8(text, 2);
+    }
+    CU_ASSERT_EQUAL(valid, one * one + two);
+    valid = 0;
+    for (unsigned i = 0; i < 0x1000000; i++) {
+        text[0] = (char)(i >> 16);
+        text[1] = (char)(i >> 8);
+        text[2] = (char)i;
+        valid += normalize_is_utf8((struct bytes){text, 3});
+    }
+    CU_ASSERT_EQUAL(valid, one * one * one + 2 * one * two + three);
+    valid = 0;
+    static const char LIMITS[] = {0x7F, (char)0x80, (char)0xBF, (char)0xC0};
+    for (unsigned i = 0xF000; i <= 0xFFFF; i++)
+        for (unsigned ends = 0; ends < 16; ends++) {
+            const char sequence[] = {(char)(i >> 8), (char)i, LIMITS[ends >> 2], LIMITS[ends & 3]};
+            valid += is_utf8(sequence, 4);
+        }
+    /* Second bytes times two of the third times two of the last: F0 has 48, F1 to F3 have 64 each, F4 has 16.
+     */
+    CU_ASSERT_EQUAL(valid, (48 + 3 * 64 + 16) * 2 * 2);
+}
+
+static void test_utf8_characters(void) {
+    char text[8];
+    CU_ASSERT_TRUE(normalize_is_utf8((struct bytes){NULL, 0}));
+    for (unsigned point = 0; point < 0x200000; point++) {
+        size_t length = encode(text, point);
+        bool good = point < 0x110000 && (point < 0xD800 || point > 0xDFFF);
+        CU_ASSERT_EQUAL(normalize_is_utf8((struct bytes){text, length}), good);
+        if (length > 1 && normalize_is_utf8((struct bytes){text, length - 1}))
+            CU_FAIL("cut short and taken as good");
+    }
+}
+
+static void test_no_room(void) {
+    struct buffer out;
+    buffer_init(&out, 4);
+    CU_ASSERT_FALSE(normalize_append(LOWER, bytes_of("HELLO"), &out));
+    CU_ASSERT_FALSE(normalize_append(LOWER, bytes_of("\u00C4\u00C4\u00C4"), &out));
+    CU_ASSERT_EQUAL(out.length, 0);
+    buffer_fini(&out);
+}
+
+static void test_no_memory(void) {
+    char text[400] = "q";
+    for (int i = 0; i < 60; i++)
+        strcat(text, "\u0301\u0323\u0390");
+    struct buffer out;
+    buffer_init(&out, 4000);
+    bool done = false;
+    for (unsigned n = 1; n < 50 && !done; n++) {
+        buffer_reset(&out, 0);
+        unit_allocations_fail(n, true);
+        done = normalize_append(LOWER, bytes_of(text), &out);
+        unit_allocations_heal();
+        CU_ASSERT_TRUE(done || out.length == 0);
+    }
+    CU_ASSERT_TRUE(done);
+    buffer_fini(&out);
+}
+
+static void test_random(void) {
+    static const unsigned BASES[] = {0x20,   0x41,   0xC0,   0x300,  0x370,  0x400,  0x5D0,   0x900,  0x1100,
+                                     0x1E00, 0x1F00, 0x2000, 0x2160, 0x3000, 0xAC00, 0x1D150, 0x1F130};
+    random_state = 3;
+    for (int run = 0; run < 20000; run++) {
+        char text[256];
+        size_t length = 0;
+        for (uint32_t n = next_random(24); n > 0; n--)
+            length += encode(text + length,
+                             BASES[next_random(sizeof(BASES) / sizeof(BASES[0]))] + next_random(0x70));
+        if (length > 0 && run % 8 == 0)
+            text[next_random((uint32_t)length)] = (char)next_random(256);
+        LLVMFuzzerTestOneInput((const uint8_t *)text, length);
+    }
+}
+
+static const struct unit_case CASES[] = {
+    {"none changes nothing", test_none},
+    {"nfc", test_nfc},
+    {"white space is the property White_Space", test_space},
+    {"lower case", test_lower},
+    {"final sigma", test_final_sigma},
+    {"the ASCII path gives the same bytes", test_ascii_path_gives_the_same},
+    {"the ASCII path allocates nothing", test_ascii_allocates_nothing},
+    {"every normal form is a fixed point", test_fixed_points},
+    {"a long run of marks", test_long_run_of_marks},
+    {"marks of one class keep their order", test_order_is_stable},
+    {"UTF-8, by counting", test_utf8_counts},
+    {"UTF-8, every character", test_utf8_characters},
+    {"no room", test_no_room},
+    {"no memory", test_no_memory},
+    {"random texts", test_random},
+};
+
+/* A text, as it travels: its length in decimal, a newline, its bytes. */
+static bool read_text(struct buffer *text) {
+    size_t length;
+    if (scanf("%zu", &length) != 1 || getchar() != '\n')
+        return false;
+    buffer_reset(text, SIZE_MAX);
+    char *to = buffer_reserve(text, length);
+    if ((!to && length > 0) || fread(to, 1, length, stdin) != length)
+        return false;
+    text->length = length;
+    return true;
+}
+
+/* Texts from standard input to standard output, for the comparison with another implementation
+ * (tests/e2e/test_normalize_property.py). */
+static int filter(const char *level_name) {
+    static const char *const LEVELS[] = {"none", "nfc", "space", "lower"};
+    int level = 0;
+    while (level < 4 && strcmp(LEVELS[level], level_name) != 0)
+        level++;
+    if (level == 4)
+        return 2;
+    struct buffer text, out;
+    buffer_init(&text, 1 << 24);
+    buffer_init(&out, 1 << 26);
+    int result = 0;
+    while (result == 0 && read_text(&text)) {
+        buffer_reset(&out, SIZE_MAX);
+        if (!normalize_is_utf8(buffer_bytes(&text)) ||
+            !normalize_append((enum cache_normalize)level, buffer_bytes(&text), &out))
+            result = 1;
+        printf("%zu\n", out.length);
+        fwrite(out.data, 1, out.length, stdout);
+    }
+    buffer_fini(&text);
+    buffer_fini(&out);
+    return result || !feof(stdin) || fflush(stdout) != 0;
+}
+
+int main(int argc, char *argv[]) {
+    if (argc == 3 && strcmp(argv[1], "--filter") == 0)
+        return filter(argv[2]);
+    return unit_main(argc, argv, "normalize", CASES, sizeof(CASES) / sizeof(CASES[0]));
+}
