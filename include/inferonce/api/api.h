@@ -1,0 +1,41 @@
+/* The endpoints: what the handlers of all groups share, and the table of routes. */
+#ifndef INFERONCE_API_API_H
+#define INFERONCE_API_API_H
+
+#include "inferonce/cache/cache.h"
+#include "inferonce/http/router.h"
+
+struct prediction_pool;
+
+/* A worker's. All borrowed but the pool. */
+struct api {
+    const struct settings *settings;
+    const struct clock *clock;
+    struct cache *cache;
+    struct store *store; /* for its figures alone */
+    struct shared *shared;
+    struct prediction_pool *predictions; /* owned (api/predict.h) */
+    struct key default_generation_key;   /* of CACHE_NAMESPACE */
+    bool draining;                       /* set by the worker: /readyz says so */
+};
+
+/* False: no memory. */
+bool api_setup(struct api *api, struct error *error) MUST_CHECK;
+void api_teardown(struct api *api);
+
+/* All routes, their handlers' context being the api. */
+extern const struct route API_ROUTES[];
+extern const size_t API_ROUTES_COUNT;
+
+/* The namespace a request names, or the configured one. False: malformed, and the exchange was answered
+ * (400). */
+bool api_namespace(struct api *api, struct exchange *exchange, struct bytes *cache_namespace) MUST_CHECK;
+
+/* Whether `name` can be a namespace: [A-Za-z0-9._-]{1,64}. */
+bool api_namespace_is_valid(struct bytes name);
+
+/* Answers what body_read_predict or body_read_purge found wrong. */
+struct body;
+void api_body_problem(struct exchange *exchange, int status, const struct body *body);
+
+#endif

@@ -1,0 +1,17 @@
+/* Several texts in one request: {"texts": [...]}.
+ *
+ * Equal texts are asked for once. All are looked up together; each that misses joins a flight as a single
+ * request would. The answer is sent when the last of them is there, in the order of the texts; one that fails
+ * is an error in its place and fails no other. */
+#ifndef INFERONCE_API_PREDICT_BATCH_H
+#define INFERONCE_API_PREDICT_BATCH_H
+
+#include "inferonce/api/prediction.h"
+
+/* Answers or parks the prediction, whose body has texts. */
+void predict_batch_ask(struct prediction *prediction);
+
+/* The client has left: forgets what is still asked for and frees prediction->batch. */
+void predict_batch_left(struct prediction *prediction);
+
+#endif

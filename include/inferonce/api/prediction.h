@@ -1,0 +1,34 @@
+/* A request to /predict on its way: what one text (predict.c) and several (predict_batch.c) share. */
+#ifndef INFERONCE_API_PREDICTION_H
+#define INFERONCE_API_PREDICTION_H
+
+#include "inferonce/api/api.h"
+#include "inferonce/api/body.h"
+
+struct predict_batch;
+
+/* Pooled; lives until its exchange was answered or abandoned. */
+struct prediction {
+    struct api *api;
+    struct exchange *exchange;
+    struct body body;
+    struct bytes cache_namespace;
+    uint64_t ttl_ms;
+    uint64_t began_us;           /* monotonic */
+    struct cache_request only;   /* of a request with one text */
+    struct predict_batch *batch; /* of one with several; NULL otherwise */
+    struct prediction *next_free;
+};
+
+/* Fills in a request for one normalised text; the caller adds `done` and `user`. */
+void prediction_fill(const struct prediction *prediction, struct bytes text, struct cache_request *request);
+
+/* For QUERY: starts the response with the entity tag of `parts`; true: as a 304, to which no body belongs.
+ * False for other methods, where nothing was done. */
+bool prediction_not_modified(struct prediction *prediction, const struct bytes *parts, size_t n);
+
+/* Send the started response, or a problem; the prediction is gone when they return. */
+void prediction_send(struct prediction *prediction, const struct bytes *parts, size_t n);
+void prediction_problem(struct prediction *prediction, enum problem problem, const char *detail);
+
+#endif

@@ -1,0 +1,102 @@
+#include "inferonce/api/answer.h"
+
+#define LITERAL(text) ((struct bytes){text, sizeof(text) - 1})
+
+const char *answer_x_cache(const struct cache_answer *answer) {
+    switch (answer->result) {
+    case CACHE_HIT:
+        return "HIT";
+    case CACHE_STALE:
+        return "STALE";
+    case CACHE_MISS:
+        return "MISS";
+    case CACHE_BYPASS:
+        return "BYPASS";
+    case CACHE_FAILED:
+    case CACHE_UNSATISFIABLE:
+        break;
+    }
+    return answer->status.forward == FORWARD_REQUEST ? "BYPASS" : "MISS";
+}
+
+/* Milliseconds with three decimals, as Server-Timing wants them. */
+static void append_ms(struct buffer *buffer, uint64_t us) {
+    buffer_append_number(buffer, us / 1000);
+    unsigned rest = (unsigned)(us % 1000);
+    const char decimals[4] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
+                              (char)('0' + rest % 10)};
+    buffer_append(buffer, decimals, sizeof(decimals));
+}
+
+static void append_hex_key(struct buffer *buffer, const struct key *key) {
+    buffer_append_hex(buffer, key->bytes, KEY_LENGTH);
+}
+
+void answer_headers(struct response *response, const struct cache_answer *answer, const char *x_cache,
+                    const struct key *key, uint64_t took_us) {
+    /* Written straight into the head: the hit path formats nothing twice. */
+    struct buffer *head = &response->head;
+    buffer_append_bytes(head, LITERAL("X-Cache: "));
+    buffer_append_text(head, x_cache);
+    if (key) {
+        buffer_append_bytes(head, LITERAL("\r\nX-Cache-Key: "));
+        append_hex_key(head, key);
+    }
+    buffer_append_bytes(head, LITERAL("\r\nCache-Status: "));
+    cache_status_append(&answer->status, head);
+    if (answer->stored_answer) {
+        buffer_append_bytes(head, LITERAL("\r\nAge: "));
+        buffer_append_number(head, answer->age_s);
+    }
+    uint64_t cache_us = answer->inferred && took_us > answer->inference_us ? took_us - answer->inference_us
+                        : answer->inferred                                 ? 0
+                                                                           : took_us;
+    buffer_append_bytes(head, LITERAL("\r\nServer-Timing: cache;dur="));
+    append_ms(head, cache_us);
+    if (answer->inferred) {
+        buffer_append_bytes(head, LITERAL(", inference;dur="));
+        append_ms(head, answer->inference_us);
+    }
+    buffer_append_bytes(head, LITERAL("\r\n"));
+}
+
+struct answer_problem answer_problem(const struct cache_answer *answer) {
+    if (answer->result == CACHE_UNSATISFIABLE)
+        return (struct answer_problem){.problem = PROBLEM_ONLY_IF_CACHED};
+    const struct engine_answer *failure = answer->failure;
+    struct answer_problem told = {.detail = failure->detail};
+    switch (failure->status) {
+    case ENGINE_TIMEOUT:
+        told.problem = PROBLEM_TIMEOUT;
+        break;
+    case ENGINE_OVERLOAD:
+        told.problem = PROBLEM_OVERLOADED;
+        told.retry_after_s = failure->retry_after_s > 0 ? failure->retry_after_s : 1;
+        break;
+    case ENGINE_REJECTED:
+        told.problem = PROBLEM_REJECTED;
+        told.status = failure->http_status;
+        break;
+    case ENGINE_OK:
+    case ENGINE_REFUSED:
+    case ENGINE_BAD_ANSWER:
+        told.problem = PROBLEM_UPSTREAM_FAILED;
+        break;
+    }
+    return told;
+}
+
+/* FNV-1a, 64 bits (Fowler, Noll, Vo): an entity tag has to differ when the result does, not to withstand an
+ * attacker, who could only fool a client with an answer that it got from us. */
+void answer_etag(const struct bytes *parts, size_t n, char etag[ANSWER_ETAG_LENGTH + 1]) {
+    static const char digits[] = "0123456789abcdef";
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < parts[i].length; j++)
+            hash = (hash ^ (unsigned char)parts[i].data[j]) * UINT64_C(1099511628211);
+    memcpy(etag, "W/\"", 3);
+    for (unsigned i = 0; i < 16; i++)
+        etag[3 + i] = digits[hash >> (60 - 4 * i) & 15];
+    etag[19] = '"';
+    etag[20] = '\0';
+}

@@ -1,0 +1,78 @@
+#include "inferonce/api/api.h"
+
+#include "inferonce/api/body.h"
+#include "inferonce/api/cache_admin.h"
+#include "inferonce/api/health.h"
+#include "inferonce/api/openapi.h"
+#include "inferonce/api/predict.h"
+#include "inferonce/api/text_key.h"
+
+#define NAMESPACE_MAX 64
+
+const struct route API_ROUTES[] = {
+    {METHOD_POST, "/predict", ROUTE_JSON, predict_handle},
+    {METHOD_QUERY, "/predict", ROUTE_JSON, predict_handle},
+    {METHOD_GET, "/cache/stats", ROUTE_ADMIN, cache_admin_stats},
+    {METHOD_POST, "/cache/purge", ROUTE_ADMIN | ROUTE_JSON, cache_admin_purge},
+    {METHOD_DELETE, "/cache", ROUTE_ADMIN, cache_admin_clear},
+    {METHOD_GET, "/cache/{key}", ROUTE_ADMIN, cache_admin_get},
+    {METHOD_DELETE, "/cache/{key}", ROUTE_ADMIN, cache_admin_delete},
+    {METHOD_GET, "/healthz", ROUTE_OPEN, health_alive},
+    {METHOD_GET, "/readyz", ROUTE_OPEN, health_ready},
+    {METHOD_GET, "/openapi.json", ROUTE_OPEN, openapi_get},
+};
+
+const size_t API_ROUTES_COUNT = sizeof(API_ROUTES) / sizeof(API_ROUTES[0]);
+
+bool api_setup(struct api *api, struct error *error) {
+    key_of_generation(bytes_of(api->settings->cache_namespace), &api->default_generation_key);
+    api->predictions = prediction_pool_create();
+    if (!api->predictions)
+        error_set(error, "no memory for the pool of predictions");
+    return api->predictions != NULL;
+}
+
+void api_teardown(struct api *api) {
+    prediction_pool_destroy(&api->predictions);
+}
+
+bool api_namespace_is_valid(struct bytes name) {
+    if (name.length < 1 || name.length > NAMESPACE_MAX)
+        return false;
+    for (size_t i = 0; i < name.length; i++) {
+        char c = name.data[i];
+        bool valid = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                     c == '_' || c == '-';
+        if (!valid)
+            return false;
+    }
+    return true;
+}
+
+bool api_namespace(struct api *api, struct exchange *exchange, struct bytes *cache_namespace) {
+    *cache_namespace = exchange->request.cache_namespace;
+    if (!cache_namespace->data) {
+        *cache_namespace = bytes_of(api->settings->cache_namespace);
+        return true;
+    }
+    if (api_namespace_is_valid(*cache_namespace))
+        return true;
+    exchange_problem(exchange, PROBLEM_BAD_REQUEST,
+                     "X-Cache-Namespace must be 1 to 64 characters of A-Z a-z 0-9 . _ -", NULL);
+    return false;
+}
+
+void api_body_problem(struct exchange *exchange, int status, const struct body *body) {
+    switch ((enum body_status)status) {
+    case BODY_BAD_JSON:
+        exchange_problem(exchange, PROBLEM_BAD_JSON, body->detail, NULL);
+        return;
+    case BODY_BAD_SHAPE:
+        exchange_problem(exchange, PROBLEM_BAD_SHAPE, body->detail, body->pointer[0] ? body->pointer : NULL);
+        return;
+    case BODY_OK:
+    case BODY_NO_MEMORY:
+        exchange_problem(exchange, PROBLEM_INTERNAL, "no memory for the request", NULL);
+        return;
+    }
+}

@@ -1,0 +1,279 @@
+#include "inferonce/api/cache_admin.h"
+
+#include <stdlib.h>
+
+#include "inferonce/api/answer.h"
+#include "inferonce/api/body.h"
+#include "inferonce/api/text_key.h"
+#include "inferonce/cache/policy.h"
+
+/* One administrative request that waits for the store. The cache knows it by its address. */
+struct errand {
+    struct api *api;
+    struct exchange *exchange;
+    struct body body;   /* of a purge */
+    size_t outstanding; /* keys that are being removed */
+    uint64_t removed;
+    bool failed;
+    struct key key; /* of the entry that is looked at */
+};
+
+static void errand_end(struct errand *errand) {
+    body_fini(&errand->body);
+    free(errand);
+}
+
+static void left(struct exchange *exchange) {
+    struct errand *errand = exchange->state;
+    cache_admin_forget(errand->api->cache, errand);
+    errand_end(errand);
+}
+
+/* NULL: no memory, and the exchange was answered. */
+static struct errand *errand_begin(struct api *api, struct exchange *exchange) {
+    struct errand *errand = calloc(1, sizeof(*errand));
+    if (!errand) {
+        exchange_problem(exchange, PROBLEM_INTERNAL, "no memory for the request", NULL);
+        return NULL;
+    }
+    body_init(&errand->body);
+    errand->api = api;
+    errand->exchange = exchange;
+    exchange->state = errand;
+    exchange->abandoned = left;
+    return errand;
+}
+
+static void send_problem(struct errand *errand, enum problem problem, const char *detail,
+                         const char *pointer) {
+    exchange_problem(errand->exchange, problem, detail, pointer);
+    errand_end(errand);
+}
+
+static void send_body(struct errand *errand) {
+    exchange_send(errand->exchange);
+    errand_end(errand);
+}
+
+static bool read_key(struct exchange *exchange, struct bytes hex, struct key *key) {
+    if (key_from_hex(hex, key))
+        return true;
+    exchange_problem(exchange, PROBLEM_BAD_REQUEST, "a key is 64 hex digits, as X-Cache-Key gives them",
+                     NULL);
+    return false;
+}
+
+/* ---- DELETE /cache and purge by namespace ---- */
+
+static void append_count(struct buffer *body, uint64_t count) {
+    if (count == UINT64_MAX)
+        buffer_append_text(body, "null");
+    else
+        buffer_append_number(body, count);
+}
+
+static void cleared(void *user, enum cache_admin_status status, const struct entry *entry, uint64_t count) {
+    struct errand *errand = user;
+    struct response *response = &errand->exchange->response;
+    (void)entry;
+    if (status != CACHE_ADMIN_OK) {
+        send_problem(errand, PROBLEM_INTERNAL, "the cache could not be cleared", NULL);
+        return;
+    }
+    bool by_purge = errand->body.cache_namespace.data != NULL;
+    response_start(response, 200, "application/json");
+    buffer_append_text(&response->body,
+                       by_purge ? "{\"deleted\":" : "{\"message\":\"Cache cleared\",\"entries\":");
+    append_count(&response->body, count);
+    buffer_append_char(&response->body, '}');
+    send_body(errand);
+}
+
+void cache_admin_clear(struct exchange *exchange, struct bytes parameter, void *context) {
+    struct api *api = context;
+    struct bytes cache_namespace;
+    (void)parameter;
+    if (!api_namespace(api, exchange, &cache_namespace))
+        return;
+    struct errand *errand = errand_begin(api, exchange);
+    if (errand)
+        cache_purge(api->cache, cache_namespace, cleared, errand);
+}
+
+/* ---- one key ---- */
+
+static void deleted(void *user, enum cache_admin_status status, const struct entry *entry, uint64_t count) {
+    struct errand *errand = user;
+    (void)entry;
+    (void)count;
+    if (status == CACHE_ADMIN_MISSING) {
+        send_problem(errand, PROBLEM_NO_ENTRY, NULL, NULL);
+        return;
+    }
+    if (status == CACHE_ADMIN_ERROR) {
+        send_problem(errand, PROBLEM_INTERNAL, "the entry could not be deleted", NULL);
+        return;
+    }
+    response_start(&errand->exchange->response, 200, "application/json");
+    buffer_append_text(&errand->exchange->response.body, "{\"deleted\":true}");
+    send_body(errand);
+}
+
+void cache_admin_delete(struct exchange *exchange, struct bytes parameter, void *context) {
+    struct api *api = context;
+    struct bytes cache_namespace;
+    struct key key;
+    if (!read_key(exchange, parameter, &key) || !api_namespace(api, exchange, &cache_namespace))
+        return;
+    struct errand *errand = errand_begin(api, exchange);
+    if (errand)
+        cache_remove(api->cache, &key, cache_namespace, deleted, errand);
+}
+
+static void append_entry(const struct errand *errand, const struct entry *entry, struct buffer *body) {
+    uint64_t now_us = clock_wall_us(errand->api->clock);
+    char hex[KEY_HEX_LENGTH + 1];
+    key_to_hex(&errand->key, hex);
+    buffer_append_format(body, "{\"key\":\"%s\",\"result\":", hex);
+    buffer_append_bytes(body, entry->body);
+    buffer_append_text(body, ",\"age\":");
+    buffer_append_number(body, entry_age_us(entry, now_us) / 1000000);
+    buffer_append_format(body, ",\"ttl\":%lld,\"namespace\":", (long long)policy_ttl_s(entry, now_us));
+    buffer_append_json(body, entry->cache_namespace);
+    buffer_append_text(body, ",\"model\":{\"name\":");
+    buffer_append_json(body, entry->model_name);
+    buffer_append_text(body, ",\"version\":");
+    buffer_append_json(body, entry->model_version);
+    buffer_append_text(body, "},\"size\":");
+    buffer_append_number(body, entry->body.length);
+    buffer_append_text(body, ",\"inference_time_ms\":");
+    buffer_append_number(body, entry->inference_us / 1000);
+    buffer_append_char(body, '}');
+}
+
+static void found(void *user, enum cache_admin_status status, const struct entry *entry, uint64_t count) {
+    struct errand *errand = user;
+    struct exchange *exchange = errand->exchange;
+    (void)count;
+    if (status != CACHE_ADMIN_OK) {
+        send_problem(errand, status == CACHE_ADMIN_MISSING ? PROBLEM_NO_ENTRY : PROBLEM_INTERNAL, NULL, NULL);
+        return;
+    }
+    char etag[ANSWER_ETAG_LENGTH + 1];
+    answer_etag(&entry->body, 1, etag);
+    bool same = exchange->request.if_none_match.data &&
+                request_none_match(exchange->request.if_none_match, bytes_of(etag));
+    response_start(&exchange->response, same ? 304 : 200, same ? NULL : "application/json");
+    response_header_text(&exchange->response, "ETag", etag);
+    response_header_number(&exchange->response, "Age",
+                           entry_age_us(entry, clock_wall_us(errand->api->clock)) / 1000000);
+    if (!same)
+        append_entry(errand, entry, &exchange->response.body);
+    send_body(errand);
+}
+
+void cache_admin_get(struct exchange *exchange, struct bytes parameter, void *context) {
+    struct api *api = context;
+    struct bytes cache_namespace;
+    struct key key;
+    if (!read_key(exchange, parameter, &key) || !api_namespace(api, exchange, &cache_namespace))
+        return;
+    struct errand *errand = errand_begin(api, exchange);
+    if (!errand)
+        return;
+    errand->key = key;
+    cache_inspect(api->cache, &key, cache_namespace, found, errand);
+}
+
+/* ---- POST /cache/purge ---- */
+
+static void send_deleted(struct errand *errand) {
+    if (errand->failed) {
+        send_problem(errand, PROBLEM_INTERNAL, "not everything could be deleted", NULL);
+        return;
+    }
+    response_start(&errand->exchange->response, 200, "application/json");
+    buffer_append_text(&errand->exchange->response.body, "{\"deleted\":");
+    buffer_append_number(&errand->exchange->response.body, errand->removed);
+    buffer_append_char(&errand->exchange->response.body, '}');
+    send_body(errand);
+}
+
+static void one_deleted(void *user, enum cache_admin_status status, const struct entry *entry,
+                        uint64_t count) {
+    struct errand *errand = user;
+    (void)entry;
+    (void)count;
+    errand->removed += status == CACHE_ADMIN_OK;
+    errand->failed = errand->failed || status == CACHE_ADMIN_ERROR;
+    if (--errand->outstanding == 0)
+        send_deleted(errand);
+}
+
+static void purge_keys(struct errand *errand, struct bytes cache_namespace) {
+    struct body *body = &errand->body;
+    /* All are checked before any is deleted: a request does what it says or nothing. */
+    for (size_t i = 0; i < body->n_keys; i++) {
+        struct key key;
+        if (key_from_hex(body->keys[i], &key))
+            continue;
+        char pointer[32];
+        snprintf(pointer, sizeof(pointer), "#/keys/%zu", i);
+        send_problem(errand, PROBLEM_BAD_SHAPE, "a key is 64 hex digits", pointer);
+        return;
+    }
+    /* One more than there are: what is answered at once must not end it. */
+    errand->outstanding = body->n_keys + 1;
+    for (size_t i = 0; i < body->n_keys; i++) {
+        struct key key;
+        INVARIANT(key_from_hex(body->keys[i], &key));
+        cache_remove(errand->api->cache, &key, cache_namespace, one_deleted, errand);
+    }
+    if (--errand->outstanding == 0)
+        send_deleted(errand);
+}
+
+static void purge_texts(struct errand *errand, struct bytes cache_namespace, struct bytes *texts, size_t n) {
+    if (!text_normalize(errand->api, texts, n, &errand->exchange->scratch)) {
+        send_problem(errand, PROBLEM_INTERNAL, "no memory for the texts", NULL);
+        return;
+    }
+    const struct text_key_context context = {.cache_namespace = cache_namespace,
+                                             .parameters = errand->body.parameters};
+    errand->outstanding = n + 1;
+    for (size_t i = 0; i < n; i++) {
+        struct key key;
+        text_key(errand->api, &context, texts[i], &key);
+        cache_remove(errand->api->cache, &key, cache_namespace, one_deleted, errand);
+    }
+    if (--errand->outstanding == 0)
+        send_deleted(errand);
+}
+
+void cache_admin_purge(struct exchange *exchange, struct bytes parameter, void *context) {
+    struct api *api = context;
+    struct bytes cache_namespace;
+    (void)parameter;
+    if (!api_namespace(api, exchange, &cache_namespace))
+        return;
+    struct errand *errand = errand_begin(api, exchange);
+    if (!errand)
+        return;
+    struct body *body = &errand->body;
+    enum body_status status = body_read_purge(body, exchange->request.body, api->settings->max_batch);
+    if (status != BODY_OK) {
+        api_body_problem(exchange, (int)status, body);
+        errand_end(errand);
+    } else if (body->cache_namespace.data && !api_namespace_is_valid(body->cache_namespace)) {
+        send_problem(errand, PROBLEM_BAD_SHAPE, "a namespace is 1 to 64 characters of A-Z a-z 0-9 . _ -",
+                     "#/namespace");
+    } else if (body->cache_namespace.data) {
+        cache_purge(api->cache, body->cache_namespace, cleared, errand);
+    } else if (body->keys) {
+        purge_keys(errand, cache_namespace);
+    } else if (body->texts) {
+        purge_texts(errand, cache_namespace, body->texts, body->n_texts);
+    } else {
+        purge_texts(errand, cache_namespace, &body->text, 1);
+    }
+}

@@ -1,0 +1,98 @@
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "inferonce/api/api.h"
+#include "inferonce/api/cache_admin.h"
+
+/* Enough for every number here, and few enough to hide what binary fractions add. */
+#define REAL_DIGITS 12
+
+/* Takes `value`. A NULL value, for which there was no memory, makes the object incomplete, which `complete`
+ * remembers. */
+static void set(json_t *object, bool *complete, const char *name, json_t *value) {
+    *complete = json_object_set_new(object, name, value) == 0 && *complete;
+}
+
+static void set_number(json_t *object, bool *complete, const char *name, uint64_t number) {
+    set(object, complete, name, json_integer((json_int_t)number));
+}
+
+static void set_rounded(json_t *object, bool *complete, const char *name, double number, double decimals) {
+    set(object, complete, name, json_real(round(number * decimals) / decimals));
+}
+
+static void set_figure(json_t *object, bool *complete, const char *name, uint64_t figure) {
+    set(object, complete, name, figure == UINT64_MAX ? json_null() : json_integer((json_int_t)figure));
+}
+
+static uint64_t workers(const struct shared *shared) {
+    uint64_t n = 0;
+    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
+        n += atomic_load_explicit(&shared->slots[slot].pid, memory_order_relaxed) != 0;
+    return n;
+}
+
+/* The members of the mission, in its order. */
+static void set_overview(json_t *stats, bool *complete, const struct api *api,
+                         const struct store_figures *figures) {
+    uint64_t hits = shared_stat(api->shared, STAT_hits);
+    uint64_t misses = shared_stat(api->shared, STAT_misses);
+    uint64_t asked = hits + misses;
+    set_number(stats, complete, "hits", hits);
+    set_number(stats, complete, "misses", misses);
+    set_rounded(stats, complete, "hit_ratio", asked > 0 ? (double)hits / (double)asked : 0.0, 1e4);
+    set_figure(stats, complete, "size", figures->size);
+    set_figure(stats, complete, "max_size", figures->max_size);
+    set_number(stats, complete, "evictions", shared_stat(api->shared, STAT_evictions));
+    uint64_t ttl_ms = api->settings->cache_ttl_ms;
+    if (ttl_ms % 1000 == 0)
+        set_number(stats, complete, "ttl_seconds", ttl_ms / 1000);
+    else
+        set_rounded(stats, complete, "ttl_seconds", (double)ttl_ms / 1e3, 1e3);
+    set_rounded(stats, complete, "memory_mb", (double)figures->memory_bytes / 1048576.0, 1e3);
+}
+
+/* The other counters, in the order of their table; one of them is shown in seconds instead. */
+static void set_counters(json_t *stats, bool *complete, const struct shared *shared) {
+    for (unsigned stat = 0; stat < STATS_COUNT; stat++) {
+        const char *name = STAT_DESCRIPTIONS[stat].name;
+        if (stat != STAT_inference_us_saved && !json_object_get(stats, name))
+            set_number(stats, complete, name, shared_stat(shared, stat));
+    }
+    set_rounded(stats, complete, "inference_seconds_saved",
+                (double)shared_stat(shared, STAT_inference_us_saved) / 1e6, 1e3);
+}
+
+static json_t *stats_of(const struct api *api, bool *complete) {
+    struct store_figures figures;
+    uint64_t now_us = clock_wall_us(api->clock);
+    uint64_t started_us = api->shared->started_us;
+    json_t *stats = json_object();
+    store_figures(api->store, &figures);
+    set_overview(stats, complete, api, &figures);
+    set_counters(stats, complete, api->shared);
+    set_number(stats, complete, "uptime_seconds", now_us > started_us ? (now_us - started_us) / 1000000 : 0);
+    set_number(stats, complete, "workers", workers(api->shared));
+    set(stats, complete, "backend",
+        json_pack("{s:s, s:s, s:[]}", "type", api->store->operations->name, "state",
+                  figures.degraded ? "degraded" : "ok", "servers"));
+    return stats;
+}
+
+void cache_admin_stats(struct exchange *exchange, struct bytes parameter, void *context) {
+    bool complete = true;
+    (void)parameter;
+    json_t *stats = stats_of(context, &complete);
+    char *text = complete ? json_dumps(stats, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS)) : NULL;
+    json_decref(stats);
+    if (!text) {
+        exchange_problem(exchange, PROBLEM_INTERNAL, "no memory for the statistics", NULL);
+        return;
+    }
+    const struct bytes body = bytes_of(text);
+    response_start(&exchange->response, 200, "application/json");
+    response_header_text(&exchange->response, "Cache-Control", "no-store");
+    exchange_send_parts(exchange, &body, 1);
+    free(text);
+}

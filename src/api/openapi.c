@@ -1,0 +1,13 @@
+#include "inferonce/api/openapi.h"
+
+static const char DOCUMENT[] = {
+#include "openapi.inc"
+};
+
+void openapi_get(struct exchange *exchange, struct bytes parameter, void *context) {
+    (void)parameter;
+    (void)context;
+    const struct bytes document = {DOCUMENT, sizeof(DOCUMENT)};
+    response_start(&exchange->response, 200, "application/json");
+    exchange_send_parts(exchange, &document, 1);
+}

@@ -1,0 +1,292 @@
+#include "inferonce/api/predict_batch.h"
+
+#include <stdlib.h>
+
+#include "inferonce/api/answer.h"
+#include "inferonce/api/text_key.h"
+
+/* One different text. */
+struct item {
+    struct cache_request request;
+    struct prediction *prediction;
+    bool answered;
+    enum cache_result result;
+    struct cache_status status;
+    bool stored_answer;
+    uint64_t age_s;
+    uint64_t inference_us; /* 0: none ran */
+    size_t result_at;      /* in `fragments`: its element of "results" */
+    size_t result_length;
+    size_t tag_at; /* in `fragments`: what of it the entity tag covers */
+    size_t tag_length;
+};
+
+struct predict_batch {
+    size_t n_texts;
+    size_t n_items;
+    size_t unanswered;
+    uint32_t *item_of; /* for each text the item that answers it */
+    struct item *items;
+    struct buffer fragments;
+};
+
+static void batch_destroy(struct predict_batch *batch) {
+    if (!batch)
+        return;
+    buffer_fini(&batch->fragments);
+    free(batch->item_of);
+    free(batch->items);
+    free(batch);
+}
+
+static struct predict_batch *batch_create(size_t n_texts) {
+    struct predict_batch *batch = calloc(1, sizeof(*batch));
+    if (!batch)
+        return NULL;
+    batch->n_texts = n_texts;
+    buffer_init(&batch->fragments, RESPONSE_BODY_MAX);
+    batch->item_of = calloc(n_texts, sizeof(*batch->item_of));
+    batch->items = calloc(n_texts, sizeof(*batch->items));
+    if (batch->item_of && batch->items)
+        return batch;
+    batch_destroy(batch);
+    return NULL;
+}
+
+/* ---- equal texts ---- */
+
+/* Fills `items` with the different keys and `item_of` with who answers whom, by a table of the keys seen so
+ * far. */
+static bool fill_items(struct prediction *prediction, const struct bytes *texts) {
+    struct predict_batch *batch = prediction->batch;
+    size_t size = 1;
+    while (size < 2 * batch->n_texts)
+        size *= 2;
+    uint32_t *table = calloc(size, sizeof(*table)); /* 1 + index of the item */
+    if (!table)
+        return false;
+    for (size_t i = 0; i < batch->n_texts; i++) {
+        struct item *item = &batch->items[batch->n_items];
+        prediction_fill(prediction, texts[i], &item->request);
+        size_t place = key_hash(&item->request.key) & (size - 1);
+        while (table[place] != 0 &&
+               !key_equal(&batch->items[table[place] - 1].request.key, &item->request.key))
+            place = (place + 1) & (size - 1);
+        if (table[place] == 0)
+            table[place] = (uint32_t)++batch->n_items;
+        batch->item_of[i] = table[place] - 1;
+    }
+    free(table);
+    return true;
+}
+
+/* ---- the answer ---- */
+
+static bool came_from_cache(const struct item *item) {
+    return item->result == CACHE_HIT || item->result == CACHE_STALE;
+}
+
+/* What all items have in common, as one answer: X-Cache, Cache-Status, Age. */
+static const char *summarize(const struct predict_batch *batch, struct cache_answer *whole,
+                             size_t *n_cached) {
+    const struct item *first = &batch->items[0];
+    const char *x_cache = NULL;
+    *whole = (struct cache_answer){
+        .result = first->result,
+        .status = {.hit = true, .has_ttl = true, .ttl_s = INT64_MAX, .stored = true, .collapsed = true}};
+    for (size_t i = 0; i < batch->n_items; i++) {
+        const struct item *item = &batch->items[i];
+        const struct cache_answer alone = {.result = item->result, .status = item->status};
+        const char *its = answer_x_cache(&alone);
+        x_cache = !x_cache || strcmp(x_cache, its) == 0 ? its : "PARTIAL";
+        if (came_from_cache(item)) {
+            if (item->status.ttl_s < whole->status.ttl_s)
+                whole->status.ttl_s = item->status.ttl_s;
+            if (item->age_s > whole->age_s)
+                whole->age_s = item->age_s;
+            whole->stored_answer = true;
+            continue;
+        }
+        whole->status.hit = false;
+        if (whole->status.forward == FORWARD_NONE)
+            whole->status.forward = item->status.forward;
+        whole->status.stored = whole->status.stored && item->status.stored;
+        whole->status.collapsed = whole->status.collapsed && item->status.collapsed;
+        if (item->inference_us > 0)
+            whole->inferred = true;
+        if (item->inference_us > whole->inference_us)
+            whole->inference_us = item->inference_us;
+    }
+    if (whole->status.hit)
+        whole->status.stored = whole->status.collapsed = false;
+    else
+        whole->status.has_ttl = false;
+    *n_cached = 0;
+    for (size_t i = 0; i < batch->n_texts; i++)
+        *n_cached += batch->items[batch->item_of[i]].stored_answer;
+    return x_cache;
+}
+
+/* Each text's element, in the order of the texts. */
+static void write_body(const struct predict_batch *batch, size_t n_cached, struct buffer *body) {
+    buffer_append_text(body, "{\"results\":[");
+    for (size_t i = 0; i < batch->n_texts; i++) {
+        const struct item *item = &batch->items[batch->item_of[i]];
+        if (i > 0)
+            buffer_append_char(body, ',');
+        buffer_append(body, batch->fragments.data + item->result_at, item->result_length);
+    }
+    buffer_append_text(body, "],\"cached\":");
+    buffer_append_number(body, n_cached);
+    buffer_append_char(body, '}');
+}
+
+static bool start_response(struct prediction *prediction) {
+    struct predict_batch *batch = prediction->batch;
+    struct response *response = &prediction->exchange->response;
+    if (prediction->exchange->request.method != METHOD_QUERY) {
+        response_start(response, 200, "application/json");
+        return false;
+    }
+    struct bytes *parts = calloc(batch->n_texts, sizeof(*parts));
+    if (!parts) {
+        response_start(response, 200, "application/json");
+        return false;
+    }
+    for (size_t i = 0; i < batch->n_texts; i++) {
+        const struct item *item = &batch->items[batch->item_of[i]];
+        parts[i] = (struct bytes){batch->fragments.data + item->tag_at, item->tag_length};
+    }
+    bool unmodified = prediction_not_modified(prediction, parts, batch->n_texts);
+    free(parts);
+    return unmodified;
+}
+
+static bool nothing_is_cached(const struct predict_batch *batch) {
+    for (size_t i = 0; i < batch->n_items; i++)
+        if (batch->items[i].result != CACHE_UNSATISFIABLE)
+            return false;
+    return true;
+}
+
+static void send_answer(struct prediction *prediction) {
+    struct predict_batch *batch = prediction->batch;
+    struct response *response = &prediction->exchange->response;
+    uint64_t took_us = clock_monotonic_us(prediction->api->clock) - prediction->began_us;
+    struct cache_answer whole;
+    size_t n_cached;
+    const char *x_cache = summarize(batch, &whole, &n_cached);
+    bool unmodified = false;
+    if (nothing_is_cached(batch)) {
+        problem_respond(response, PROBLEM_ONLY_IF_CACHED, 0, NULL, NULL);
+    } else {
+        unmodified = start_response(prediction);
+        write_body(batch, n_cached, &response->body);
+        response->body.failed = response->body.failed || batch->fragments.failed;
+    }
+    answer_headers(response, &whole, x_cache, NULL, took_us);
+    struct bytes body = buffer_bytes(&response->body);
+    prediction->batch = NULL;
+    batch_destroy(batch);
+    prediction_send(prediction, &body, unmodified ? 0 : 1);
+}
+
+static void append_result(struct buffer *fragments, struct item *item, const struct cache_answer *answer) {
+    buffer_append_text(fragments, "{\"result\":");
+    item->tag_at = fragments->length;
+    buffer_append_bytes(fragments, answer->body);
+    item->tag_length = answer->body.length;
+    buffer_append_text(fragments, answer->stored_answer ? ",\"cached\":true" : ",\"cached\":false");
+    if (answer->inferred) {
+        buffer_append_text(fragments, ",\"inference_time_ms\":");
+        buffer_append_number(fragments, answer->inference_us / 1000);
+    }
+    buffer_append_char(fragments, '}');
+}
+
+static void append_error(struct buffer *fragments, struct item *item, const struct cache_answer *answer) {
+    struct answer_problem told = answer_problem(answer);
+    buffer_append_text(fragments, "{\"error\":");
+    item->tag_at = fragments->length;
+    problem_append(fragments, told.problem, told.status, told.detail, NULL);
+    item->tag_length = fragments->length - item->tag_at;
+    buffer_append_char(fragments, '}');
+}
+
+static void answered(struct cache_request *request, const struct cache_answer *answer) {
+    struct item *item = request->user;
+    struct prediction *prediction = item->prediction;
+    struct predict_batch *batch = prediction->batch;
+    struct buffer *fragments = &batch->fragments;
+    item->answered = true;
+    item->result = answer->result;
+    item->status = answer->status;
+    item->stored_answer = answer->stored_answer;
+    item->age_s = answer->age_s;
+    item->inference_us = answer->inferred ? answer->inference_us : 0;
+    item->result_at = fragments->length;
+    if (answer->result == CACHE_FAILED || answer->result == CACHE_UNSATISFIABLE)
+        append_error(fragments, item, answer);
+    else
+        append_result(fragments, item, answer);
+    item->result_length = fragments->length - item->result_at;
+    if (--batch->unanswered == 0)
+        send_answer(prediction);
+}
+
+/* ---- asking ---- */
+
+static bool answer_empty_text(struct prediction *prediction, const struct bytes *texts, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (texts[i].length > 0)
+            continue;
+        char pointer[32];
+        snprintf(pointer, sizeof(pointer), "#/texts/%zu", i);
+        problem_respond(&prediction->exchange->response, PROBLEM_BAD_SHAPE, 0,
+                        "the text is nothing but white space", pointer);
+        struct bytes body = buffer_bytes(&prediction->exchange->response.body);
+        prediction_send(prediction, &body, 1);
+        return true;
+    }
+    return false;
+}
+
+void predict_batch_ask(struct prediction *prediction) {
+    struct api *api = prediction->api;
+    struct bytes *texts = prediction->body.texts;
+    size_t n = prediction->body.n_texts;
+    if (!text_normalize(api, texts, n, &prediction->exchange->scratch)) {
+        prediction_problem(prediction, PROBLEM_INTERNAL, "no memory for the texts");
+        return;
+    }
+    if (answer_empty_text(prediction, texts, n))
+        return;
+    struct predict_batch *batch = prediction->batch = batch_create(n);
+    if (!batch || !fill_items(prediction, texts)) {
+        prediction->batch = NULL;
+        batch_destroy(batch);
+        prediction_problem(prediction, PROBLEM_INTERNAL, "no memory for the texts");
+        return;
+    }
+    /* One more than there are, so that an answer given while others are still to be asked does not end the
+     * batch. */
+    batch->unanswered = batch->n_items + 1;
+    for (size_t i = 0; i < batch->n_items; i++) {
+        struct item *item = &batch->items[i];
+        item->prediction = prediction;
+        item->request.done = answered;
+        item->request.user = item;
+        cache_ask(api->cache, &item->request);
+    }
+    if (--batch->unanswered == 0)
+        send_answer(prediction);
+}
+
+void predict_batch_left(struct prediction *prediction) {
+    struct predict_batch *batch = prediction->batch;
+    for (size_t i = 0; i < batch->n_items; i++)
+        if (!batch->items[i].answered)
+            cache_forget(prediction->api->cache, &batch->items[i].request);
+    prediction->batch = NULL;
+    batch_destroy(batch);
+}

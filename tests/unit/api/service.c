@@ -1,0 +1,357 @@
+#include "service.h"
+
+#include <stdlib.h>
+
+#include "inferonce/engine/backend.h"
+#include "inferonce/store/memory.h"
+
+struct service service;
+
+/* ---- the model ---- */
+
+static void *model_open(struct engine *engine, const struct engine_options *options, struct error *error) {
+    (void)engine;
+    (void)options;
+    (void)error;
+    return &service;
+}
+
+static void model_start(void *state, struct engine_job *const *jobs, size_t n) {
+    (void)state;
+    for (size_t i = 0; i < n; i++)
+        service.running[service.n_running++] = jobs[i];
+}
+
+static void model_cancel(void *state, struct engine_job *job) {
+    size_t at = 0;
+    (void)state;
+    while (at < service.n_running && service.running[at] != job)
+        at++;
+    CU_ASSERT_FATAL(at < service.n_running);
+    service.n_running--;
+    memmove(&service.running[at], &service.running[at + 1],
+            (service.n_running - at) * sizeof(service.running[0]));
+}
+
+static void model_close(void *state) {
+    (void)state;
+}
+
+static uint64_t model_longest_us(const struct settings *settings) {
+    return settings->inference_delay_ms * 1000;
+}
+
+static const struct engine_backend MODEL = {.open = model_open,
+                                            .start = model_start,
+                                            .cancel = model_cancel,
+                                            .close = model_close,
+                                            .longest_us = model_longest_us};
+
+void service_model_answer(const struct engine_answer *answer) {
+    CU_ASSERT_FATAL(service.n_running > 0);
+    struct engine_job *job = service.running[0];
+    model_cancel(NULL, job);
+    engine_finish(service.engine, job, *answer);
+    service_turn();
+}
+
+void service_model_answers(const char *body) {
+    const struct engine_answer answer = {
+        .status = ENGINE_OK, .body = bytes_of(body), .storable = true, .lifetime_ms = UINT64_MAX};
+    service_model_answer(&answer);
+}
+
+void service_model_fails(enum engine_status status, int http_status, unsigned retry_after_s) {
+    const struct engine_answer answer = {.status = status,
+                                         .detail = "told to fail",
+                                         .http_status = http_status,
+                                         .retry_after_s = retry_after_s};
+    service_model_answer(&answer);
+}
+
+void service_model_echoes(void) {
+    while (service.n_running > 0) {
+        char body[256];
+        struct bytes text = service.running[0]->text;
+        snprintf(body, sizeof(body), "{\"echo\":\"%.*s\"}", (int)text.length, text.data);
+        service_model_answers(body);
+    }
+}
+
+/* ---- the transport ---- */
+
+static void take_back(struct sent *sent) {
+    free(sent->lent);
+    sent->lent = NULL;
+    memset(sent->params, 0, sizeof(sent->params));
+    sent->transport = (struct fastcgi_request){0};
+}
+
+/* Whatever is answered has to be a complete answer, sent once. */
+static void check_answer(const struct sent *sent, bool bodiless) {
+    CU_ASSERT_EQUAL(sent->answers, 1);
+    CU_ASSERT_FALSE(sent->left);
+    CU_ASSERT(sent->status >= 200);
+    const char *length = service_header(sent, "Content-Length");
+    if (sent->status == 204 || sent->status == 304)
+        CU_ASSERT_STRING_EQUAL(length, "");
+    if (bodiless || sent->status == 204 || sent->status == 304)
+        CU_ASSERT_EQUAL(sent->body_length, 0)
+    else
+        CU_ASSERT_EQUAL(strtoull(length, NULL, 10), sent->body_length)
+}
+
+void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts, size_t n) {
+    unit_allocations_heal(); /* what fails shall be what is tested */
+    struct sent *sent = (struct sent *)(void *)request;
+    char *all = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&all, &length);
+    for (size_t i = 0; i < n; i++)
+        fwrite(parts[i].data, 1, parts[i].length, stream);
+    fclose(stream);
+    const char *blank = strstr(all, "\r\n\r\n");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(blank);
+    size_t head_length = (size_t)(blank - all) + 4;
+    sent->answers++;
+    sent->head = strndup(all, head_length);
+    sent->body_length = length - head_length;
+    sent->body = strndup(all + head_length, sent->body_length);
+    free(all);
+    (void)sscanf(sent->head, "Status: %d ", &sent->status);
+    check_answer(sent, strcmp(sent->params[0], "REQUEST_METHOD=HEAD") == 0);
+    take_back(sent);
+}
+
+/* ---- sending ---- */
+
+static void add_param(struct sent *sent, char *param) {
+    size_t n = 0;
+    while (sent->params[n])
+        n++;
+    CU_ASSERT_FATAL(n + 1 < sizeof(sent->params) / sizeof(sent->params[0]));
+    sent->params[n] = param;
+}
+
+/* All that is lent in one block: the parameters, each terminated, and the body. */
+static void lend(struct sent *sent, const char *method, const char *path, const char *fields,
+                 const char *body) {
+    int length = asprintf(&sent->lent,
+                          "REQUEST_METHOD=%s\nDOCUMENT_URI=%s\n%s\nREMOTE_ADDR=127.0.0.1\n"
+                          "CONTENT_TYPE=%s\nCONTENT_LENGTH=%zu\n%s",
+                          method, path, fields ? fields : "-", body ? "application/json" : "",
+                          body ? strlen(body) : 0, body ? body : "");
+    CU_ASSERT_FATAL(length > 0);
+    char *lent_body = sent->lent + (size_t)length - (body ? strlen(body) : 0);
+    for (char *line = sent->lent; line < lent_body;) {
+        char *end = strchr(line, '\n');
+        *end = '\0';
+        add_param(sent, line);
+        line = end + 1;
+    }
+    sent->transport = (struct fastcgi_request){.params = sent->params, .body = bytes_of(lent_body)};
+}
+
+struct sent *service_send(const char *method, const char *path, const char *fields, const char *body) {
+    CU_ASSERT_FATAL(service.n_sent < SERVICE_SENT_MAX);
+    struct sent *sent = calloc(1, sizeof(*sent));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(sent);
+    service.sent[service.n_sent++] = sent;
+    lend(sent, method, path, fields, body);
+    sent->transport.body_too_large = body && sent->transport.body.length > service.settings.max_body_kb * 1024;
+    unit_allocations_fail(service.fail_at, service.fail_once);
+    struct exchange *exchange = exchange_begin(service.exchanges, &sent->transport);
+    if (exchange)
+        router_dispatch(&service.router, exchange);
+    return sent;
+}
+
+struct sent *service_ask(const char *method, const char *path, const char *fields, const char *body) {
+    struct sent *sent = service_send(method, path, fields, body);
+    service_turn();
+    return sent;
+}
+
+struct sent *service_predict(const char *fields, const char *body) {
+    struct sent *sent = service_ask("POST", "/predict", fields, body);
+    service_model_echoes();
+    CU_ASSERT_EQUAL_FATAL(sent->answers, 1);
+    return sent;
+}
+
+struct sent *service_administer(const char *method, const char *path, const char *fields, const char *body) {
+    struct sent *sent = service_send(method, path, fields, body);
+    for (unsigned turns = 0; sent->answers == 0 && turns < 10000; turns++)
+        service_turn();
+    CU_ASSERT_EQUAL_FATAL(sent->answers, 1);
+    return sent;
+}
+
+void service_leave(struct sent *sent) {
+    CU_ASSERT_EQUAL_FATAL(sent->answers, 0);
+    exchange_abandon(sent->transport.user);
+    sent->left = true;
+    take_back(sent);
+}
+
+/* ---- looking at answers ---- */
+
+const char *service_header(const struct sent *sent, const char *name) {
+    static char values[4][512];
+    static unsigned next;
+    char line[64];
+    char *value = values[next++ % 4];
+    snprintf(line, sizeof(line), "\n%s: ", name);
+    const char *at = sent->head ? strstr(sent->head, line) : NULL;
+    value[0] = '\0';
+    if (at) {
+        at += strlen(line);
+        snprintf(value, sizeof(values[0]), "%.*s", (int)strcspn(at, "\r\n"), at);
+    }
+    return value;
+}
+
+json_t *service_json(const struct sent *sent) {
+    json_error_t error;
+    json_t *json = json_loads(sent->body ? sent->body : "", JSON_REJECT_DUPLICATES, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(json);
+    return json;
+}
+
+void service_check_problem(const struct sent *sent, int status, const char *type, const char *pointer) {
+    char urn[64];
+    CU_ASSERT_EQUAL(sent->status, status);
+    CU_ASSERT_STRING_EQUAL(service_header(sent, "Content-Type"), "application/problem+json");
+    json_t *json = service_json(sent);
+    snprintf(urn, sizeof(urn), "urn:inferonce:problem:%s", type);
+    CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(json, "type")), urn);
+    CU_ASSERT_EQUAL(json_integer_value(json_object_get(json, "status")), status);
+    CU_ASSERT(json_string_length(json_object_get(json, "title")) > 0);
+    const json_t *first = json_array_get(json_object_get(json, "errors"), 0);
+    if (pointer)
+        CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(first, "pointer")), pointer)
+    else
+        CU_ASSERT_PTR_NULL(first)
+    json_decref(json);
+}
+
+uint64_t service_counted(enum statistic statistic) {
+    return shared_stat(&service.shared, statistic);
+}
+
+/* ---- time ---- */
+
+void service_turn(void) {
+    do {
+        cache_turn(service.cache);
+        uv_run(&service.loop, UV_RUN_NOWAIT);
+    } while (cache_has_collected(service.cache));
+}
+
+void service_wait_ms(uint64_t ms) {
+    service.clock.monotonic_us += ms * 1000;
+    service.clock.wall_us += ms * 1000;
+    service_turn();
+}
+
+/* ---- set-up ---- */
+
+static void setup_shared(void) {
+    struct error error = {""};
+    struct memory_layout layout = memory_layout_of(&service.settings, 1);
+    CU_ASSERT_FATAL(shared_create(&service.shared, 1, NULL, memory_region_bytes(&layout),
+                                  memory_region_tag(&layout), &error));
+    memory_region_setup(service.shared.region, &layout, service.shared.fresh, &service.clock);
+    shared_ready(&service.shared);
+    service.shared.started_us = service.clock.wall_us;
+    shared_slot_assign(&service.shared, service.shared.claimed[0], 1000);
+    service.stats = &service.shared.stats[service.shared.claimed[0]];
+}
+
+static void setup_worker(void) {
+    struct error error = {""};
+    unsigned slot = service.shared.claimed[0];
+    service.store = store_open(&(struct store_options){.settings = &service.settings,
+                                                       .shared = &service.shared,
+                                                       .slot = slot,
+                                                       .loop = &service.loop,
+                                                       .clock = &service.clock,
+                                                       .stats = service.stats},
+                               &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(service.store);
+    service.engine = engine_create_with(&MODEL,
+                                        &(struct engine_options){.settings = &service.settings,
+                                                                 .loop = &service.loop,
+                                                                 .clock = &service.clock,
+                                                                 .stats = service.stats},
+                                        &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(service.engine);
+    service.cache = cache_create(&(struct cache_options){.settings = &service.settings,
+                                                         .store = service.store,
+                                                         .engine = service.engine,
+                                                         .shared = &service.shared,
+                                                         .slot = slot,
+                                                         .loop = &service.loop,
+                                                         .clock = &service.clock,
+                                                         .stats = service.stats},
+                                 &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(service.cache);
+}
+
+void service_setup(void (*change)(struct settings *settings)) {
+    struct error error = {""};
+    memset(&service, 0, sizeof(service));
+    settings_defaults(&service.settings);
+    service.settings.cache_ttl_ms = 60000;
+    if (change)
+        change(&service.settings);
+    service.clock =
+        (struct clock){.fake = true, .monotonic_us = 1000000000, .wall_us = UINT64_C(1700000000000000)};
+    CU_ASSERT_FATAL(uv_loop_init(&service.loop) == 0);
+    setup_shared();
+    setup_worker();
+    service.api = (struct api){.settings = &service.settings,
+                               .clock = &service.clock,
+                               .cache = service.cache,
+                               .store = service.store,
+                               .shared = &service.shared};
+    CU_ASSERT_FATAL(api_setup(&service.api, &error));
+    service.router = (struct router){.routes = API_ROUTES,
+                                     .n = API_ROUTES_COUNT,
+                                     .context = &service.api,
+                                     .admin_token = bytes_of(service.settings.admin_token)};
+    service.exchanges = exchange_pool_create(service.stats);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(service.exchanges);
+}
+
+static void close_handle(uv_handle_t *handle, void *context) {
+    (void)context;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void forget_sent(void) {
+    for (size_t i = 0; i < service.n_sent; i++) {
+        struct sent *sent = service.sent[i];
+        CU_ASSERT_EQUAL(sent->answers, sent->left ? 0 : 1);
+        free(sent->lent);
+        free(sent->head);
+        free(sent->body);
+        free(sent);
+    }
+}
+
+void service_teardown(void) {
+    forget_sent();
+    api_teardown(&service.api);
+    cache_destroy(&service.cache);
+    engine_destroy(&service.engine);
+    store_close(&service.store);
+    uv_walk(&service.loop, close_handle, NULL);
+    uv_run(&service.loop, UV_RUN_DEFAULT);
+    exchange_pool_destroy(&service.exchanges);
+    CU_ASSERT_EQUAL(uv_loop_close(&service.loop), 0);
+    CU_ASSERT_EQUAL(service_counted(STAT_parked), 0);
+    CU_ASSERT_EQUAL(service_counted(STAT_in_flight), 0);
+    shared_destroy(&service.shared);
+}
