@@ -1,0 +1,30 @@
+/* The listening socket: inherited, or made from LISTEN. */
+#ifndef INFERONCE_PROCESS_LISTENER_H
+#define INFERONCE_PROCESS_LISTENER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "inferonce/base/error.h"
+#include "inferonce/base/settings.h"
+
+struct listener {
+    int descriptor;
+    bool inherited; /* from spawn-fcgi or systemd */
+    char path[108]; /* of a Unix socket that we made; empty otherwise */
+    dev_t device;   /* that socket's, so that nobody else's is removed */
+    ino_t inode;
+    const char
+        *text; /* for people: "unix:/run/x.sock", "descriptor 0"; a literal, or borrowed from the settings */
+};
+
+/* Takes the first there is of: descriptor 0 when it listens (spawn-fcgi), descriptor 3 with LISTEN_FDS and
+ * LISTEN_PID (systemd), LISTEN. A Unix socket that nobody answers on is replaced, one that somebody does is
+ * an error; addresses are numbers or `localhost`: nothing is resolved. False: error tells why. */
+bool listener_open(struct listener *listener, const struct settings *settings,
+                   struct error *error) MUST_CHECK;
+
+/* Closes it, and removes the Unix socket if it is still the one that we made. */
+void listener_close(struct listener *listener);
+
+#endif

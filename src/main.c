@@ -1,0 +1,92 @@
+/* inferonce: flags, settings, set-up order, exit codes.
+ *
+ *   0  stopped as it was told to; or --help, --version, --print-... was done
+ *   1  could not start, or could not go on
+ *   2  wrong settings: nothing was started */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "inferonce/base/log.h"
+#include "inferonce/base/settings.h"
+#include "inferonce/base/shared.h"
+#include "inferonce/process/listener.h"
+#include "inferonce/process/master.h"
+#include "inferonce/store/memory.h"
+
+enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_SETTINGS = 2 };
+
+extern char **environ;
+
+static int print(enum settings_request request, const struct settings *settings) {
+    switch (request) {
+    case SETTINGS_HELP:
+        settings_print_help(stdout);
+        break;
+    case SETTINGS_VERSION:
+        puts("inferonce " INFERONCE_VERSION);
+        break;
+    case SETTINGS_PRINT_CONFIG:
+        settings_print_config(settings, stdout);
+        break;
+    case SETTINGS_SAMPLE:
+        settings_print_sample(stdout);
+        break;
+    case SETTINGS_MARKDOWN:
+        settings_print_markdown(stdout);
+        break;
+    case SETTINGS_SERVE:
+        break;
+    }
+    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+/* The mapping with the memory store in it, ready for workers. */
+static bool make_shared(struct shared *shared, const struct settings *settings, struct error *error) {
+    const struct clock clock = {.fake = false};
+    unsigned workers = master_workers(settings);
+    struct memory_layout layout = memory_layout_of(settings, workers);
+    if (!shared_create(shared, workers, settings->cache_path, memory_region_bytes(&layout),
+                       memory_region_tag(&layout), error))
+        return false;
+    if (shared->first) {
+        size_t wiped = memory_region_setup(shared->region, &layout, shared->fresh, &clock);
+        if (wiped > 0)
+            LOG(LOG_WARN, "cache_file_damaged", LOG_NUMBER("shards_emptied", wiped));
+    }
+    shared_ready(shared);
+    return true;
+}
+
+static int serve(const struct settings *settings) {
+    struct error error;
+    struct listener listener;
+    struct shared shared;
+    if (!listener_open(&listener, settings, &error)) {
+        LOG(LOG_ERROR, "cannot_listen", LOG_TEXT("error", error.text));
+        return EXIT_FAILED;
+    }
+    if (!make_shared(&shared, settings, &error)) {
+        LOG(LOG_ERROR, "cannot_start", LOG_TEXT("error", error.text));
+        listener_close(&listener);
+        return EXIT_FAILED;
+    }
+    int status = master_run(settings, &shared, &listener);
+    listener_close(&listener);
+    shared_destroy(&shared);
+    return status == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+int main(int argc, char *argv[]) {
+    /* Static: it is large, and workers keep it. */
+    static struct settings settings;
+    enum settings_request request;
+    struct error error;
+    if (!settings_load(&settings, argc, argv, environ, &request, &error)) {
+        fprintf(stderr, "inferonce: %s\n", error.text);
+        return EXIT_SETTINGS;
+    }
+    if (request != SETTINGS_SERVE)
+        return print(request, &settings);
+    log_setup((enum log_level)settings.log_level, (enum log_format)settings.log_format, STDERR_FILENO);
+    return serve(&settings);
+}

@@ -1,0 +1,250 @@
+#include "inferonce/process/master.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "inferonce/base/clock.h"
+#include "inferonce/base/log.h"
+#include "inferonce/process/worker.h"
+
+#define US_PER_MS UINT64_C(1000)
+
+/* A worker that lived shorter than this is likely to die again. */
+#define LIFE_GOOD_US     (1000 * US_PER_MS)
+#define PAUSE_FIRST_US   (100 * US_PER_MS)
+#define PAUSE_MOST_US    (10000 * US_PER_MS)
+#define HEARTBEAT_MAX_US (30000 * US_PER_MS)
+#define WATCH_MS         1000
+
+/* Beyond the workers' own DRAIN_TIMEOUT, before they are killed. */
+#define DRAIN_MARGIN_US (2000 * US_PER_MS)
+
+struct child {
+    pid_t pid; /* 0: none */
+    unsigned slot;
+    uint64_t started_us;
+    uint64_t start_at_us; /* of one that is to be started */
+    uint64_t pause_us;    /* before the next one */
+};
+
+struct master {
+    const struct settings *settings;
+    struct shared *shared;
+    const struct listener *listener;
+    struct clock clock;
+    struct child children[WORKERS_MAX];
+    unsigned n;
+    int signals; /* signalfd */
+    bool stopping;
+    uint64_t kill_at_us;
+};
+
+unsigned master_workers(const struct settings *settings) {
+    if (settings->workers > 0)
+        return (unsigned)settings->workers;
+    cpu_set_t allowed;
+    int cpus = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+    return cpus < 1 ? 1 : cpus > WORKERS_MAX ? WORKERS_MAX : (unsigned)cpus;
+}
+
+/* ---- one worker ---- */
+
+/* In the child. Whoever kills the master must not leave workers behind that nobody watches. */
+static _Noreturn void be_worker(const struct master *master, unsigned index, unsigned slot, pid_t parent) {
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        _exit(0);
+    close(master->signals);
+    log_set_role("worker", (int)index);
+    const struct worker_options options = {.settings = master->settings,
+                                           .shared = master->shared,
+                                           .slot = slot,
+                                           .listener = master->listener->descriptor};
+    exit(worker_run(&options));
+}
+
+static void start(struct master *master, unsigned index) {
+    struct child *child = &master->children[index];
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0)
+        be_worker(master, index, child->slot, parent);
+    child->started_us = clock_monotonic_us(&master->clock);
+    if (pid < 0) {
+        LOG(LOG_ERROR, "fork_failed", LOG_NUMBER("errno", errno));
+        child->start_at_us = child->started_us + PAUSE_MOST_US;
+        return;
+    }
+    child->pid = pid;
+    atomic_store(&master->shared->slots[child->slot].heartbeat_us, child->started_us);
+    shared_slot_assign(master->shared, child->slot, pid);
+    LOG(LOG_INFO, "worker_started", LOG_NUMBER("worker", index), LOG_NUMBER("pid", pid));
+}
+
+static void log_death(unsigned index, pid_t pid, int status, bool expected) {
+    enum log_level level = expected ? LOG_INFO : LOG_WARN;
+    if (WIFSIGNALED(status))
+        LOG(level, "worker_killed", LOG_NUMBER("worker", index), LOG_NUMBER("pid", pid),
+            LOG_NUMBER("signal", WTERMSIG(status)));
+    else
+        LOG(level, "worker_exited", LOG_NUMBER("worker", index), LOG_NUMBER("pid", pid),
+            LOG_NUMBER("status", WEXITSTATUS(status)));
+}
+
+static void buried(struct master *master, unsigned index, int status) {
+    struct child *child = &master->children[index];
+    uint64_t now_us = clock_monotonic_us(&master->clock);
+    log_death(index, child->pid, status, master->stopping);
+    child->pid = 0;
+    shared_slot_assign(master->shared, child->slot, 0);
+    /* Its leases are free now: those who wait for them must look. */
+    shared_wake_all(master->shared);
+    if (now_us - child->started_us >= LIFE_GOOD_US)
+        child->pause_us = 0;
+    else
+        child->pause_us = child->pause_us == 0 ? PAUSE_FIRST_US : 2 * child->pause_us;
+    if (child->pause_us > PAUSE_MOST_US)
+        child->pause_us = PAUSE_MOST_US;
+    child->start_at_us = now_us + child->pause_us;
+}
+
+static void bury(struct master *master) {
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (unsigned i = 0; i < master->n; i++)
+            if (master->children[i].pid == pid)
+                buried(master, i, status);
+}
+
+/* ---- all of them ---- */
+
+static unsigned count_alive(const struct master *master) {
+    unsigned alive = 0;
+    for (unsigned i = 0; i < master->n; i++)
+        alive += master->children[i].pid != 0;
+    return alive;
+}
+
+static void signal_all(const struct master *master, int number) {
+    for (unsigned i = 0; i < master->n; i++)
+        if (master->children[i].pid != 0)
+            kill(master->children[i].pid, number);
+}
+
+static void start_due(struct master *master) {
+    uint64_t now_us = clock_monotonic_us(&master->clock);
+    for (unsigned i = 0; i < master->n; i++)
+        if (master->children[i].pid == 0 && master->children[i].start_at_us <= now_us)
+            start(master, i);
+}
+
+/* A worker whose loop stands still serves nobody, but holds its connections. */
+static void kill_hung(struct master *master) {
+    uint64_t now_us = clock_monotonic_us(&master->clock);
+    for (unsigned i = 0; i < master->n; i++) {
+        const struct child *child = &master->children[i];
+        uint64_t beat_us = atomic_load(&master->shared->slots[child->slot].heartbeat_us);
+        if (child->pid == 0 || now_us < beat_us || now_us - beat_us < HEARTBEAT_MAX_US)
+            continue;
+        LOG(LOG_ERROR, "worker_hung", LOG_NUMBER("worker", i), LOG_NUMBER("pid", child->pid));
+        kill(child->pid, SIGKILL);
+    }
+}
+
+static void stop(struct master *master, int number) {
+    if (master->stopping) {
+        LOG(LOG_WARN, "stopping_at_once", LOG_NUMBER("signal", number));
+        signal_all(master, SIGKILL);
+        return;
+    }
+    LOG(LOG_INFO, "stopping", LOG_NUMBER("signal", number));
+    master->stopping = true;
+    master->kill_at_us =
+        clock_monotonic_us(&master->clock) + master->settings->drain_timeout_ms * US_PER_MS + DRAIN_MARGIN_US;
+    signal_all(master, SIGTERM);
+}
+
+static void read_signals(struct master *master) {
+    struct signalfd_siginfo info;
+    while (read(master->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        int number = (int)info.ssi_signo;
+        if (number == SIGCHLD)
+            bury(master);
+        else
+            stop(master, number);
+    }
+}
+
+/* Milliseconds until there is something to do without a signal. */
+static int patience_ms(const struct master *master) {
+    uint64_t now_us = clock_monotonic_us(&master->clock);
+    uint64_t wait_us = WATCH_MS * US_PER_MS;
+    for (unsigned i = 0; i < master->n && !master->stopping; i++) {
+        const struct child *child = &master->children[i];
+        uint64_t due_us = child->start_at_us > now_us ? child->start_at_us - now_us : 0;
+        if (child->pid == 0 && due_us < wait_us)
+            wait_us = due_us;
+    }
+    return (int)((wait_us + US_PER_MS - 1) / US_PER_MS);
+}
+
+static bool setup_signals(struct master *master) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return false;
+    signal(SIGPIPE, SIG_IGN);
+    master->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return master->signals >= 0;
+}
+
+static void watch(struct master *master) {
+    struct pollfd signals = {.fd = master->signals, .events = POLLIN};
+    while (!master->stopping || count_alive(master) > 0) {
+        if (!master->stopping) {
+            start_due(master);
+            kill_hung(master);
+        } else if (clock_monotonic_us(&master->clock) >= master->kill_at_us) {
+            signal_all(master, SIGKILL);
+        }
+        poll(&signals, 1, patience_ms(master));
+        read_signals(master);
+    }
+}
+
+static void log_summary(const struct shared *shared) {
+    LOG(LOG_INFO, "stopped", LOG_NUMBER("requests", shared_stat(shared, STAT_requests)),
+        LOG_NUMBER("hits", shared_stat(shared, STAT_hits)),
+        LOG_NUMBER("misses", shared_stat(shared, STAT_misses)),
+        LOG_NUMBER("inferences", shared_stat(shared, STAT_inferences)),
+        LOG_NUMBER("inference_seconds_saved", shared_stat(shared, STAT_inference_us_saved) / 1000000));
+}
+
+int master_run(const struct settings *settings, struct shared *shared, const struct listener *listener) {
+    struct master master = {
+        .settings = settings, .shared = shared, .listener = listener, .n = shared->workers};
+    log_set_role("master", -1);
+    if (!setup_signals(&master)) {
+        LOG(LOG_ERROR, "no_signals", LOG_NUMBER("errno", errno));
+        return 1;
+    }
+    for (unsigned i = 0; i < master.n; i++)
+        master.children[i].slot = shared->claimed[i];
+    LOG(LOG_INFO, "started", LOG_TEXT("listen", listener->text), LOG_NUMBER("workers", master.n),
+        LOG_TEXT("version", INFERONCE_VERSION));
+    watch(&master);
+    log_summary(shared);
+    close(master.signals);
+    return 0;
+}

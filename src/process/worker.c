@@ -1,0 +1,243 @@
+#include "inferonce/process/worker.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "inferonce/api/api.h"
+#include "inferonce/base/log.h"
+
+#define HEARTBEAT_MS 1000
+
+/* How often a draining worker looks whether it is done. */
+#define DRAIN_LOOK_MS 20
+
+struct worker {
+    const struct worker_options *options;
+    struct clock clock;
+    uv_loop_t loop;
+    struct stats *stats;
+    struct store *store;
+    struct engine *engine;
+    struct cache *cache;
+    struct api api;
+    struct router router;
+    struct exchange_pool *exchanges;
+    struct fastcgi_server *server;
+    uv_check_t end_of_turn;
+    uv_idle_t awake; /* active while requests are collected: the loop must not sleep on them */
+    uv_poll_t wakes;
+    uv_timer_t heartbeat;
+    uv_timer_t drain;
+    uv_signal_t terminate;
+    uint64_t drain_until_us;
+};
+
+static struct shared_slot *own_slot(const struct worker *worker) {
+    return &worker->options->shared->slots[worker->options->slot];
+}
+
+/* ---- what the loop calls ---- */
+
+static void on_request(void *context, struct fastcgi_request *request) {
+    struct worker *worker = context;
+    struct exchange *exchange = exchange_begin(worker->exchanges, request);
+    if (exchange)
+        router_dispatch(&worker->router, exchange);
+}
+
+static void on_abandoned(void *context, struct fastcgi_request *request) {
+    (void)context;
+    exchange_abandon(request->user);
+}
+
+static void on_awake(uv_idle_t *awake) {
+    (void)awake;
+}
+
+/* After the sockets of this turn were read: what they asked is looked up together. */
+static void on_end_of_turn(uv_check_t *check) {
+    struct worker *worker = check->data;
+    cache_turn(worker->cache);
+    if (cache_has_collected(worker->cache))
+        uv_idle_start(&worker->awake, on_awake);
+    else
+        uv_idle_stop(&worker->awake);
+}
+
+static void on_wake(uv_poll_t *poll, int status, int events) {
+    struct worker *worker = poll->data;
+    uint64_t words[INTEREST_WORDS / 64];
+    (void)status;
+    (void)events;
+    shared_wakes_take(worker->options->shared, worker->options->slot, words);
+    cache_woken(worker->cache, words);
+}
+
+static void on_heartbeat(uv_timer_t *timer) {
+    struct worker *worker = timer->data;
+    atomic_store_explicit(&own_slot(worker)->heartbeat_us, clock_monotonic_us(&worker->clock),
+                          memory_order_relaxed);
+}
+
+static void on_drain_look(uv_timer_t *timer) {
+    struct worker *worker = timer->data;
+    size_t busy = fastcgi_server_busy(worker->server) + cache_busy(worker->cache);
+    if (busy == 0) {
+        uv_stop(&worker->loop);
+    } else if (clock_monotonic_us(&worker->clock) >= worker->drain_until_us) {
+        LOG(LOG_WARN, "drain_timeout", LOG_NUMBER("unfinished", busy));
+        uv_stop(&worker->loop);
+    }
+}
+
+static void on_terminate(uv_signal_t *signal, int number) {
+    struct worker *worker = signal->data;
+    (void)number;
+    if (worker->api.draining)
+        return;
+    LOG(LOG_DEBUG, "worker_draining");
+    worker->api.draining = true;
+    atomic_store(&own_slot(worker)->draining, 1);
+    fastcgi_server_stop_accepting(worker->server);
+    worker->drain_until_us =
+        clock_monotonic_us(&worker->clock) + worker->options->settings->drain_timeout_ms * UINT64_C(1000);
+    uv_timer_start(&worker->drain, on_drain_look, 0, DRAIN_LOOK_MS);
+}
+
+/* ---- set-up, in the order of the folders ---- */
+
+static bool setup_parts(struct worker *worker, struct error *error) {
+    const struct worker_options *options = worker->options;
+    const struct settings *settings = options->settings;
+    worker->stats = &options->shared->stats[options->slot];
+    worker->store = store_open(&(struct store_options){.settings = settings,
+                                                       .shared = options->shared,
+                                                       .slot = options->slot,
+                                                       .loop = &worker->loop,
+                                                       .clock = &worker->clock,
+                                                       .stats = worker->stats},
+                               error);
+    if (!worker->store)
+        return false;
+    worker->engine = engine_create(
+        &(struct engine_options){
+            .settings = settings, .loop = &worker->loop, .clock = &worker->clock, .stats = worker->stats},
+        error);
+    if (!worker->engine)
+        return false;
+    worker->cache = cache_create(&(struct cache_options){.settings = settings,
+                                                         .store = worker->store,
+                                                         .engine = worker->engine,
+                                                         .shared = options->shared,
+                                                         .slot = options->slot,
+                                                         .loop = &worker->loop,
+                                                         .clock = &worker->clock,
+                                                         .stats = worker->stats},
+                                 error);
+    if (!worker->cache)
+        return false;
+    worker->api = (struct api){.settings = settings,
+                               .clock = &worker->clock,
+                               .cache = worker->cache,
+                               .store = worker->store,
+                               .shared = options->shared};
+    return api_setup(&worker->api, error);
+}
+
+static bool setup_server(struct worker *worker, struct error *error) {
+    const struct worker_options *options = worker->options;
+    worker->router = (struct router){.routes = API_ROUTES,
+                                     .n = API_ROUTES_COUNT,
+                                     .context = &worker->api,
+                                     .admin_token = bytes_of(options->settings->admin_token)};
+    worker->exchanges = exchange_pool_create(worker->stats);
+    if (!worker->exchanges) {
+        error_set(error, "no memory for the pool of exchanges");
+        return false;
+    }
+    worker->server =
+        fastcgi_server_create(&(struct fastcgi_options){.loop = &worker->loop,
+                                                        .listener = options->listener,
+                                                        .body_max = options->settings->max_body_kb * 1024,
+                                                        .clock = &worker->clock,
+                                                        .shared = options->shared,
+                                                        .slot = options->slot,
+                                                        .stats = worker->stats,
+                                                        .handler = on_request,
+                                                        .abandoned = on_abandoned,
+                                                        .context = worker},
+                              error);
+    return worker->server != NULL;
+}
+
+static bool setup_handles(struct worker *worker, struct error *error) {
+    int wake = worker->options->shared->wake_descriptors[worker->options->slot];
+    bool made = uv_check_init(&worker->loop, &worker->end_of_turn) == 0 &&
+                uv_idle_init(&worker->loop, &worker->awake) == 0 &&
+                uv_poll_init(&worker->loop, &worker->wakes, wake) == 0 &&
+                uv_timer_init(&worker->loop, &worker->heartbeat) == 0 &&
+                uv_timer_init(&worker->loop, &worker->drain) == 0 &&
+                uv_signal_init(&worker->loop, &worker->terminate) == 0;
+    worker->end_of_turn.data = worker->wakes.data = worker->heartbeat.data = worker->drain.data =
+        worker->terminate.data = worker;
+    made = made && uv_check_start(&worker->end_of_turn, on_end_of_turn) == 0 &&
+           uv_poll_start(&worker->wakes, UV_READABLE, on_wake) == 0 &&
+           uv_timer_start(&worker->heartbeat, on_heartbeat, 0, HEARTBEAT_MS) == 0 &&
+           uv_signal_start(&worker->terminate, on_terminate, SIGTERM) == 0;
+    if (!made)
+        error_set(error, "the event loop could not be set up");
+    return made;
+}
+
+/* FCGX_Init, which fastcgi_server_create calls, takes signals over; these are ours. SIGINT from a terminal
+ * goes to the whole group, but when to stop is the master's to say. */
+static void setup_signals(void) {
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
+    sigset_t none;
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
+}
+
+static void close_handle(uv_handle_t *handle, void *context) {
+    (void)context;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void teardown(struct worker *worker) {
+    if (worker->server)
+        fastcgi_server_destroy(&worker->server);
+    if (worker->api.cache)
+        api_teardown(&worker->api);
+    cache_destroy(&worker->cache);
+    engine_destroy(&worker->engine);
+    store_close(&worker->store);
+    uv_walk(&worker->loop, close_handle, NULL);
+    uv_run(&worker->loop, UV_RUN_DEFAULT);
+    exchange_pool_destroy(&worker->exchanges);
+    uv_loop_close(&worker->loop);
+}
+
+int worker_run(const struct worker_options *options) {
+    struct worker worker = {.options = options};
+    struct error error = {""};
+    if (uv_loop_init(&worker.loop) != 0) {
+        LOG(LOG_ERROR, "worker_failed", LOG_TEXT("error", "no event loop"));
+        return 1;
+    }
+    bool ready =
+        setup_parts(&worker, &error) && setup_server(&worker, &error) && setup_handles(&worker, &error);
+    if (ready) {
+        setup_signals();
+        LOG(LOG_DEBUG, "worker_ready");
+        uv_run(&worker.loop, UV_RUN_DEFAULT);
+    } else {
+        LOG(LOG_ERROR, "worker_failed", LOG_TEXT("error", error.text));
+    }
+    teardown(&worker);
+    return ready ? 0 : 1;
+}
