@@ -1,0 +1,153 @@
+"""The tools that judge are judged first: the structured field parser, tests/run, tests/lib/layers, deploy/install-deps."""
+
+import os
+import shutil
+import subprocess
+
+import structured
+from case import Case
+from servers import ROOT, environment
+from structured import Malformed, Token, cache_status, parse_dictionary, parse_item, parse_list
+
+
+class StructuredFields(Case):
+    def test_examples_of_the_rfc(self):
+        self.assertEqual(parse_list('"foo", "bar", "It was the best of times."'),
+                         [("foo", {}), ("bar", {}), ("It was the best of times.", {})])
+        self.assertEqual(parse_list("sugar, tea, rum"), [(Token("sugar"), {}), (Token("tea"), {}), (Token("rum"), {})])
+        self.assertEqual(parse_list('("foo" "bar"), ("baz"), ("bat" "one"), ()'),
+                         [([("foo", {}), ("bar", {})], {}), ([("baz", {})], {}), ([("bat", {}), ("one", {})], {}), ([], {})])
+        self.assertEqual(parse_list("abc;a=1;b=2; cde_456, (ghi;jk=4 l);q=\"9\";r=w"),
+                         [("abc", {"a": 1, "b": 2, "cde_456": True}), ([("ghi", {"jk": 4}), ("l", {})], {"q": "9", "r": "w"})])
+        self.assertEqual(parse_dictionary('en="Applepie", da=:w4ZibGV0w6ZydGU=:'),
+                         {"en": ("Applepie", {}), "da": ("\u00c6blet\u00e6rte".encode(), {})})
+        self.assertEqual(parse_dictionary("a=?0, b, c; foo=bar"), {"a": (False, {}), "b": (True, {}), "c": (True, {"foo": "bar"})})
+        self.assertEqual(parse_item("5; foo=bar"), (5, {"foo": "bar"}))
+        self.assertEqual(parse_item("-4.5"), (-4.5, {}))
+        self.assertEqual(parse_list(""), [])
+
+    def test_what_is_malformed(self):
+        for text in ("a,", "a b", "a;;b", "a; =1", "a;A=1", '"open', '"bad \\n"', "1.", "1.2345", "1234567890123456", "-", "?2", ":=:x", "(a", "a\u00e4", "=a", ","):
+            with self.subTest(text=text), self.assertRaises(Malformed):
+                parse_list(text)
+
+    def test_cache_status(self):
+        self.assertEqual(cache_status("inferonce; hit; ttl=-3"), {"hit": True, "ttl": -3})
+        self.assertEqual(cache_status("inferonce; fwd=miss; stored"), {"fwd": "miss", "stored": True})
+        for text in ("inferonce", "inferonce; hit; fwd=miss", "inferonce; fwd=nonsense", 'inferonce; fwd="miss"', "inferonce; hit=1",
+                     "inferonce; hit; ttl=1.5", "inferonce; hit; stored", "other; hit", "inferonce; hit, other; hit", "inferonce; hit; more"):
+            with self.subTest(text=text), self.assertRaises(Malformed):
+                cache_status(text)
+
+    def test_tokens_are_not_strings(self):
+        self.assertIsInstance(parse_item("abc")[0], structured.Token)
+        self.assertNotIsInstance(parse_item('"abc"')[0], structured.Token)
+
+
+class Scratch(Case):
+    """A tree of its own with the scripts in question."""
+
+    def setUp(self):
+        super().setUp()
+        for script in ("tests/run", "tests/lib/layers", "tests/lib/case.py", "tests/lib/processes.py", "tests/lib/servers.py",
+                       "tests/lib/client.py", "tests/lib/fastcgi.py", "tests/lib/structured.py"):
+            target = os.path.join(self.directory, script)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copy(os.path.join(ROOT, script), target)
+
+    def write(self, path, text, mode=0o644):
+        path = os.path.join(self.directory, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, mode)
+
+    def execute(self, *command):
+        return subprocess.run([os.path.join(self.directory, command[0]), *command[1:]], env=environment({}), cwd=self.directory,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
+
+
+class Runner(Scratch):
+    def program(self, name, script):
+        self.write(f"tests/unit/base/{name}_test.c", "")
+        if script is not None:
+            self.write(f"build/tests/unit/base/{name}_test", f"#!/bin/sh\n{script}\n", 0o755)
+
+    def outcome(self, *suites):
+        result = self.execute("tests/run", *(suites or ("unit",)))
+        return result.stdout.rstrip().splitlines()[-1], result.returncode
+
+    def test_sums(self):
+        self.program("a", "echo 'a: 3 passed, 0 failed'")
+        self.program("b", "echo noise; echo 'b: 4 passed, 0 failed'")
+        self.assertEqual(self.outcome(), ("7 passed, 0 failed", 0))
+
+    def test_failures(self):
+        self.program("a", "echo 'a: 3 passed, 2 failed'; exit 1")
+        self.assertEqual(self.outcome(), ("3 passed, 2 failed", 1))
+
+    def test_programs_that_fail_as_a_whole(self):
+        self.program("fine", "echo 'fine: 1 passed, 0 failed'")
+        for name, script in (("crash", "echo 'crash: 5 passed, 0 failed'; kill -SEGV $$"), ("silent", "exit 0"),
+                             ("liar", "echo 'liar: 2 passed, 0 failed'; exit 3"), ("empty", "echo 'empty: 0 passed, 0 failed'"),
+                             ("unbuilt", None), ("early", "echo 'early: 1 passed, 0 failed'; echo more")):
+            with self.subTest(name=name):
+                self.program(name, script)
+                line, status = self.outcome()
+                self.assertTrue(line.endswith(" passed, 1 failed"), line)
+                self.assertEqual(status, 1)
+                os.unlink(os.path.join(self.directory, f"tests/unit/base/{name}_test.c"))
+
+    def test_nothing_is_a_failure(self):
+        self.assertEqual(self.outcome(), ("0 passed, 0 failed", 1))
+
+    def test_end_to_end_files(self):
+        self.write("tests/e2e/test_small.py", "import unittest\n"
+                   "from case import Case, through_both\n"
+                   "@through_both\nclass Small(Case):\n"
+                   "    def test_passes(self): pass\n"
+                   "    def test_fails(self): self.fail('on purpose')\n"
+                   "    def test_is_skipped(self): self.skipTest('because')\n"
+                   "    def test_leaves_a_process(self):\n"
+                   "        import subprocess\n"
+                   "        subprocess.Popen(['sleep', '1000'])\n")
+        self.assertEqual(self.outcome("e2e"), ("2 passed, 6 failed", 1))
+
+
+class Layers(Scratch):
+    def judge(self, text, folder="http"):
+        self.write(f"src/{folder}/module.c", text)
+        self.write("include/inferonce/base/error.h", "#include <stddef.h>\n")
+        return self.execute("tests/lib/layers", "base", "http", "api").returncode
+
+    def test_downwards_is_allowed(self):
+        self.assertEqual(self.judge('#include <stdio.h>\n#include <uv.h>\n#include "inferonce/base/error.h"\n#include "inferonce/http/a.h"\n'), 0)
+
+    def test_upwards_is_not(self):
+        self.assertEqual(self.judge('#include "inferonce/api/body.h"\n'), 1)
+        self.assertEqual(self.judge("#  include <inferonce/api/body.h>\n"), 1)
+
+    def test_other_ways_around(self):
+        self.assertEqual(self.judge('#include "../api/body.h"\n'), 1)
+        self.assertEqual(self.judge('#include "inferonce/unlisted/body.h"\n'), 1)
+        self.assertEqual(self.judge("", folder="unlisted"), 1)
+
+
+class InstallDeps(Case):
+    def test_silent_when_nothing_is_missing(self):
+        result = subprocess.run([os.path.join(ROOT, "deploy", "install-deps"), "test"], env=environment({}), stdin=subprocess.DEVNULL,
+                                capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+
+    def test_names_what_to_install_where_there_is_no_apt(self):
+        tools = os.path.join(self.directory, "bin")
+        os.mkdir(tools)
+        for tool in ("sh", "id", "env"):
+            os.symlink(shutil.which(tool), os.path.join(tools, tool))
+        with open(os.path.join(ROOT, "deploy", "install-deps"), encoding="utf-8") as file:
+            script = file.read().replace("PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin", "")
+        result = subprocess.run([os.path.join(tools, "sh"), "-s", "build"], input=script, env={"PATH": tools},
+                                capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        for name in ("cc", "fcgi", "libuv", "jansson", "libcrypto", "libutf8proc"):
+            self.assertIn(name, result.stderr)
