@@ -116,6 +116,7 @@ $(BUILD)/generated/openapi.inc: src/api/openapi.json
 
 deps:                                       ## install from the distribution's packages what building and testing needs
 	@deploy/install-deps test
+	@tests/lib/spectral/install
 
 run:                                        ## serve http://localhost:8000 behind nginx, with a 5 s model (PORT=, SERVER=lighttpd)
 	@deploy/install-deps run
@@ -125,8 +126,7 @@ run:                                        ## serve http://localhost:8000 behin
 run-installed: all
 	@exec env BUILD='$(BUILD)' deploy/run $(or $(SERVER),nginx) $(PORT)
 
-check:                                      ## build, then every unit, contract and end-to-end test
-	@deploy/install-deps test
+check: deps                                 ## build, then every unit, contract and end-to-end test
 	@$(MAKE) --no-print-directory check-installed
 
 tests-built: all $(UNIT_TESTS) $(CONTRACT_TESTS) benches
