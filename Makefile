@@ -54,7 +54,7 @@ TEST_SUPPORT     := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)
 BENCH_SOURCES    := $(sort $(wildcard tests/bench/*.c))
 BENCHES          := $(BENCH_SOURCES:%.c=$(BUILD)/%)
 
-.PHONY: all run check check-installed run-installed unit e2e tests-built asan headers layers format lint install deps clean help bench benches FORCE
+.PHONY: all run check check-installed run-installed unit e2e tests-built asan headers layers format lint docs install deps clean help bench benches FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -162,6 +162,12 @@ format:                                     ## clang-format in place
 
 lint: all                                   ## clang-format (check only), cppcheck, shell and Python syntax
 	@BUILD='$(BUILD)' tests/lib/lint
+
+docs: all                                   ## write what is generated from the tables: README's settings, the sample file
+	@$(BUILD)/inferonce --print-sample > deploy/inferonce.conf.sample
+	@$(BUILD)/inferonce --print-markdown > $(BUILD)/settings.md
+	@sed -i -e '/^<!-- settings -->$$/,/^<!-- \/settings -->$$/{/^<!--/!d}' \
+	    -e '/^<!-- settings -->$$/r $(BUILD)/settings.md' README.md
 
 install: all                                ## install under DESTDIR and PREFIX
 	install -D -m 0755 $(BUILD)/inferonce '$(DESTDIR)$(PREFIX)/bin/inferonce'
