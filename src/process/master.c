@@ -159,6 +159,14 @@ static void kill_hung(struct master *master) {
     }
 }
 
+/* What other pools on the same CACHE_PATH left behind. Their leases are free now; who waits here for one
+ * looks again by itself. */
+static void reap_pools(struct master *master) {
+    unsigned reaped = shared_reap(master->shared);
+    if (reaped > 0)
+        LOG(LOG_WARN, "pool_vanished", LOG_NUMBER("workers", reaped));
+}
+
 static void stop(struct master *master, int number) {
     if (master->stopping) {
         LOG(LOG_WARN, "stopping_at_once", LOG_NUMBER("signal", number));
@@ -215,6 +223,7 @@ static void watch(struct master *master) {
         if (!master->stopping) {
             start_due(master);
             kill_hung(master);
+            reap_pools(master);
         } else if (clock_monotonic_us(&master->clock) >= master->kill_at_us) {
             signal_all(master, SIGKILL);
         }
