@@ -107,9 +107,14 @@ $(BUILD)/generated/vader_lexicon.inc: src/engine/vader_lexicon.tsv src/engine/le
 	@mkdir -p $(@D)
 	$(Q)LC_ALL=C awk -f src/engine/lexicon.awk $< > $@
 
-# The description of the interface, as the bytes of an array.
-$(BUILD)/src/api/openapi.o: $(BUILD)/generated/openapi.inc
-$(BUILD)/generated/openapi.inc: src/api/openapi.json
+# Files that are served as they are, each as the bytes of an array; and which style and script the page may run.
+$(BUILD)/src/api/openapi.o: $(BUILD)/generated/openapi.json.inc
+$(BUILD)/src/api/dashboard.o: $(BUILD)/generated/dashboard.html.inc $(BUILD)/generated/dashboard.html.csp
+$(BUILD)/generated/%.csp: src/api/% src/api/csp
+	$(say) GEN $@
+	@mkdir -p $(@D)
+	$(Q)sh src/api/csp $< > $@
+$(BUILD)/generated/%.inc: src/api/%
 	$(say) GEN $@
 	@mkdir -p $(@D)
 	$(Q)od -An -v -tu1 $< | sed 's/\([0-9]\{1,\}\)/\1,/g' > $@
