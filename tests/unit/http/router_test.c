@@ -29,6 +29,7 @@ static void handle_page(struct exchange *exchange, struct bytes parameter, void 
     (void)parameter;
     ++*(unsigned *)context;
     response_start(&exchange->response, exchange->refused ? exchange->refused : 200, "text/html");
+    buffer_append_text(&exchange->response.body, "page");
     exchange_send(exchange);
 }
 
