@@ -6,9 +6,9 @@ static const unsigned char PAGE[] = {
 #include "dashboard.html.inc"
 };
 
-static const char POLICY[] =
-#include "dashboard.html.csp"
-    ;
+static const char POLICY[] = {
+#include "dashboard.html.policy.inc"
+};
 
 void dashboard_get(struct exchange *exchange, struct bytes parameter, void *context) {
     (void)parameter;
@@ -19,7 +19,7 @@ void dashboard_get(struct exchange *exchange, struct bytes parameter, void *cont
     if (exchange->refused == 401)
         response_header_text(response, "WWW-Authenticate", ROUTER_CHALLENGE);
     response_header_text(response, "Cache-Control", "no-store");
-    response_header_text(response, "Content-Security-Policy", POLICY);
+    response_header(response, "Content-Security-Policy", (struct bytes){POLICY, sizeof(POLICY)});
     response_header_text(response, "Referrer-Policy", "no-referrer");
     response_header_text(response, "X-Content-Type-Options", "nosniff");
     exchange_send_parts(exchange, &page, 1);
