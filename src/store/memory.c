@@ -322,9 +322,28 @@ static bool sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned 
 
 /* ---- the rest ---- */
 
+void memory_empty(struct store *store) {
+    struct memory *memory = memory_of(store);
+    const struct memory_geometry *geometry = &memory->context.geometry;
+    for (unsigned part = 0; part < geometry->parts; part++) {
+        for (unsigned number = 0; number < geometry->shards; number++) {
+            struct memory_shard shard = memory_shard_at(&memory->context, part, number);
+            if (!memory_shard_lock(&shard))
+                continue; /* nobody can read it either */
+            memory_shard_clear(&shard);
+            memory_shard_unlock(&shard);
+        }
+    }
+}
+
+struct pendings *memory_pendings(struct store *store) {
+    return &memory_of(store)->context.region->pendings;
+}
+
 static void figures(struct store *store, struct store_figures *figures_) {
     const struct memory *memory = memory_of(store);
-    *figures_ = (struct store_figures){.max_size = memory->context.geometry.max_size};
+    *figures_ =
+        (struct store_figures){.max_size = memory->context.geometry.max_size, .evictions = UINT64_MAX};
     for (unsigned part = 0; part < memory->context.geometry.parts; part++) {
         figures_->size += memory_part_size(&memory->context, part);
         figures_->memory_bytes += memory_part_bytes(&memory->context, part);

@@ -59,6 +59,12 @@ size_t memory_region_setup(void *region, const struct memory_layout *layout, boo
 /* The row of STORES. */
 struct store *memory_open(const struct store_options *options, struct error *error);
 
+/* Removes every entry, lease and outcome, of all parts; generations and tombstones stay. */
+void memory_empty(struct store *store);
+
+/* What cache servers have still to be told (store/pending.h); in the region, so that all workers see it. */
+struct pendings *memory_pendings(struct store *store);
+
 extern const struct store_operations MEMORY_OPERATIONS;
 
 #endif
