@@ -3,6 +3,7 @@
 #include "inferonce/store/fallback.h"
 #include "inferonce/store/memcached.h"
 #include "inferonce/store/memory.h"
+#include "inferonce/store/redis.h"
 
 /* By enum cache_backend. A backend without a `remote` is the memory itself. */
 static const struct {
@@ -10,6 +11,7 @@ static const struct {
 } STORES[] = {
     [CACHE_BACKEND_MEMORY] = {NULL},
     [CACHE_BACKEND_MEMCACHED] = {memcached_open},
+    [CACHE_BACKEND_REDIS] = {redis_open},
 };
 
 struct store *store_open(const struct store_options *options, struct error *error) {

@@ -114,6 +114,15 @@ static void memcached_three(struct rig *rig) {
     memcached_setup(rig, 3);
 }
 
+static void redis_one(struct rig *rig) {
+    cache_server_start_redis(&rig->servers[0], "open sesame");
+    snprintf(rig->settings.redis_url, sizeof(rig->settings.redis_url), "unix://:open%%20sesame@%s",
+             rig->servers[0].path);
+    rig->n_servers = 1;
+    rig->settings.cache_backend = CACHE_BACKEND_REDIS;
+    remote_setup(rig);
+}
+
 /* Servers have clocks of their own. */
 static void remote_advance(struct rig *rig, uint64_t ms) {
     struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
@@ -133,6 +142,7 @@ static const struct backend BACKENDS[] = {
     {"store: memory, in a file", memory_in_file, memory_advance, memory_teardown, true, false},
     {"store: memcached, one server", memcached_one, remote_advance, remote_teardown, true, true},
     {"store: memcached, three servers", memcached_three, remote_advance, remote_teardown, true, true},
+    {"store: Redis", redis_one, remote_advance, remote_teardown, true, true},
 };
 
 /* ---- rig ---- */
