@@ -55,7 +55,7 @@ static void set_overview(json_t *stats, bool *complete, const struct api *api,
     if (figures->memory_bytes == UINT64_MAX)
         set(stats, complete, "memory_mb", json_null());
     else
-        set_rounded(stats, complete, "memory_mb", (double)figures->memory_bytes / 1048576.0, 1e3);
+        set_rounded(stats, complete, "memory_mb", (double)figures->memory_bytes / 1048576.0, 1e4);
     set(stats, complete, "scope", json_string(figures->n_servers > 0 ? "server" : "host"));
 }
 

@@ -1,5 +1,7 @@
 #include "inferonce/store/item.h"
 
+#include "inferonce/base/little_endian.h"
+
 enum { AT_EPOCH = 0, AT_EXPIRES = 8, AT_TYPE = 16 };
 
 void item_name(enum store_kind kind, const uint8_t *key, char name[ITEM_NAME_LENGTH]) {
@@ -13,37 +15,25 @@ void item_name(enum store_kind kind, const uint8_t *key, char name[ITEM_NAME_LEN
     }
 }
 
-void item_number_encode(uint64_t number, char value[8]) {
-    for (unsigned i = 0; i < 8; i++)
-        value[i] = (char)(uint8_t)(number >> (8 * i));
-}
-
-uint64_t item_number_decode(const char *value) {
-    uint64_t number = 0;
-    for (unsigned i = 0; i < 8; i++)
-        number |= (uint64_t)(uint8_t)value[i] << (8 * i);
-    return number;
-}
-
 bool item_read(struct bytes value, uint64_t now_us, struct item *item) {
     *item = (struct item){.epoch = 0};
     if (value.length < ITEM_HEADER_LENGTH)
         return false;
     char type = value.data[AT_TYPE];
-    bool over = item_number_decode(value.data + AT_EXPIRES) <= now_us;
+    bool over = load_u64(value.data + AT_EXPIRES) <= now_us;
     if (type != 'E' && type != 'T')
         return false;
     item->exists = type == 'E' && !over;
     item->expired = type == 'E' && over;
     item->tombstone = type == 'T' && !over;
-    item->epoch = over ? 0 : item_number_decode(value.data + AT_EPOCH);
+    item->epoch = over ? 0 : load_u64(value.data + AT_EPOCH);
     item->payload = (struct bytes){value.data + ITEM_HEADER_LENGTH, value.length - ITEM_HEADER_LENGTH};
     return true;
 }
 
 void item_header(uint64_t epoch, uint64_t expires_us, bool tombstone, char header[ITEM_HEADER_LENGTH]) {
-    item_number_encode(epoch, header + AT_EPOCH);
-    item_number_encode(expires_us, header + AT_EXPIRES);
+    store_u64(header + AT_EPOCH, epoch);
+    store_u64(header + AT_EXPIRES, expires_us);
     header[AT_TYPE] = tombstone ? 'T' : 'E';
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "inferonce/base/little_endian.h"
 #include "inferonce/store/memcached_parts.h"
 
 /* Memory for values that is kept from batch to batch. */
@@ -160,7 +161,7 @@ static enum store_status write_small(struct memcached_server *server, enum memca
 static enum store_status put_item(struct memcached *memcached, const struct store_item *item) {
     char name[ITEM_NAME_LENGTH];
     if (item->kind == STORE_GENERATION)
-        return memcached_generation_put(memcached, item->key, item_number_decode(item->value.data));
+        return memcached_generation_put(memcached, item->key, load_u64(item->value.data));
     item_name(item->kind, item->key, name);
     struct memcached_server *server = &memcached->servers[memcached_route(memcached, name)];
     if (!memcached_is_used(memcached, server))
@@ -178,7 +179,7 @@ static void put(struct store *store, const struct store_item *item, store_done d
 static enum store_status add_item(struct memcached *memcached, const struct store_item *item) {
     char name[ITEM_NAME_LENGTH];
     if (item->kind == STORE_GENERATION)
-        return memcached_generation_add(memcached, item->key, item_number_decode(item->value.data));
+        return memcached_generation_add(memcached, item->key, load_u64(item->value.data));
     item_name(item->kind, item->key, name);
     struct memcached_server *server = &memcached->servers[memcached_route(memcached, name)];
     return memcached_is_used(memcached, server) ? write_small(server, MEMCACHED_ADD, name, item)

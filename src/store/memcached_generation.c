@@ -1,3 +1,4 @@
+#include "inferonce/base/little_endian.h"
 #include "inferonce/store/memcached_parts.h"
 
 /* One server's copy. False: the server failed. `*number` 0: it has none. */
@@ -6,7 +7,7 @@ static bool read_copy(struct memcached_server *server, const char *name, uint64_
     struct bytes value;
     enum memcached_outcome outcome = memcached_server_get(server, name, &value, cas);
     *exists = outcome == MEMCACHED_DONE;
-    *number = *exists && value.length == STORE_GENERATION_LENGTH ? item_number_decode(value.data) : 0;
+    *number = *exists && value.length == STORE_GENERATION_LENGTH ? load_u64(value.data) : 0;
     return outcome != MEMCACHED_BROKEN;
 }
 
@@ -24,7 +25,7 @@ bool memcached_generation_raise(struct memcached_server *server, const char name
                 return true;
             target = number + 1;
         }
-        item_number_encode(target, value);
+        store_u64(value, target);
         enum memcached_outcome outcome =
             memcached_server_write(server, exists ? MEMCACHED_CAS : MEMCACHED_ADD, name,
                                    (struct bytes){value, sizeof(value)}, cas, 0);

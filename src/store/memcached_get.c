@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "inferonce/base/little_endian.h"
 #include "inferonce/store/memcached_parts.h"
 
 #define SCRATCH_KEEP (UINT64_C(1) << 20)
@@ -103,7 +104,7 @@ static void take(struct lookup *lookup, struct memcached_ask *ask_, struct bytes
     item_tell(&told, value, lookup->now_us);
     ask_->status = told.status;
     if (get->kind == STORE_GENERATION) {
-        ask_->number = told.status == STORE_OK ? item_number_decode(value.data) : 0;
+        ask_->number = told.status == STORE_OK ? load_u64(value.data) : 0;
         return;
     }
     if (told.status == STORE_MISSING)
@@ -170,7 +171,7 @@ static void merge_copies(struct lookup *lookup, size_t at, size_t end) {
         return;
     char value[STORE_GENERATION_LENGTH];
     struct buffer *scratch = &memcached->scratch;
-    item_number_encode(greatest, value);
+    store_u64(value, greatest);
     get->epoch = scratch->length; /* where it is, until the memory does not move any more */
     if (!buffer_reserve(scratch, sizeof(value))) {
         get->status = STORE_ERROR;

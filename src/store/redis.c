@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "inferonce/base/little_endian.h"
 #include "inferonce/store/redis_connection.h"
 
 #define WORDS_MAX 8
@@ -276,7 +277,7 @@ static void send_or_fail(struct change *change, const struct words *words) {
 static bool send_raise(struct change *change, const uint8_t *key, uint64_t number, bool even_if_not_used) {
     struct words words;
     char value[STORE_GENERATION_LENGTH];
-    item_number_encode(number, value);
+    store_u64(value, number);
     begin_script(&words, RAISE_GENERATION, STORE_GENERATION, key);
     add_bytes(&words, value, sizeof(value));
     change->status_of = status_of_put;
@@ -348,7 +349,7 @@ static void put(struct store *store, const struct store_item *item, store_done d
     if (!change) {
         done(user, STORE_ERROR);
     } else if (item->kind == STORE_GENERATION) {
-        uint64_t number = item_number_decode(item->value.data);
+        uint64_t number = load_u64(item->value.data);
         invalidates(change, STORE_GENERATION, item->key, number, 0);
         if (!send_raise(change, item->key, number, false))
             conclude(change, STORE_ERROR);

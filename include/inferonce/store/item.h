@@ -17,9 +17,6 @@
 /* Not terminated. */
 void item_name(enum store_kind kind, const uint8_t *key, char name[ITEM_NAME_LENGTH]);
 
-void item_number_encode(uint64_t number, char value[8]);
-uint64_t item_number_decode(const char *value);
-
 struct item {
     bool exists; /* an entry whose time is not over */
     bool expired;
