@@ -151,9 +151,15 @@ static enum memcached_outcome broken(struct memcached_server *server, const char
 }
 
 static enum memcached_outcome broken_by(struct memcached_server *server, memcached_return_t status) {
-    return broken(server, status == MEMCACHED_NOTFOUND || status == MEMCACHED_END
-                              ? "not what was asked for"
-                              : memcached_strerror(NULL, status));
+    switch (status) {
+    case MEMCACHED_TIMEOUT:
+        return broken(server, "no answer in time");
+    case MEMCACHED_NOTFOUND:
+    case MEMCACHED_END:
+        return broken(server, "not what was asked for");
+    default:
+        return broken(server, memcached_strerror(NULL, status));
+    }
 }
 
 /* ---- reading ---- */
