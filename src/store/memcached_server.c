@@ -179,13 +179,19 @@ enum memcached_outcome memcached_server_ask(struct memcached_server *server, boo
     return memcached_success(status) ? MEMCACHED_DONE : broken_by(server, status);
 }
 
+/* Whether an answer is over in good order. libmemcached calls it an end, too, when it could not read what
+ * came, and when the server said ERROR: that is then a miss. */
+static bool ends_well(const struct memcached_server *server, memcached_return_t status) {
+    return (status == MEMCACHED_END || status == MEMCACHED_NOTFOUND) &&
+           memcached_last_error(&server->handle) == MEMCACHED_SUCCESS;
+}
+
 enum memcached_outcome memcached_server_fetch(struct memcached_server *server, unsigned *at,
                                               struct bytes *value) {
     memcached_return_t status = MEMCACHED_SUCCESS;
     const memcached_result_st *result = memcached_fetch_result(&server->handle, &server->result, &status);
     if (!result)
-        return status == MEMCACHED_END || status == MEMCACHED_NOTFOUND ? MEMCACHED_NOTHING
-                                                                       : broken_by(server, status);
+        return ends_well(server, status) ? MEMCACHED_NOTHING : broken_by(server, status);
     while (server->next < server->n &&
            (memcached_result_key_length(result) != ITEM_NAME_LENGTH ||
             memcmp(memcached_result_key_value(result), server->names[server->next], ITEM_NAME_LENGTH) != 0))
@@ -216,7 +222,7 @@ enum memcached_outcome memcached_server_get(struct memcached_server *server, con
     memcached_result_create(&server->handle, &end);
     const memcached_result_st *more = memcached_fetch_result(&server->handle, &end, &status);
     memcached_result_free(&end);
-    if (more || (status != MEMCACHED_END && status != MEMCACHED_NOTFOUND))
+    if (more || !ends_well(server, status))
         return broken(server, "not what was asked for");
     return MEMCACHED_DONE;
 }

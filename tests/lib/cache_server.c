@@ -50,6 +50,30 @@ static void wait_until_it_listens(const struct cache_server *server) {
 
 static char password_option[64];
 
+/* In the server's process. */
+static _Noreturn void lie(const struct cache_server *server) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", server->path);
+    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(listener, 16) != 0)
+        _exit(1);
+    signal(SIGCHLD, SIG_IGN);
+    for (;;) {
+        char asked[65536];
+        ssize_t n;
+        int connection = accept(listener, NULL, NULL);
+        if (connection < 0 || fork() != 0) {
+            close(connection);
+            continue;
+        }
+        while ((n = read(connection, asked, sizeof(asked) - 1)) > 0) {
+            asked[n] = '\0';
+            server->answer(connection, asked);
+        }
+        _exit(0);
+    }
+}
+
 static void start(struct cache_server *server) {
     unlink(server->path);
     server->pid = fork();
@@ -61,11 +85,17 @@ static void start(struct cache_server *server) {
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
         dup2(null, STDERR_FILENO);
+        if (server->answer) {
+            setpgid(0, 0);
+            lie(server);
+        }
         if (server->redis)
-            execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", server->path, "--save", "", "--appendonly", "no",
-                   "--dir", server->directory, password_option[0] ? "--requirepass" : NULL, password_option, NULL);
+            execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", server->path, "--save", "",
+                   "--appendonly", "no", "--dir", server->directory,
+                   password_option[0] ? "--requirepass" : NULL, password_option, NULL);
         else
-            execlp("memcached", "memcached", "-s", server->path, "-t", "1", "-m", "64", geteuid() == 0 ? "-u" : NULL, "root", NULL);
+            execlp("memcached", "memcached", "-s", server->path, "-t", "1", "-m", "64",
+                   geteuid() == 0 ? "-u" : NULL, "root", NULL);
         _exit(127);
     }
     wait_until_it_listens(server);
@@ -90,9 +120,16 @@ void cache_server_start_redis(struct cache_server *server, const char *password)
     make(server);
 }
 
+void cache_server_start_liar(struct cache_server *server, void (*answer)(int connection, const char *asked)) {
+    *server = (struct cache_server){.answer = answer};
+    make(server);
+}
+
 void cache_server_kill(struct cache_server *server) {
     if (server->pid == 0)
         return;
+    if (server->answer)
+        kill(-server->pid, SIGKILL); /* with the processes of its connections */
     kill(server->pid, SIGKILL);
     waitpid(server->pid, NULL, 0);
     server->pid = 0;
@@ -119,8 +156,8 @@ void cache_server_tell(struct cache_server *server, const char *line) {
     if (descriptor < 0)
         give_up("connect");
     struct pollfd wait = {.fd = descriptor, .events = POLLIN};
-    if (write(descriptor, line, strlen(line)) != (ssize_t)strlen(line) || poll(&wait, 1, PATIENCE_S * 1000) != 1 ||
-        read(descriptor, answer, sizeof(answer)) <= 0)
+    if (write(descriptor, line, strlen(line)) != (ssize_t)strlen(line) ||
+        poll(&wait, 1, PATIENCE_S * 1000) != 1 || read(descriptor, answer, sizeof(answer)) <= 0)
         give_up(line);
     close(descriptor);
 }

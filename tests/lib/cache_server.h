@@ -11,11 +11,15 @@ struct cache_server {
     char path[96]; /* of its socket */
     pid_t pid;     /* 0: it does not run */
     bool redis;
+    void (*answer)(int connection, const char *asked);
 };
 
 /* Makes the directory and starts it. */
 void cache_server_start_memcached(struct cache_server *server);
 void cache_server_start_redis(struct cache_server *server, const char *password);
+
+/* One that is none: each piece that a client sends is given to `answer`, in a process of its connection. */
+void cache_server_start_liar(struct cache_server *server, void (*answer)(int connection, const char *asked));
 
 /* SIGKILL; the socket's file stays, so that whoever connects is refused. */
 void cache_server_kill(struct cache_server *server);
