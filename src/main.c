@@ -52,6 +52,8 @@ static bool make_shared(struct shared *shared, const struct settings *settings, 
         return false;
     if (shared->first) {
         size_t wiped = memory_region_setup(shared->region, &layout, shared->fresh, &clock);
+        if (settings->cache_backend != CACHE_BACKEND_MEMORY && !shared->fresh)
+            memory_region_empty(shared->region, shared->region_bytes, &clock);
         if (wiped > 0)
             LOG(LOG_WARN, "cache_file_damaged", LOG_NUMBER("shards_emptied", wiped));
     }

@@ -15,6 +15,7 @@ struct errand {
     size_t outstanding; /* keys that are being removed */
     uint64_t removed;
     bool failed;
+    bool pending;   /* a cache server has still to be told of something */
     struct key key; /* of the entry that is looked at */
 };
 
@@ -50,6 +51,29 @@ static void send_problem(struct errand *errand, enum problem problem, const char
     errand_end(errand);
 }
 
+/* An invalidation that was not done, not even remembered for servers that are away. */
+static void send_failure(struct errand *errand, const char *detail) {
+    struct store_figures figures;
+    store_figures(errand->api->store, &figures);
+    if (!figures.degraded) {
+        send_problem(errand, PROBLEM_INTERNAL, detail, NULL);
+        return;
+    }
+    problem_respond(&errand->exchange->response, PROBLEM_CACHE_AWAY, 0, NULL, NULL);
+    response_header_number(&errand->exchange->response, "Retry-After", 1);
+    exchange_send(errand->exchange);
+    errand_end(errand);
+}
+
+/* 202 while a cache server has still to be told (RFC 9110 section 15.3.3), which the body then ends with. */
+static void start_done(struct errand *errand) {
+    response_start(&errand->exchange->response, errand->pending ? 202 : 200, "application/json");
+}
+
+static void end_done(struct errand *errand) {
+    buffer_append_text(&errand->exchange->response.body, errand->pending ? ",\"pending\":true}" : "}");
+}
+
 static void send_body(struct errand *errand) {
     exchange_send(errand->exchange);
     errand_end(errand);
@@ -76,16 +100,17 @@ static void cleared(void *user, enum cache_admin_status status, const struct ent
     struct errand *errand = user;
     struct response *response = &errand->exchange->response;
     (void)entry;
-    if (status != CACHE_ADMIN_OK) {
-        send_problem(errand, PROBLEM_INTERNAL, "the cache could not be cleared", NULL);
+    if (status != CACHE_ADMIN_OK && status != CACHE_ADMIN_PENDING) {
+        send_failure(errand, "the cache could not be cleared");
         return;
     }
     bool by_purge = errand->body.cache_namespace.data != NULL;
-    response_start(response, 200, "application/json");
+    errand->pending = status == CACHE_ADMIN_PENDING;
+    start_done(errand);
     buffer_append_text(&response->body,
                        by_purge ? "{\"deleted\":" : "{\"message\":\"Cache cleared\",\"entries\":");
     append_count(&response->body, count);
-    buffer_append_char(&response->body, '}');
+    end_done(errand);
     send_body(errand);
 }
 
@@ -104,18 +129,20 @@ void cache_admin_clear(struct exchange *exchange, struct bytes parameter, void *
 
 static void deleted(void *user, enum cache_admin_status status, const struct entry *entry, uint64_t count) {
     struct errand *errand = user;
+    struct buffer *body = &errand->exchange->response.body;
     (void)entry;
-    (void)count;
     if (status == CACHE_ADMIN_MISSING) {
         send_problem(errand, PROBLEM_NO_ENTRY, NULL, NULL);
         return;
     }
     if (status == CACHE_ADMIN_ERROR) {
-        send_problem(errand, PROBLEM_INTERNAL, "the entry could not be deleted", NULL);
+        send_failure(errand, "the entry could not be deleted");
         return;
     }
-    response_start(&errand->exchange->response, 200, "application/json");
-    buffer_append_text(&errand->exchange->response.body, "{\"deleted\":true}");
+    errand->pending = status == CACHE_ADMIN_PENDING;
+    start_done(errand);
+    buffer_append_text(body, count > 0 ? "{\"deleted\":true" : "{\"deleted\":false");
+    end_done(errand);
     send_body(errand);
 }
 
@@ -189,13 +216,13 @@ void cache_admin_get(struct exchange *exchange, struct bytes parameter, void *co
 
 static void send_deleted(struct errand *errand) {
     if (errand->failed) {
-        send_problem(errand, PROBLEM_INTERNAL, "not everything could be deleted", NULL);
+        send_failure(errand, "not everything could be deleted");
         return;
     }
-    response_start(&errand->exchange->response, 200, "application/json");
+    start_done(errand);
     buffer_append_text(&errand->exchange->response.body, "{\"deleted\":");
     buffer_append_number(&errand->exchange->response.body, errand->removed);
-    buffer_append_char(&errand->exchange->response.body, '}');
+    end_done(errand);
     send_body(errand);
 }
 
@@ -203,8 +230,8 @@ static void one_deleted(void *user, enum cache_admin_status status, const struct
                         uint64_t count) {
     struct errand *errand = user;
     (void)entry;
-    (void)count;
-    errand->removed += status == CACHE_ADMIN_OK;
+    errand->removed += status == CACHE_ADMIN_OK || status == CACHE_ADMIN_PENDING ? count : 0;
+    errand->pending = errand->pending || status == CACHE_ADMIN_PENDING;
     errand->failed = errand->failed || status == CACHE_ADMIN_ERROR;
     if (--errand->outstanding == 0)
         send_deleted(errand);

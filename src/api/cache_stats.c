@@ -37,13 +37,19 @@ static void set_overview(json_t *stats, bool *complete, const struct api *api,
     set_rounded(stats, complete, "hit_ratio", asked > 0 ? (double)hits / (double)asked : 0.0, 1e4);
     set_figure(stats, complete, "size", figures->size);
     set_figure(stats, complete, "max_size", figures->max_size);
-    set_number(stats, complete, "evictions", shared_stat(api->shared, STAT_evictions));
+    /* With cache servers in their own words; what the host's memory evicts while it stands in is not it. */
+    set_figure(stats, complete, "evictions",
+               figures->n_servers > 0 ? figures->evictions : shared_stat(api->shared, STAT_evictions));
     uint64_t ttl_ms = api->settings->cache_ttl_ms;
     if (ttl_ms % 1000 == 0)
         set_number(stats, complete, "ttl_seconds", ttl_ms / 1000);
     else
         set_rounded(stats, complete, "ttl_seconds", (double)ttl_ms / 1e3, 1e3);
-    set_rounded(stats, complete, "memory_mb", (double)figures->memory_bytes / 1048576.0, 1e4);
+    if (figures->memory_bytes == UINT64_MAX)
+        set(stats, complete, "memory_mb", json_null());
+    else
+        set_rounded(stats, complete, "memory_mb", (double)figures->memory_bytes / 1048576.0, 1e4);
+    set(stats, complete, "scope", json_string(figures->n_servers > 0 ? "server" : "host"));
 }
 
 /* The other counters, in the order of their table; one of them is shown in seconds instead. */
@@ -57,6 +63,29 @@ static void set_counters(json_t *stats, bool *complete, const struct shared *sha
                 (double)shared_stat(shared, STAT_inference_us_saved) / 1e6, 1e3);
 }
 
+static json_t *server_of(const struct store_server *figures, bool *complete) {
+    json_t *server = json_object();
+    set(server, complete, "name", json_string(figures->name));
+    set(server, complete, "state", json_string(figures->up ? "up" : "down"));
+    set_number(server, complete, "pending", figures->pending);
+    set_figure(server, complete, "size", figures->items);
+    set_figure(server, complete, "memory_bytes", figures->memory_bytes);
+    set_figure(server, complete, "evictions", figures->evictions);
+    return server;
+}
+
+static json_t *backend_of(const struct api *api, const struct store_figures *figures, bool *complete) {
+    json_t *backend = json_object();
+    json_t *servers = json_array();
+    for (unsigned i = 0; i < figures->n_servers; i++)
+        *complete =
+            json_array_append_new(servers, server_of(&figures->servers[i], complete)) == 0 && *complete;
+    set(backend, complete, "type", json_string(api->store->operations->name));
+    set(backend, complete, "state", json_string(figures->degraded ? "degraded" : "ok"));
+    set(backend, complete, "servers", servers);
+    return backend;
+}
+
 static json_t *stats_of(const struct api *api, bool *complete) {
     struct store_figures figures;
     json_t *stats = json_object();
@@ -65,9 +94,7 @@ static json_t *stats_of(const struct api *api, bool *complete) {
     set_counters(stats, complete, api->shared);
     set_number(stats, complete, "uptime_seconds", api_uptime_us(api) / 1000000);
     set_number(stats, complete, "workers", api_workers(api));
-    set(stats, complete, "backend",
-        json_pack("{s:s, s:s, s:[]}", "type", api->store->operations->name, "state",
-                  figures.degraded ? "degraded" : "ok", "servers"));
+    set(stats, complete, "backend", backend_of(api, &figures, complete));
     return stats;
 }
 

@@ -107,7 +107,7 @@ void settings_print_config(const struct settings *settings, FILE *stream) {
         setting_get(row, settings, value);
         if (row->kind == SETTING_GROUP) {
             fprintf(stream, "%s# %s\n", i == 0 ? "" : "\n", row->name);
-        } else if (row->kind == SETTING_SECRET && *value) {
+        } else if (row->kind == SETTING_SECRET && strcmp(value, row->preset) != 0) {
             fprintf(stream, "# %s is set and not shown.\n", row->name);
         } else {
             fprintf(stream, "%s=", row->name);

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "inferonce/base/server_address.h"
+
 static const char *check_any(struct bytes text) {
     (void)text;
     return NULL;
@@ -44,6 +46,21 @@ static const char *check_address(struct bytes text) {
     return NULL;
 }
 
+static const char *check_servers(struct bytes text) {
+    struct server_address address;
+    size_t n = 0;
+    while (text.length > 0 && n < SERVERS_MAX && server_address_next(&text, &address))
+        n++;
+    return n > 0 && text.length == 0 ? NULL : "expected 1 to 32 of HOST:PORT or unix:PATH, comma-separated";
+}
+
+static const char *check_redis_url(struct bytes text) {
+    struct redis_url url;
+    return redis_url_read(text, &url) ? NULL
+                                      : "expected redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] or "
+                                        "unix://[[USER]:PASSWORD@]/PATH";
+}
+
 const struct setting SETTING_ROWS[SETTING_ROWS_COUNT] = {
 #define AT(field)        .offset = offsetof(struct settings, field)
 #define GROUP_ROW(title) {.kind = SETTING_GROUP, .name = (title)},
@@ -54,12 +71,12 @@ const struct setting SETTING_ROWS[SETTING_ROWS_COUNT] = {
      .check = check_##rule,                          \
      .help = (help_),                                \
      AT(field)},
-#define SECRET_ROW(field, name_, preset_, help_) \
-    {.kind = SETTING_SECRET,                     \
-     .name = #name_,                             \
-     .preset = (preset_),                        \
-     .check = check_any,                         \
-     .help = (help_),                            \
+#define SECRET_ROW(field, name_, preset_, rule, help_) \
+    {.kind = SETTING_SECRET,                           \
+     .name = #name_,                                   \
+     .preset = (preset_),                              \
+     .check = check_##rule,                            \
+     .help = (help_),                                  \
      AT(field)},
 #define NUMBER_ROW(field, name_, preset_, lowest_, highest_, unit_, help_) \
     {.kind = SETTING_NUMBER,                                               \

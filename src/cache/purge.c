@@ -27,6 +27,7 @@ struct purge {
     enum purge_phase phase;
     bool removes; /* LOOKING: to remove, not only to look */
     bool found;
+    bool pending;          /* a cache server has still to be told */
     cache_admin_done done; /* NULL: the client has left */
     void *user;
     struct key key;
@@ -130,15 +131,16 @@ static void sweep(uv_idle_t *sweeper) {
     }
     if (!store_sweep(purges->store, key_hash(&purge->generation_key), purge->epoch, &purge->cursor,
                      &purge->removed))
-        finish(purge, CACHE_ADMIN_OK, NULL);
+        finish(purge, purge->pending ? CACHE_ADMIN_PENDING : CACHE_ADMIN_OK, NULL);
 }
 
 static void raised(void *user, enum store_status status) {
     struct purge *purge = user;
-    if (status != STORE_OK) {
+    if (status != STORE_OK && status != STORE_PENDING) {
         finish(purge, CACHE_ADMIN_ERROR, NULL);
         return;
     }
+    purge->pending = status == STORE_PENDING;
     purge->phase = PURGE_SWEEPING;
     uv_idle_start(purge->purges->sweeper, sweep);
 }
@@ -164,11 +166,12 @@ void purges_namespace(struct purges *purges, struct bytes cache_namespace, cache
 
 static void removed(void *user, enum store_status status) {
     struct purge *purge = user;
-    purge->removed = status == STORE_OK && purge->found;
+    purge->removed = (status == STORE_OK || status == STORE_PENDING) && purge->found;
     finish(purge,
-           status == STORE_ERROR ? CACHE_ADMIN_ERROR
-           : purge->found        ? CACHE_ADMIN_OK
-                                 : CACHE_ADMIN_MISSING,
+           status == STORE_ERROR     ? CACHE_ADMIN_ERROR
+           : status == STORE_PENDING ? CACHE_ADMIN_PENDING
+           : purge->found            ? CACHE_ADMIN_OK
+                                     : CACHE_ADMIN_MISSING,
            NULL);
 }
 

@@ -324,9 +324,37 @@ static bool sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned 
 
 /* ---- the rest ---- */
 
+static void empty(const struct memory_context *context) {
+    const struct memory_geometry *geometry = &context->geometry;
+    for (unsigned part = 0; part < geometry->parts; part++) {
+        for (unsigned number = 0; number < geometry->shards; number++) {
+            struct memory_shard shard = memory_shard_at(context, part, number);
+            if (!memory_shard_lock(&shard))
+                continue; /* nobody can read it either */
+            memory_shard_clear(&shard);
+            memory_shard_unlock(&shard);
+        }
+    }
+}
+
+void memory_empty(struct store *store) {
+    empty(&memory_of(store)->context);
+}
+
+void memory_region_empty(void *region, size_t bytes, const struct clock *clock) {
+    struct memory_context context = {.clock = clock};
+    INVARIANT(memory_region_attach(&context, region, bytes)); /* it was set up just now */
+    empty(&context);
+}
+
+struct pendings *memory_pendings(struct store *store) {
+    return &memory_of(store)->context.region->pendings;
+}
+
 static void figures(struct store *store, struct store_figures *figures_) {
     const struct memory *memory = memory_of(store);
-    *figures_ = (struct store_figures){.max_size = memory->context.geometry.max_size};
+    *figures_ =
+        (struct store_figures){.max_size = memory->context.geometry.max_size, .evictions = UINT64_MAX};
     for (unsigned part = 0; part < memory->context.geometry.parts; part++) {
         figures_->size += memory_part_size(&memory->context, part);
         figures_->memory_bytes += memory_part_bytes(&memory->context, part);

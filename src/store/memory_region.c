@@ -165,6 +165,7 @@ size_t memory_region_setup(void *region, const struct memory_layout *layout, boo
     context.region->magic = MAGIC;
     context.region->layout = *layout;
     memory_generations_setup(&context.region->generations, fresh);
+    pendings_setup(&context.region->pendings, fresh);
     for (unsigned part = 0; part < context.geometry.parts; part++) {
         memory_lock_init(&memory_part_at(&context, part)->writer);
         for (unsigned i = 0; i < context.geometry.shards; i++)

@@ -1,9 +1,22 @@
 #include "inferonce/store/store.h"
 
+#include "inferonce/store/fallback.h"
+#include "inferonce/store/memcached.h"
 #include "inferonce/store/memory.h"
+#include "inferonce/store/redis.h"
+
+/* By enum cache_backend. A backend without a `remote` is the memory itself. */
+static const struct {
+    remote_open remote;
+} STORES[] = {
+    [CACHE_BACKEND_MEMORY] = {NULL},
+    [CACHE_BACKEND_MEMCACHED] = {memcached_open},
+    [CACHE_BACKEND_REDIS] = {redis_open},
+};
 
 struct store *store_open(const struct store_options *options, struct error *error) {
-    return memory_open(options, error);
+    remote_open remote = STORES[options->settings->cache_backend].remote;
+    return remote ? fallback_open(options, remote, error) : memory_open(options, error);
 }
 
 static void ignore(void *user, enum store_status status) {

@@ -87,4 +87,4 @@ class Coalescing(Case):
                 self.assertProblem(response, 503)
                 self.assertGreaterEqual(int(response.header("Retry-After")), 1)
         self.assertEqual(client.predict("known").cache, "HIT")
-        self.assertEqual(client.stats()["size"], 4)
+        self.assertEqual(client.stats()["stores"], 4)

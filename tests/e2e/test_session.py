@@ -11,6 +11,10 @@ GREAT = "This is a great product!"
 
 @through_both
 class Session(Case):
+    def cleared(self, entries):
+        """What a purge of a namespace says of so many entries: servers do not tell."""
+        return entries if self.backend == "memory" else None
+
     def test_curl_session(self):
         client = self.serve(INFERENCE_DELAY_MS=500)
 
@@ -38,13 +42,16 @@ class Session(Case):
         self.assertTrue(3540 <= second.cache_status["ttl"] <= 3600, second)
 
         stats = client.stats()
-        for name, value in {"hits": 1, "misses": 1, "hit_ratio": 0.5, "size": 1, "inferences": 1, "stores": 1,
-                            "max_size": 10000, "ttl_seconds": 3600, "in_flight": 0, "parked": 0}.items():
+        for name, value in {"hits": 1, "misses": 1, "hit_ratio": 0.5, "inferences": 1, "stores": 1,
+                            "ttl_seconds": 3600, "in_flight": 0, "parked": 0}.items():
             self.assertEqual(stats[name], value, (name, stats))
+
+        if self.backend == "memory":  # servers tell figures of their own
+            self.assertEqual((stats["size"], stats["max_size"]), (1, 10000), stats)
 
         cleared = client.delete("/cache")
         self.assertEqual(cleared.status, 200, cleared)
-        self.assertEqual(cleared.json(), {"message": "Cache cleared", "entries": 1})
+        self.assertEqual(cleared.json(), {"message": "Cache cleared", "entries": self.cleared(1)})
         self.assertEqual(client.predict(GREAT).cache, "MISS")
         self.assertEqual(client.stats()["inferences"], 2)
 
@@ -55,7 +62,7 @@ class Session(Case):
                      "inference_seconds_saved uptime_seconds workers backend").split():
             self.assertIn(name, stats)
         self.assertEqual(stats["hit_ratio"], 0)
-        self.assertEqual(stats["backend"]["type"], "memory")
+        self.assertEqual(stats["backend"]["type"], self.backend)
         self.assertEqual(stats["backend"]["state"], "ok")
 
     def test_a_saved_inference_is_counted_in_seconds(self):
@@ -144,7 +151,7 @@ class Session(Case):
         client.predict("one", {"X-Cache-Namespace": "other"})
         client.predict("one")
         purged = client.request("POST", "/cache/purge", {"namespace": "other"})
-        self.assertEqual(purged.json(), {"deleted": 1}, purged)
+        self.assertEqual(purged.json(), {"deleted": self.cleared(1)}, purged)
         self.assertEqual(client.predict("one").cache, "HIT")
         self.assertEqual(client.predict("one", {"X-Cache-Namespace": "other"}).cache, "MISS")
 

@@ -20,6 +20,8 @@ from servers import SANITIZER_REPORTS, Inferonce, Lighttpd, Nginx
 
 class Case(unittest.TestCase):
     web = Nginx
+    backend = "memory"
+    store_settings = {}  # of every inferonce that the case starts
     longMessage = True
     maxDiff = None
 

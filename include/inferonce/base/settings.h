@@ -17,7 +17,7 @@
 
 /* GROUP(title)                                             heads the rows that follow it
  * TEXT(field, NAME, default, check, help)                  `check` is a check_... of settings_table.c
- * SECRET(field, NAME, default, help)                       a text that is never shown
+ * SECRET(field, NAME, default, check, help)                a text that is never shown
  * NUMBER(field, NAME, default, lowest, highest, unit, help)
  * SECONDS(field_ms, NAME, default, lowest, highest, help)  in seconds with up to three decimals; the field
  *                                                          holds milliseconds
@@ -32,6 +32,8 @@
     SECONDS(drain_timeout_ms, DRAIN_TIMEOUT, 30, 0, 3600,                                                    \
             "How long a stopping worker may finish what it has")                                             \
     GROUP("Cache")                                                                                           \
+    CHOICE(cache_backend, CACHE_BACKEND, "memory", "memory|memcached|redis",                                 \
+           "Where entries live: in this host's memory, or in servers that several hosts share")              \
     SECONDS(cache_ttl_ms, CACHE_TTL, 3600, 0.001, 31536000, "How long an entry is fresh")                    \
     SECONDS(cache_ttl_max_ms, CACHE_TTL_MAX, 86400, 0.001, 31536000,                                         \
             "The most that a request may ask for with X-Cache-TTL")                                          \
@@ -49,6 +51,14 @@
            "A larger result is answered, counted, not stored")                                               \
     TEXT(cache_namespace, CACHE_NAMESPACE, "default", namespace,                                             \
          "Entries of other namespaces are never seen or purged")                                             \
+    TEXT(memcached_servers, MEMCACHED_SERVERS, "127.0.0.1:11211", servers,                                   \
+         "memcached: HOST:PORT or unix:PATH, comma-separated; keys are spread over them by ketama")          \
+    SECRET(redis_url, REDIS_URL, "redis://127.0.0.1:6379/0", redis_url,                                      \
+           "Redis: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] or unix://[[USER]:PASSWORD@]/PATH")      \
+    NUMBER(store_timeout_ms, STORE_TIMEOUT_MS, 20, 1, 10000, "ms",                                           \
+           "The most that one turn of a worker waits for a cache server")                                    \
+    NUMBER(store_batch, STORE_BATCH, 32, 1, 32, "keys",                                                      \
+           "The most keys in one request to a memcached server; larger ones take longer than two")           \
     CHOICE(cache_normalize, CACHE_NORMALIZE, "lower", "none|nfc|space|lower",                                \
            "How a text becomes the one that is looked up and inferred; none: bytes as they are, "            \
            "nfc: Unicode NFC, space: NFC, trimmed, white space collapsed, lower: that, in lower case")       \
@@ -66,11 +76,12 @@
     NUMBER(max_body_kb, MAX_BODY_KB, 1024, 1, 65536, "KB", "The largest request body")                       \
     NUMBER(max_batch, MAX_BATCH, 256, 1, 10000, "texts", "The most texts in one request")                    \
     GROUP("Operation")                                                                                       \
-    SECRET(admin_token, ADMIN_TOKEN, "",                                                                     \
+    SECRET(admin_token, ADMIN_TOKEN, "", any,                                                                \
            "Bearer token for the admin endpoints; empty: they answer loopback clients only")                 \
     CHOICE(log_level, LOG_LEVEL, "info", "error|warn|info|debug", "What is logged to standard error")        \
     CHOICE(log_format, LOG_FORMAT, "logfmt", "logfmt|json", "How a line is written")
 
+enum cache_backend { CACHE_BACKEND_MEMORY, CACHE_BACKEND_MEMCACHED, CACHE_BACKEND_REDIS };
 enum cache_scope { CACHE_SCOPE_SHARED, CACHE_SCOPE_WORKER };
 enum cache_normalize {
     CACHE_NORMALIZE_NONE,

@@ -58,8 +58,9 @@ void cache_woken(struct cache *cache, const uint64_t words[INTEREST_WORDS / 64])
 
 /* ---- what administrators do ---- */
 
-/* How an administrative operation ended. */
-enum cache_admin_status { CACHE_ADMIN_OK, CACHE_ADMIN_MISSING, CACHE_ADMIN_ERROR };
+/* How an administrative operation ended. PENDING: a cache server could not be told; it will be before it is
+ * used again, and until then this host serves nothing from it. */
+enum cache_admin_status { CACHE_ADMIN_OK, CACHE_ADMIN_MISSING, CACHE_ADMIN_PENDING, CACHE_ADMIN_ERROR };
 
 /* `entry` is set and borrowed for the call when an entry was asked for and found. `count`: entries removed;
  * UINT64_MAX: not known. */

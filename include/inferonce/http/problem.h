@@ -37,6 +37,8 @@
     X(UPSTREAM_FAILED, 502, "upstream-failed", "The model failed", "Nothing was stored; try again")          \
     X(OVERLOADED, 503, "overloaded", "Too much is waiting already",                                          \
       "Try again after the time that Retry-After gives")                                                     \
+    X(CACHE_AWAY, 503, "cache-away", "The cache servers cannot be told",                                     \
+      "Too many invalidations wait for a cache server to return; try again then")                            \
     X(DRAINING, 503, "draining", "This server is stopping",                                                  \
       "Another server, or this one after a restart, can answer")                                             \
     X(TIMEOUT, 504, "timeout", "The model did not answer in time", "Nothing was stored; try again")          \

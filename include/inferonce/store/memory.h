@@ -56,9 +56,19 @@ uint64_t memory_region_tag(const struct memory_layout *layout);
 size_t memory_region_setup(void *region, const struct memory_layout *layout, bool fresh,
                            const struct clock *clock);
 
+/* Removes the entries of a region that is used again: those of a memory that only stands in for cache servers,
+ * of which nobody knows what was invalidated meanwhile. */
+void memory_region_empty(void *region, size_t bytes, const struct clock *clock);
+
 /* Over a region that memory_region_setup has made; its layout holds, whatever the settings say by now.
  * Returns owned; NULL: error tells why. */
 struct store *memory_open(const struct store_options *options, struct error *error);
+
+/* Removes every entry, lease and outcome, of all parts; generations and tombstones stay. */
+void memory_empty(struct store *store);
+
+/* What cache servers have still to be told (store/pending.h); in the region, so that all workers see it. */
+struct pendings *memory_pendings(struct store *store);
 
 extern const struct store_operations MEMORY_OPERATIONS;
 

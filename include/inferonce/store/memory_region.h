@@ -15,6 +15,7 @@
 #include "inferonce/store/memory_generation.h"
 #include "inferonce/store/memory_small.h"
 #include "inferonce/store/memory_tombstone.h"
+#include "inferonce/store/pending.h"
 
 /* The start of a shard in the mapping; index, small items and log follow. Everything but `lock` is behind the
  * lock. */
@@ -48,6 +49,7 @@ struct memory_region {
     uint64_t magic;
     struct memory_layout layout; /* in force: a worker started after a reload goes by it */
     struct memory_generations generations;
+    struct pendings pendings; /* of the cache servers that the memory store stands in for */
 };
 
 /* Sizes and places, worked out from a layout. Each process has its own copy, so that nobody can scribble on

@@ -30,12 +30,15 @@
 
 #include "inferonce/base/buffer.h"
 #include "inferonce/base/clock.h"
+#include "inferonce/base/server_address.h"
 #include "inferonce/base/settings.h"
 #include "inferonce/base/shared.h"
 
 #define STORE_KEY_LENGTH        32 /* SHA-256 */
 #define STORE_SMALL_MAX         48
 #define STORE_GENERATION_LENGTH 8
+
+#define SERVER_NAME_MAX (SERVER_HOST_MAX + sizeof("unix:65535"))
 
 enum store_kind { STORE_ENTRY, STORE_LEASE, STORE_OUTCOME, STORE_GENERATION };
 
@@ -48,6 +51,8 @@ enum store_status {
     STORE_EXISTS,    /* add: somebody else was first */
     STORE_REFUSED,   /* put: something with a greater epoch is there */
     STORE_TOO_LARGE, /* put: the backend cannot take an item of this size; what the key had is gone */
+    STORE_PENDING,   /* put of a GENERATION, remove of an ENTRY: a server could not be told. It is remembered,
+                        and   done before anything is served from that server again */
     STORE_ERROR      /* the backend did not answer in time, or answered garbage, or is full */
 };
 
@@ -74,12 +79,26 @@ struct store_item {
     uint64_t ttl_ms;    /* after it the item is as if removed; a GENERATION stays whatever it says */
 };
 
+/* A server of the backend: what it said of itself last, at most a second or two ago; UINT64_MAX: nothing yet.
+ */
+struct store_server {
+    char name[SERVER_NAME_MAX]; /* host:port or unix:path */
+    bool up;                    /* it is used */
+    uint64_t pending;           /* invalidations that it has still to be told */
+    uint64_t items;
+    uint64_t memory_bytes;
+    uint64_t evictions;
+};
+
 /* The backend's own figures; UINT64_MAX where it has none. */
 struct store_figures {
     uint64_t size;         /* entries */
     uint64_t max_size;     /* UINT64_MAX: none */
     uint64_t memory_bytes; /* that entries take up */
-    bool degraded;
+    uint64_t evictions;    /* by the servers; UINT64_MAX: those that this program counted */
+    bool degraded;         /* a server is not used: the host's own memory stands in for it */
+    unsigned n_servers;    /* 0: there are no servers */
+    struct store_server servers[SERVERS_MAX];
 };
 
 struct store;
@@ -119,14 +138,15 @@ struct store *store_open(const struct store_options *options, struct error *erro
 void store_get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user);
 
 /* Writes an item over what is there, subject to the rule of epochs. STORE_OK, STORE_REFUSED, STORE_TOO_LARGE,
- * STORE_ERROR. `done` may be NULL, here and below. */
+ * STORE_PENDING, STORE_ERROR. `done` may be NULL, here and below. */
 void store_put(struct store *store, const struct store_item *item, store_done done, void *user);
 
 /* Writes an item if there is none. STORE_OK, STORE_EXISTS, STORE_ERROR. Not for entries. */
 void store_add(struct store *store, const struct store_item *item, store_done done, void *user);
 
-/* Removes an item. STORE_OK, STORE_MISSING, STORE_ERROR. For an ENTRY, for `tombstone_ms` from now on a put
- * with an epoch below `epoch` is refused, whether or not there was an entry; 0 for the other kinds. */
+/* Removes an item. STORE_OK, STORE_MISSING, STORE_PENDING, STORE_ERROR. For an ENTRY, for `tombstone_ms` from
+ * now on a put with an epoch below `epoch` is refused, whether or not there was an entry; 0 for the other
+ * kinds. */
 void store_remove(struct store *store, enum store_kind kind, const uint8_t *key, uint64_t epoch,
                   uint64_t tombstone_ms, store_done done, void *user);
 

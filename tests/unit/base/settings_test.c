@@ -538,7 +538,7 @@ static void test_help(void) {
     settings_print_help(stream);
     fclose(stream);
     CU_ASSERT(longest_line() <= 100);
-    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "\nCache:\n  --cache-ttl=SECONDS"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "\nCache:\n  --cache-backend=memory"));
     CU_ASSERT_PTR_NOT_NULL(strstr(printed, "--cache-stale-while-revalidate=SECONDS\n    "));
     CU_ASSERT_PTR_NOT_NULL(strstr(printed, "--config FILE"));
     CU_ASSERT_PTR_NOT_NULL(strstr(printed, "How long an entry is fresh [3600; 0.001 to 31536000 s]\n"));

@@ -1,0 +1,22 @@
+/* The memcached store: entries on one or several memcached servers that any number of hosts share.
+ *
+ * An item lives on one server, chosen by ketama, so that a server lost takes 1/n of the keys with it. Of a
+ * generation every server has a copy: a look-up reads the copies of those servers that it asks anyway and
+ * takes the greatest; copies that are missing or behind are raised as soon as that is seen. A purge raises
+ * all of them.
+ *
+ * Everything here answers at once, and all of one loop turn takes at most STORE_TIMEOUT_MS: see
+ * memcached_server.h. A server that failed is left alone until a timer's probe finds it answering
+ * (breaker.h); what it could not be told is done before it is used again (pending.h).
+ *
+ * Entries are put by the rule of epochs with `gets` and `cas`, so that it holds among hosts too. */
+#ifndef INFERONCE_STORE_MEMCACHED_H
+#define INFERONCE_STORE_MEMCACHED_H
+
+#include "inferonce/store/remote.h"
+
+/* Returns owned; NULL: error tells why. That a server does not answer is no error. */
+struct store *memcached_open(const struct store_options *options, const struct remote_options *remote,
+                             struct error *error);
+
+#endif

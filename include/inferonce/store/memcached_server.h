@@ -1,0 +1,90 @@
+/* One memcached server through libmemcached, which is synchronous; here it is bounded. Private to the
+ * memcached store.
+ *
+ * libmemcached's timeout counts per read, so that a server which sends a byte at a time could hold a worker
+ * for minutes. A budget therefore bounds all that happens within one turn of the loop, whatever the number of
+ * reads and servers: when it is used up a timer's signal sets the timeout of every handle, which
+ * libmemcached reads again before each wait, to zero. */
+#ifndef INFERONCE_STORE_MEMCACHED_SERVER_H
+#define INFERONCE_STORE_MEMCACHED_SERVER_H
+
+#include <libmemcached/memcached.h>
+#include <signal.h>
+#include <time.h>
+
+#include "inferonce/store/breaker.h"
+#include "inferonce/store/item.h"
+
+/* Keys of one request; a request for 64 costs much more than two for 32. */
+#define MEMCACHED_CHUNK 32
+
+struct memcached_budget {
+    struct memcached_server *servers; /* borrowed */
+    unsigned n;
+    timer_t timer;
+    uint64_t turn_ms; /* uv_now of the turn that `left_us` is of */
+    uint64_t left_us;
+    uint64_t most_us;
+    uint64_t began_us;
+    volatile sig_atomic_t running;
+};
+
+/* False: error tells why. */
+bool memcached_budget_init(struct memcached_budget *budget, struct memcached_server *servers, unsigned n,
+                           uint64_t timeout_ms, struct error *error) MUST_CHECK;
+void memcached_budget_fini(struct memcached_budget *budget);
+
+/* Around whatever talks to servers. `now_ms` is uv_now: the same for all of a turn. */
+void memcached_budget_begin(struct memcached_budget *budget, uint64_t now_ms);
+void memcached_budget_end(struct memcached_budget *budget);
+
+enum memcached_outcome {
+    MEMCACHED_DONE,
+    MEMCACHED_NOTHING,  /* there is no such item; of a fetch: that was the last */
+    MEMCACHED_CONFLICT, /* it is there already, or was changed meanwhile */
+    MEMCACHED_TOO_BIG,
+    MEMCACHED_BROKEN /* no answer in time, or garbage: the connection is closed, the breaker open */
+};
+
+struct memcached_server {
+    struct server_address address;
+    char name[SERVER_NAME_MAX];
+    uint64_t id; /* pending_server(name) */
+    struct breaker breaker;
+    bool connected;
+    memcached_st handle; /* embedded: a signal may write to it at any time */
+    memcached_result_st result;
+    uint64_t now_ms; /* of the turn; for the breaker */
+
+    /* The request under way. */
+    char names[MEMCACHED_CHUNK][ITEM_NAME_LENGTH];
+    size_t asks[MEMCACHED_CHUNK]; /* what each name was asked for: the caller's number */
+    unsigned n;
+    unsigned next; /* answers come in the order of the names */
+};
+
+/* Connects when it is used. */
+void memcached_server_init(struct memcached_server *server, const struct server_address *address);
+void memcached_server_fini(struct memcached_server *server);
+
+/* Sends the request for names[0..n). */
+enum memcached_outcome memcached_server_ask(struct memcached_server *server, bool with_cas);
+
+/* The next value; `*at` is its place in `names`. The value is borrowed until the next call. */
+enum memcached_outcome memcached_server_fetch(struct memcached_server *server, unsigned *at,
+                                              struct bytes *value);
+
+/* One item with its cas number. The value is borrowed until the next call. */
+enum memcached_outcome memcached_server_get(struct memcached_server *server, const char *name,
+                                            struct bytes *value, uint64_t *cas);
+
+/* What a write does when the item is there. */
+enum memcached_write { MEMCACHED_SET, MEMCACHED_ADD, MEMCACHED_CAS };
+
+/* `ttl_ms` is rounded up to seconds; 0: it stays. */
+enum memcached_outcome memcached_server_write(struct memcached_server *server, enum memcached_write how,
+                                              const char *name, struct bytes value, uint64_t cas,
+                                              uint64_t ttl_ms);
+enum memcached_outcome memcached_server_delete(struct memcached_server *server, const char *name);
+
+#endif

@@ -1,0 +1,14 @@
+/* What a store on cache servers needs of the host, beside what every store does. */
+#ifndef INFERONCE_STORE_REMOTE_H
+#define INFERONCE_STORE_REMOTE_H
+
+#include "inferonce/store/pending.h"
+
+struct remote_options {
+    struct pendings *pendings; /* borrowed */
+    /* A server that was not used is about to be used again. */
+    void (*returns)(void *user);
+    void *user;
+};
+
+#endif

@@ -1,0 +1,305 @@
+#include "inferonce/store/fallback.h"
+
+#include <stdlib.h>
+
+#include "inferonce/store/memory.h"
+
+struct fallback {
+    struct store store;
+    struct store_operations operations; /* ours, under the servers' name */
+    struct store *servers;
+    struct store *memory;
+    struct operation *first; /* under way */
+};
+
+/* One operation that the servers have been asked to do. */
+struct operation {
+    struct fallback *fallback;
+    struct operation *next, *previous;
+    struct store_get *gets; /* of a look-up */
+    size_t n;
+    store_got got;
+    bool adds; /* of a put or an add */
+    struct store_item item;
+    uint8_t key[STORE_KEY_LENGTH];
+    char *value; /* owned copy, once the operation that brought it has returned */
+    enum store_status memory_status;
+    store_done done;
+    void *user;
+    bool returned; /* the servers have answered */
+    bool begun;    /* the call that began it has not returned */
+};
+
+static struct fallback *fallback_of(struct store *store) {
+    return (struct fallback *)store; /* `store` is its first member */
+}
+
+static struct operation *begin(struct fallback *fallback, void *user) {
+    struct operation *operation = calloc(1, sizeof(*operation));
+    if (!operation)
+        return NULL;
+    operation->fallback = fallback;
+    operation->user = user;
+    operation->begun = true;
+    operation->next = fallback->first;
+    if (fallback->first)
+        fallback->first->previous = operation;
+    fallback->first = operation;
+    return operation;
+}
+
+static void end(struct operation *operation) {
+    if (operation->previous)
+        operation->previous->next = operation->next;
+    else
+        operation->fallback->first = operation->next;
+    if (operation->next)
+        operation->next->previous = operation->previous;
+    free(operation->value);
+    free(operation);
+}
+
+/* The servers have answered: true when whoever began it has returned, so that it can end now. */
+static bool may_end(struct operation *operation) {
+    operation->returned = true;
+    return !operation->begun;
+}
+
+/* ---- get ---- */
+
+/* The gets that the servers could not answer, for the memory. */
+struct rest {
+    struct operation *operation;
+    size_t *at; /* in the batch */
+};
+
+static void got_rest(void *user, struct store_get *gets, size_t n) {
+    struct rest *rest = user;
+    struct operation *operation = rest->operation;
+    for (size_t i = 0; i < n; i++)
+        operation->gets[rest->at[i]] = gets[i];
+    operation->got(operation->user, operation->gets, operation->n);
+}
+
+static void ask_memory_for_rest(struct operation *operation, size_t n_errors) {
+    struct store_get *gets = calloc(n_errors, sizeof(*gets));
+    size_t *at = calloc(n_errors, sizeof(*at));
+    struct rest rest = {.operation = operation, .at = at};
+    if (gets && at) {
+        size_t n = 0;
+        for (size_t i = 0; i < operation->n; i++) {
+            if (operation->gets[i].status != STORE_ERROR)
+                continue;
+            at[n] = i;
+            gets[n++] = operation->gets[i];
+        }
+        store_get_many(operation->fallback->memory, gets, n, got_rest, &rest);
+    } else {
+        operation->got(operation->user, operation->gets, operation->n);
+    }
+    free(gets);
+    free(at);
+}
+
+static void got_from_servers(void *user, struct store_get *gets, size_t n) {
+    struct operation *operation = user;
+    size_t errors = 0;
+    bool no_generation = false;
+    for (size_t i = 0; i < n; i++) {
+        if (gets[i].status != STORE_ERROR)
+            continue;
+        errors++;
+        no_generation = no_generation || gets[i].kind == STORE_GENERATION;
+    }
+    if (errors == 0)
+        operation->got(operation->user, gets, n);
+    else if (no_generation)
+        store_get_many(operation->fallback->memory, gets, n, operation->got, operation->user);
+    else
+        ask_memory_for_rest(operation, errors);
+    if (may_end(operation))
+        end(operation);
+}
+
+static void get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user) {
+    struct fallback *fallback = fallback_of(store);
+    struct operation *operation = begin(fallback, user);
+    if (!operation) {
+        for (size_t i = 0; i < n; i++)
+            gets[i] = (struct store_get){.kind = gets[i].kind, .key = gets[i].key, .status = STORE_ERROR};
+        got(user, gets, n);
+        return;
+    }
+    operation->gets = gets;
+    operation->n = n;
+    operation->got = got;
+    store_get_many(fallback->servers, gets, n, got_from_servers, operation);
+    operation->begun = false;
+    if (operation->returned)
+        end(operation);
+}
+
+/* ---- put, add ---- */
+
+static bool is_degraded(struct fallback *fallback) {
+    struct store_figures figures;
+    store_figures(fallback->servers, &figures);
+    return figures.degraded;
+}
+
+static void written(void *user, enum store_status status) {
+    struct operation *operation = user;
+    struct fallback *fallback = operation->fallback;
+    bool has_value = operation->begun || operation->value;
+    if (status == STORE_ERROR && has_value && is_degraded(fallback)) {
+        if (operation->adds)
+            store_add(fallback->memory, &operation->item, operation->done, operation->user);
+        else
+            store_put(fallback->memory, &operation->item, operation->done, operation->user);
+    } else {
+        operation->done(operation->user, status);
+    }
+    if (may_end(operation))
+        end(operation);
+}
+
+/* Servers that answer later need the item for as long: a copy is made when they have not answered at once. */
+static void keep_value(struct operation *operation) {
+    size_t length = operation->item.value.length;
+    memcpy(operation->key, operation->item.key, STORE_KEY_LENGTH);
+    operation->item.key = operation->key;
+    operation->value = malloc(length > 0 ? length : 1);
+    if (operation->value && length > 0)
+        memcpy(operation->value, operation->item.value.data, length);
+    operation->item.value.data = operation->value;
+}
+
+static void write_item(struct store *store, const struct store_item *item, bool adds, store_done done,
+                       void *user) {
+    struct fallback *fallback = fallback_of(store);
+    struct operation *operation = begin(fallback, user);
+    if (!operation) {
+        done(user, STORE_ERROR);
+        return;
+    }
+    operation->adds = adds;
+    operation->item = *item;
+    operation->done = done;
+    /* A purge reaches the memory whatever becomes of it elsewhere. */
+    if (item->kind == STORE_GENERATION && !adds)
+        store_put(fallback->memory, item, NULL, NULL);
+    if (adds)
+        store_add(fallback->servers, item, written, operation);
+    else
+        store_put(fallback->servers, item, written, operation);
+    operation->begun = false;
+    if (operation->returned)
+        end(operation);
+    else
+        keep_value(operation);
+}
+
+static void put(struct store *store, const struct store_item *item, store_done done, void *user) {
+    write_item(store, item, false, done, user);
+}
+
+static void add(struct store *store, const struct store_item *item, store_done done, void *user) {
+    write_item(store, item, true, done, user);
+}
+
+/* ---- remove ---- */
+
+static void removed_from_memory(void *user, enum store_status status) {
+    *(enum store_status *)user = status;
+}
+
+static void removed_from_servers(void *user, enum store_status status) {
+    struct operation *operation = user;
+    bool was_there = operation->memory_status == STORE_OK;
+    bool only_memory = status == STORE_ERROR && operation->item.kind != STORE_ENTRY &&
+                       operation->item.kind != STORE_GENERATION && operation->memory_status != STORE_ERROR;
+    if ((status == STORE_MISSING && was_there) || only_memory)
+        status = operation->memory_status;
+    operation->done(operation->user, status);
+    if (may_end(operation))
+        end(operation);
+}
+
+static void remove_item(struct store *store, enum store_kind kind, const uint8_t *key, uint64_t epoch,
+                        uint64_t tombstone_ms, store_done done, void *user) {
+    struct fallback *fallback = fallback_of(store);
+    struct operation *operation = begin(fallback, user);
+    if (!operation) {
+        done(user, STORE_ERROR);
+        return;
+    }
+    operation->done = done;
+    operation->item.kind = kind;
+    store_remove(fallback->memory, kind, key, epoch, tombstone_ms, removed_from_memory,
+                 &operation->memory_status);
+    store_remove(fallback->servers, kind, key, epoch, tombstone_ms, removed_from_servers, operation);
+    operation->begun = false;
+    if (operation->returned)
+        end(operation);
+}
+
+/* ---- the rest ---- */
+
+/* The servers evict what nobody asks for; how many entries became invisible there, nobody knows. */
+static bool sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor, uint64_t *removed) {
+    uint64_t here = 0;
+    bool more = store_sweep(fallback_of(store)->memory, group, epoch, cursor, &here);
+    if (!more)
+        *removed = UINT64_MAX;
+    return more;
+}
+
+static void figures(struct store *store, struct store_figures *figures_) {
+    store_figures(fallback_of(store)->servers, figures_);
+}
+
+static void close_fallback(struct store *store) {
+    struct fallback *fallback = fallback_of(store);
+    store_close(&fallback->servers);
+    store_close(&fallback->memory);
+    while (fallback->first)
+        end(fallback->first);
+    free(fallback);
+}
+
+static void empty_memory(void *user) {
+    struct fallback *fallback = user;
+    memory_empty(fallback->memory);
+}
+
+struct store *fallback_open(const struct store_options *options, remote_open open, struct error *error) {
+    struct fallback *fallback = calloc(1, sizeof(*fallback));
+    if (!fallback) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    fallback->memory = memory_open(options, error);
+    if (fallback->memory)
+        fallback->servers = open(options,
+                                 &(struct remote_options){.pendings = memory_pendings(fallback->memory),
+                                                          .returns = empty_memory,
+                                                          .user = fallback},
+                                 error);
+    if (!fallback->servers) {
+        store_close(&fallback->memory);
+        free(fallback);
+        return NULL;
+    }
+    fallback->operations = (struct store_operations){
+        .name = fallback->servers->operations->name,
+        .get_many = get_many,
+        .put = put,
+        .add = add,
+        .remove = remove_item,
+        .sweep = sweep,
+        .figures = figures,
+        .close = close_fallback,
+    };
+    fallback->store.operations = &fallback->operations;
+    return &fallback->store;
+}

@@ -1,0 +1,121 @@
+#include "inferonce/store/pending.h"
+
+#include <string.h>
+
+#include "inferonce/store/memory_lock.h"
+
+static void recount(struct pendings *pendings) {
+    uint32_t count = 0;
+    for (unsigned i = 0; i < PENDING_MAX; i++)
+        count += pendings->places[i].number != 0;
+    atomic_store_explicit(&pendings->count, count, memory_order_release);
+}
+
+static bool lock(struct pendings *pendings) {
+    enum memory_lock_outcome outcome = memory_lock_take(&pendings->lock);
+    if (outcome == MEMORY_LOCK_BROKEN)
+        return false;
+    if (outcome == MEMORY_LOCKED_AFTER_DEATH) {
+        recount(pendings);
+        memory_lock_recovered(&pendings->lock);
+    }
+    return true;
+}
+
+void pendings_setup(struct pendings *pendings, bool fresh) {
+    memory_lock_init(&pendings->lock);
+    if (fresh)
+        return;
+    for (unsigned i = 0; i < PENDING_MAX; i++) {
+        struct pending *place = &pendings->places[i];
+        if (place->kind != STORE_ENTRY && place->kind != STORE_GENERATION)
+            place->number = 0;
+        if (place->number > pendings->numbers)
+            pendings->numbers = place->number;
+    }
+    recount(pendings);
+}
+
+/* FNV-1a. */
+uint64_t pending_server(const char *name) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (; *name; name++)
+        hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* The place of an earlier one for the same item, else an empty one. */
+static struct pending *place_for(struct pendings *pendings, const struct pending *pending) {
+    struct pending *empty = NULL;
+    for (unsigned i = 0; i < PENDING_MAX; i++) {
+        struct pending *place = &pendings->places[i];
+        if (place->number == 0)
+            empty = empty ? empty : place;
+        else if (place->server == pending->server && place->kind == pending->kind &&
+                 memcmp(place->key, pending->key, STORE_KEY_LENGTH) == 0)
+            return place;
+    }
+    return empty;
+}
+
+/* Who kills us sees our writes in order: a place counts once it has its number. */
+static void write_place(struct pendings *pendings, struct pending *place, const struct pending *pending) {
+    if (place->number == 0) {
+        *place = *pending;
+    } else {
+        if (pending->epoch > place->epoch)
+            place->epoch = pending->epoch;
+        if (pending->tombstone_ms > place->tombstone_ms)
+            place->tombstone_ms = pending->tombstone_ms;
+    }
+    atomic_signal_fence(memory_order_seq_cst);
+    place->number = ++pendings->numbers;
+}
+
+bool pending_add(struct pendings *pendings, const struct pending *pending) {
+    INVARIANT(pending->number == 0);
+    if (!lock(pendings))
+        return false;
+    struct pending *place = place_for(pendings, pending);
+    if (place) {
+        write_place(pendings, place, pending);
+        recount(pendings);
+    }
+    memory_lock_give(&pendings->lock);
+    return place != NULL;
+}
+
+uint64_t pending_count(struct pendings *pendings, uint64_t server) {
+    uint64_t count = 0;
+    if (!pending_any(pendings) || !lock(pendings))
+        return 0;
+    for (unsigned i = 0; i < PENDING_MAX; i++)
+        count += pendings->places[i].number != 0 && pendings->places[i].server == server;
+    memory_lock_give(&pendings->lock);
+    return count;
+}
+
+bool pending_next(struct pendings *pendings, uint64_t server, uint64_t after, struct pending *pending) {
+    const struct pending *next = NULL;
+    if (!lock(pendings))
+        return false;
+    for (unsigned i = 0; i < PENDING_MAX; i++) {
+        const struct pending *place = &pendings->places[i];
+        if (place->number > after && place->server == server && (!next || place->number < next->number))
+            next = place;
+    }
+    if (next)
+        *pending = *next;
+    memory_lock_give(&pendings->lock);
+    return next != NULL;
+}
+
+void pending_done(struct pendings *pendings, uint64_t number) {
+    if (!lock(pendings))
+        return;
+    for (unsigned i = 0; i < PENDING_MAX; i++)
+        if (pendings->places[i].number == number)
+            pendings->places[i].number = 0;
+    recount(pendings);
+    memory_lock_give(&pendings->lock);
+}

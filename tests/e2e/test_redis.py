@@ -1,0 +1,7 @@
+"""What holds with the memory store holds with Redis."""
+
+from cache_servers import OverRedis, repeat
+
+repeat(__name__, "test_session.py", OverRedis, "Session")
+repeat(__name__, "test_semantics_table.py", OverRedis, "Cases", "Failures")
+repeat(__name__, "test_coalescing.py", OverRedis, "Coalescing")

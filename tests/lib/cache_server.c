@@ -1,0 +1,169 @@
+#include "cache_server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATIENCE_S 20
+
+static _Noreturn void give_up(const char *what) {
+    fprintf(stderr, "cache server: %s: %s\n", what, strerror(errno));
+    exit(2);
+}
+
+static int connect_to(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0)
+        give_up("socket");
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    if (connect(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0)
+        return descriptor;
+    close(descriptor);
+    return -1;
+}
+
+/* Redis tells by a line that it is up, -LOADING or -NOAUTH counts too; memcached listens once it is. */
+static void wait_until_it_listens(const struct cache_server *server) {
+    time_t deadline = time(NULL) + PATIENCE_S;
+    for (;;) {
+        int descriptor = connect_to(server->path);
+        if (descriptor >= 0) {
+            close(descriptor);
+            return;
+        }
+        if (time(NULL) > deadline || waitpid(server->pid, NULL, WNOHANG) == server->pid)
+            give_up("it does not listen");
+        poll(NULL, 0, 2);
+    }
+}
+
+static char password_option[64];
+
+/* In the server's process. */
+static _Noreturn void lie(const struct cache_server *server) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", server->path);
+    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(listener, 16) != 0)
+        _exit(1);
+    signal(SIGCHLD, SIG_IGN);
+    for (;;) {
+        char asked[65536];
+        ssize_t n;
+        int connection = accept(listener, NULL, NULL);
+        if (connection < 0 || fork() != 0) {
+            close(connection);
+            continue;
+        }
+        while ((n = read(connection, asked, sizeof(asked) - 1)) > 0) {
+            asked[n] = '\0';
+            server->answer(connection, asked);
+        }
+        _exit(0);
+    }
+}
+
+static void start(struct cache_server *server) {
+    unlink(server->path);
+    server->pid = fork();
+    if (server->pid < 0)
+        give_up("fork");
+    if (server->pid == 0) {
+        int null = open("/dev/null", O_RDWR);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+        if (server->answer) {
+            setpgid(0, 0);
+            lie(server);
+        }
+        if (server->redis)
+            execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", server->path, "--save", "",
+                   "--appendonly", "no", "--dir", server->directory,
+                   password_option[0] ? "--requirepass" : NULL, password_option, NULL);
+        else
+            execlp("memcached", "memcached", "-s", server->path, "-t", "1", "-m", "64",
+                   geteuid() == 0 ? "-u" : NULL, "root", NULL);
+        _exit(127);
+    }
+    wait_until_it_listens(server);
+}
+
+static void make(struct cache_server *server) {
+    snprintf(server->directory, sizeof(server->directory), "/tmp/inferonce-server-XXXXXX");
+    if (!mkdtemp(server->directory))
+        give_up("mkdtemp");
+    snprintf(server->path, sizeof(server->path), "%s/socket", server->directory);
+    start(server);
+}
+
+void cache_server_start_memcached(struct cache_server *server) {
+    *server = (struct cache_server){.redis = false};
+    make(server);
+}
+
+void cache_server_start_redis(struct cache_server *server, const char *password) {
+    *server = (struct cache_server){.redis = true};
+    snprintf(password_option, sizeof(password_option), "%s", password ? password : "");
+    make(server);
+}
+
+void cache_server_start_liar(struct cache_server *server, void (*answer)(int connection, const char *asked)) {
+    *server = (struct cache_server){.answer = answer};
+    make(server);
+}
+
+void cache_server_kill(struct cache_server *server) {
+    if (server->pid == 0)
+        return;
+    if (server->answer)
+        kill(-server->pid, SIGKILL); /* with the processes of its connections */
+    kill(server->pid, SIGKILL);
+    waitpid(server->pid, NULL, 0);
+    server->pid = 0;
+}
+
+void cache_server_restart(struct cache_server *server) {
+    cache_server_kill(server);
+    start(server);
+}
+
+void cache_server_halt(struct cache_server *server) {
+    int status;
+    kill(server->pid, SIGSTOP);
+    waitpid(server->pid, &status, WUNTRACED);
+}
+
+void cache_server_continue(struct cache_server *server) {
+    kill(server->pid, SIGCONT);
+}
+
+void cache_server_tell(struct cache_server *server, const char *line) {
+    char answer[256];
+    int descriptor = connect_to(server->path);
+    if (descriptor < 0)
+        give_up("connect");
+    struct pollfd wait = {.fd = descriptor, .events = POLLIN};
+    if (write(descriptor, line, strlen(line)) != (ssize_t)strlen(line) ||
+        poll(&wait, 1, PATIENCE_S * 1000) != 1 || read(descriptor, answer, sizeof(answer)) <= 0)
+        give_up(line);
+    close(descriptor);
+}
+
+void cache_server_end(struct cache_server *server) {
+    cache_server_kill(server);
+    unlink(server->path);
+    rmdir(server->directory);
+}

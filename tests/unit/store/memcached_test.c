@@ -1,0 +1,509 @@
+/* What is particular to the memcached store: time, servers that misbehave, copies of generations. The rest is
+ * the contract's (tests/contract/store_test.c). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cache_server.h"
+#include "inferonce/base/little_endian.h"
+#include "inferonce/base/shared.h"
+#include "inferonce/store/memcached.h"
+#include "unit.h"
+
+#define TIMEOUT_MS  50
+#define DEADLINE_MS 10000
+#define MINUTE_MS   60000
+
+/* Other programs' share of the machine must not fail a test that measures time: the quickest of these counts.
+ */
+#define ROUNDS 5
+
+struct rig {
+    struct settings settings;
+    struct clock clock;
+    struct stats stats;
+    struct pendings pendings;
+    uv_loop_t loop;
+    struct store *store;
+    unsigned returns;
+    uint64_t pending_at_return;
+};
+
+static void returned(void *user) {
+    struct rig *rig = user;
+    rig->returns++;
+    rig->pending_at_return = atomic_load(&rig->pendings.count);
+}
+
+static void rig_open(struct rig *rig, const struct cache_server *servers, unsigned n, uint64_t timeout_ms) {
+    size_t length = 0;
+    struct error error = {""};
+    memset(rig, 0, sizeof(*rig));
+    settings_defaults(&rig->settings);
+    rig->settings.store_timeout_ms = timeout_ms;
+    for (unsigned i = 0; i < n; i++)
+        length += (size_t)snprintf(rig->settings.memcached_servers + length,
+                                   sizeof(rig->settings.memcached_servers) - length, "%sunix:%s",
+                                   i > 0 ? "," : "", servers[i].path);
+    pendings_setup(&rig->pendings, true);
+    uv_loop_init(&rig->loop);
+    struct store_options options = {
+        .settings = &rig->settings, .loop = &rig->loop, .clock = &rig->clock, .stats = &rig->stats};
+    struct remote_options remote = {.pendings = &rig->pendings, .returns = returned, .user = rig};
+    rig->store = memcached_open(&options, &remote, &error);
+    if (!rig->store) {
+        fprintf(stderr, "memcached: cannot set up: %s\n", error.text);
+        exit(2);
+    }
+}
+
+static void rig_close(struct rig *rig) {
+    store_close(&rig->store);
+    uv_run(&rig->loop, UV_RUN_DEFAULT);
+    CU_ASSERT_EQUAL(uv_loop_close(&rig->loop), 0);
+}
+
+static uint64_t now_ms(void) {
+    const struct clock clock = {.fake = false};
+    return clock_monotonic_us(&clock) / 1000;
+}
+
+/* ---- operations ---- */
+
+struct key {
+    uint8_t bytes[STORE_KEY_LENGTH];
+};
+
+static struct key key_of(uint64_t n) {
+    struct key key = {{0}};
+    for (unsigned i = 0; i < STORE_KEY_LENGTH; i++)
+        key.bytes[i] = (uint8_t)((n + 1) * (i * 37 + 11) + i);
+    memcpy(key.bytes, &n, sizeof(n));
+    return key;
+}
+
+static void done(void *user, enum store_status status) {
+    *(enum store_status *)user = status;
+}
+
+static enum store_status put(struct rig *rig, enum store_kind kind, uint64_t n, struct bytes value,
+                             uint64_t epoch, uint64_t ttl_ms) {
+    enum store_status status = STORE_ERROR;
+    struct key key = key_of(n);
+    struct store_item item = {
+        .kind = kind, .key = key.bytes, .value = value, .epoch = epoch, .ttl_ms = ttl_ms};
+    store_put(rig->store, &item, done, &status);
+    return status;
+}
+
+static enum store_status put_generation(struct rig *rig, uint64_t n, uint64_t number) {
+    char value[STORE_GENERATION_LENGTH];
+    store_u64(value, number);
+    return put(rig, STORE_GENERATION, n, (struct bytes){value, sizeof(value)}, 0, 0);
+}
+
+static enum store_status remove_entry(struct rig *rig, uint64_t n, uint64_t epoch) {
+    enum store_status status = STORE_ERROR;
+    struct key key = key_of(n);
+    store_remove(rig->store, STORE_ENTRY, key.bytes, epoch, MINUTE_MS, done, &status);
+    return status;
+}
+
+struct got {
+    enum store_status status;
+    uint64_t number; /* of a generation */
+    char text[64];
+};
+
+static void got_one(void *user, struct store_get *gets, size_t n) {
+    struct got *got = user;
+    (void)n;
+    got->status = gets->status;
+    if (gets->status == STORE_OK && gets->value.length == STORE_GENERATION_LENGTH)
+        got->number = load_u64(gets->value.data);
+    if (gets->status == STORE_OK && gets->value.length < sizeof(got->text))
+        memcpy(got->text, gets->value.data, gets->value.length);
+}
+
+static struct got get(struct rig *rig, enum store_kind kind, uint64_t n) {
+    struct got got = {.status = STORE_ERROR};
+    struct key key = key_of(n);
+    struct store_get get_ = {.kind = kind, .key = key.bytes};
+    store_get_many(rig->store, &get_, 1, got_one, &got);
+    return got;
+}
+
+static void late(uv_timer_t *timer) {
+    *(bool *)timer->data = true;
+}
+
+/* Turns the loop until the server is used again. */
+static bool comes_back(struct rig *rig) {
+    bool is_late = false;
+    struct store_figures figures;
+    uv_timer_t deadline;
+    uv_timer_init(&rig->loop, &deadline);
+    deadline.data = &is_late;
+    uv_timer_start(&deadline, late, DEADLINE_MS, 0);
+    do {
+        uv_run(&rig->loop, UV_RUN_ONCE);
+        store_figures(rig->store, &figures);
+    } while (figures.degraded && !is_late);
+    uv_close((uv_handle_t *)&deadline, NULL);
+    uv_run(&rig->loop, UV_RUN_NOWAIT);
+    return !figures.degraded;
+}
+
+static uint64_t errors(const struct rig *rig) {
+    return rig->stats.value[STAT_store_errors];
+}
+
+/* ---- servers that misbehave ---- */
+
+static void say(int connection, const char *text) {
+    ssize_t ignored = write(connection, text, strlen(text));
+    (void)ignored;
+}
+
+static void say_garbage(int connection, const char *asked) {
+    (void)asked;
+    say(connection, "\x01\x02 what? \r\n\r\nEND of what\r\n");
+}
+
+static void trickle(int connection, const char *asked) {
+    (void)asked;
+    for (unsigned i = 0; i < 2000; i++) {
+        say(connection, "V");
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+}
+
+static void say_other_key(int connection, const char *asked) {
+    (void)asked;
+    say(connection,
+        "VALUE e0000000000000000000000000000000000000000000000000000000000000000 0 3\r\nabc\r\nEND\r\n");
+}
+
+static void say_nothing(int connection, const char *asked) {
+    (void)connection;
+    (void)asked;
+}
+
+static void hang_up(int connection, const char *asked) {
+    (void)connection;
+    (void)asked;
+    _exit(0);
+}
+
+/* Errors each, in time; then the server is left alone. */
+static void misbehaves(void (*answer)(int connection, const char *asked), bool takes_the_timeout) {
+    uint64_t quickest_ms = UINT64_MAX;
+    uint64_t quickest_next_ms = UINT64_MAX;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct cache_server server;
+        struct rig rig;
+        cache_server_start_liar(&server, answer);
+        rig_open(&rig, &server, 1, TIMEOUT_MS);
+        uint64_t began_ms = now_ms();
+        CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+        uint64_t took_ms = now_ms() - began_ms;
+        CU_ASSERT_EQUAL(errors(&rig), 1);
+        began_ms = now_ms();
+        CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+        CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("value"), 1, MINUTE_MS), STORE_ERROR);
+        uint64_t next_ms = now_ms() - began_ms;
+        CU_ASSERT(took_ms >= TIMEOUT_MS - 1 || !takes_the_timeout);
+        quickest_ms = took_ms < quickest_ms ? took_ms : quickest_ms;
+        quickest_next_ms = next_ms < quickest_next_ms ? next_ms : quickest_next_ms;
+        rig_close(&rig);
+        cache_server_end(&server);
+    }
+    CU_ASSERT(quickest_ms <= TIMEOUT_MS + 10);
+    CU_ASSERT(quickest_next_ms <= 2);
+}
+
+static void test_silence(void) {
+    misbehaves(say_nothing, true);
+}
+
+static void test_trickle(void) {
+    misbehaves(trickle, true);
+}
+
+static void test_garbage(void) {
+    misbehaves(say_garbage, false);
+}
+
+static void test_other_key(void) {
+    misbehaves(say_other_key, false);
+}
+
+static void test_hang_up(void) {
+    misbehaves(hang_up, false);
+}
+
+static void test_refused(void) {
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_memcached(&server);
+    cache_server_kill(&server);
+    rig_open(&rig, &server, 1, TIMEOUT_MS);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+    CU_ASSERT_EQUAL(errors(&rig), 1);
+    cache_server_restart(&server);
+    CU_ASSERT_TRUE(comes_back(&rig));
+    CU_ASSERT_EQUAL(rig.returns, 1);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_MISSING);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
+/* What was sent to it while it stood still does not become the answer to something else. */
+static void test_halted_and_continued(void) {
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_memcached(&server);
+    rig_open(&rig, &server, 1, TIMEOUT_MS);
+    for (uint64_t n = 0; n < 3; n++)
+        CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, n, bytes_of(n == 1 ? "one" : "other"), 1, MINUTE_MS),
+                        STORE_OK);
+    cache_server_halt(&server);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 0).status, STORE_ERROR);
+    cache_server_continue(&server);
+    CU_ASSERT_TRUE(comes_back(&rig));
+    CU_ASSERT_STRING_EQUAL(get(&rig, STORE_ENTRY, 1).text, "one");
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
+/* All operations of one turn together wait no longer than one of them may. */
+static void test_a_turn_has_one_budget(void) {
+    uint64_t quickest_ms = UINT64_MAX;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct cache_server servers[3];
+        struct rig rig;
+        for (unsigned i = 0; i < 3; i++)
+            cache_server_start_liar(&servers[i], say_nothing);
+        rig_open(&rig, servers, 3, TIMEOUT_MS);
+        uint64_t began_ms = now_ms();
+        for (uint64_t n = 0; n < 30; n++)
+            CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, n).status, STORE_ERROR);
+        uint64_t took_ms = now_ms() - began_ms;
+        quickest_ms = took_ms < quickest_ms ? took_ms : quickest_ms;
+        rig_close(&rig);
+        for (unsigned i = 0; i < 3; i++)
+            cache_server_end(&servers[i]);
+    }
+    CU_ASSERT(quickest_ms <= TIMEOUT_MS + 10);
+}
+
+/* ---- sizes and times ---- */
+
+static void test_too_large(void) {
+    static char large[2 << 20];
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_memcached(&server);
+    rig_open(&rig, &server, 1, 2000);
+    CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("small"), 1, MINUTE_MS), STORE_OK);
+    CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, (struct bytes){large, sizeof(large)}, 1, MINUTE_MS),
+                    STORE_TOO_LARGE);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_MISSING);
+    CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("small"), 1, MINUTE_MS), STORE_OK);
+    CU_ASSERT_STRING_EQUAL(get(&rig, STORE_ENTRY, 1).text, "small");
+    CU_ASSERT_EQUAL(errors(&rig), 0);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
+static void test_lifetimes(void) {
+    static const uint64_t LIFETIMES_MS[] = {500, UINT64_C(2592000000), UINT64_C(2592000001),
+                                            UINT64_C(31536000000), UINT64_MAX};
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_memcached(&server);
+    rig_open(&rig, &server, 1, 2000);
+    for (uint64_t i = 0; i < sizeof(LIFETIMES_MS) / sizeof(LIFETIMES_MS[0]); i++) {
+        CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, i, bytes_of("here"), 1, LIFETIMES_MS[i]), STORE_OK);
+        CU_ASSERT_EQUAL(put(&rig, STORE_LEASE, i, bytes_of("here"), 0, LIFETIMES_MS[i]), STORE_OK);
+        CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, i).status, STORE_OK);
+        CU_ASSERT_EQUAL(get(&rig, STORE_LEASE, i).status, STORE_OK);
+    }
+    /* The server keeps it for longer: that it was there can be told. */
+    rig.clock = (struct clock){.fake = true, .wall_us = clock_wall_us(&rig.clock) + 600000};
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 0).status, STORE_EXPIRED);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_OK);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
+/* ---- copies of generations ---- */
+
+#define SERVERS 3
+
+static void three(struct cache_server servers[SERVERS], struct rig *rig) {
+    for (unsigned i = 0; i < SERVERS; i++)
+        cache_server_start_memcached(&servers[i]);
+    rig_open(rig, servers, SERVERS, 2000);
+}
+
+static void end_three(struct cache_server servers[SERVERS], struct rig *rig) {
+    rig_close(rig);
+    for (unsigned i = 0; i < SERVERS; i++)
+        cache_server_end(&servers[i]);
+}
+
+/* The generation as a batch with this entry finds it, of which only the entry's server is asked. */
+struct pair {
+    enum store_status entry;
+    uint64_t generation;
+};
+
+static void got_pair(void *user, struct store_get *gets, size_t n) {
+    struct pair *pair = user;
+    (void)n;
+    pair->entry = gets[0].status;
+    pair->generation = gets[1].status == STORE_OK ? load_u64(gets[1].value.data) : 0;
+}
+
+static struct pair get_with_generation(struct rig *rig, uint64_t n) {
+    struct pair pair = {STORE_ERROR, 0};
+    struct key keys[] = {key_of(n), key_of(1000000)};
+    struct store_get gets[] = {{.kind = STORE_ENTRY, .key = keys[0].bytes},
+                               {.kind = STORE_GENERATION, .key = keys[1].bytes}};
+    store_get_many(rig->store, gets, 2, got_pair, &pair);
+    return pair;
+}
+
+static void test_every_server_has_a_copy(void) {
+    struct cache_server servers[SERVERS];
+    struct rig rig;
+    three(servers, &rig);
+    CU_ASSERT_EQUAL(put_generation(&rig, 1000000, 77), STORE_OK);
+    for (uint64_t n = 0; n < 50; n++)
+        CU_ASSERT_EQUAL(get_with_generation(&rig, n).generation, 77);
+    CU_ASSERT_EQUAL(put_generation(&rig, 1000000, 5), STORE_OK);
+    for (uint64_t n = 0; n < 50; n++)
+        CU_ASSERT_EQUAL(get_with_generation(&rig, n).generation, 78);
+    end_three(servers, &rig);
+}
+
+/* A server that lost everything gets its copy back from the others: what they have stays visible. */
+static void test_a_lost_copy_is_restored(void) {
+    struct cache_server servers[SERVERS];
+    struct rig rig;
+    unsigned there = 0;
+    three(servers, &rig);
+    CU_ASSERT_EQUAL(put_generation(&rig, 1000000, 77), STORE_OK);
+    for (uint64_t n = 0; n < 60; n++)
+        CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, n, bytes_of("value"), 1, MINUTE_MS), STORE_OK);
+    cache_server_tell(&servers[1], "flush_all\r\n");
+    for (uint64_t n = 0; n < 60; n++) {
+        struct pair pair = get_with_generation(&rig, n);
+        CU_ASSERT_EQUAL(pair.generation, 77);
+        there += pair.entry == STORE_OK;
+    }
+    CU_ASSERT(there >= 25 && there <= 55); /* about a third was on that server */
+    end_three(servers, &rig);
+}
+
+static void test_all_copies_are_lost(void) {
+    struct cache_server servers[SERVERS];
+    struct rig rig;
+    three(servers, &rig);
+    CU_ASSERT_EQUAL(put_generation(&rig, 1000000, 77), STORE_OK);
+    for (unsigned i = 0; i < SERVERS; i++)
+        cache_server_tell(&servers[i], "flush_all\r\n");
+    CU_ASSERT_EQUAL(get(&rig, STORE_GENERATION, 1000000).status, STORE_MISSING);
+    CU_ASSERT_EQUAL(get_with_generation(&rig, 1).generation, 0);
+    end_three(servers, &rig);
+}
+
+/* ---- what is pending ---- */
+
+/* The old copy that stands in a server which could not be told is raised before the server is used. */
+static void test_a_purge_is_pending(void) {
+    struct cache_server servers[SERVERS];
+    struct rig rig;
+    three(servers, &rig);
+    CU_ASSERT_EQUAL(put_generation(&rig, 1000000, 77), STORE_OK);
+    rig_close(&rig);
+    rig_open(&rig, servers, SERVERS, TIMEOUT_MS);
+    cache_server_halt(&servers[2]);
+    CU_ASSERT_EQUAL(put_generation(&rig, 1000000, 80), STORE_PENDING);
+    CU_ASSERT_EQUAL(atomic_load(&rig.pendings.count), 1);
+    for (uint64_t n = 0; n < 20; n++)
+        CU_ASSERT_EQUAL(get_with_generation(&rig, n).generation, 80);
+    cache_server_continue(&servers[2]);
+    CU_ASSERT_TRUE(comes_back(&rig));
+    CU_ASSERT_EQUAL(rig.returns, 1);
+    CU_ASSERT_EQUAL(rig.pending_at_return, 0);
+    for (uint64_t n = 0; n < 20; n++)
+        CU_ASSERT_EQUAL(get_with_generation(&rig, n).generation, 80);
+    end_three(servers, &rig);
+}
+
+static void test_a_removal_is_pending(void) {
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_memcached(&server);
+    rig_open(&rig, &server, 1, TIMEOUT_MS);
+    CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("old"), 100, MINUTE_MS), STORE_OK);
+    cache_server_halt(&server);
+    CU_ASSERT_EQUAL(remove_entry(&rig, 1, 200), STORE_PENDING);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+    cache_server_continue(&server);
+    CU_ASSERT_TRUE(comes_back(&rig));
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_TOMBSTONE);
+    CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("was in flight"), 199, MINUTE_MS), STORE_REFUSED);
+    CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("afterwards"), 200, MINUTE_MS), STORE_OK);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
+/* Another worker could not tell the server; this one, for which it answers, does not use it before it has. */
+static void test_pending_of_another_worker(void) {
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_memcached(&server);
+    rig_open(&rig, &server, 1, 2000);
+    CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("old"), 100, MINUTE_MS), STORE_OK);
+    char name[SERVER_NAME_MAX];
+    snprintf(name, sizeof(name), "unix:%s", server.path);
+    struct pending pending = {
+        .server = pending_server(name), .kind = STORE_ENTRY, .epoch = 200, .tombstone_ms = 10000};
+    struct key key = key_of(1);
+    memcpy(pending.key, key.bytes, sizeof(pending.key));
+    CU_ASSERT_TRUE(pending_add(&rig.pendings, &pending));
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+    CU_ASSERT_TRUE(comes_back(&rig));
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_TOMBSTONE);
+    CU_ASSERT_FALSE(pending_any(&rig.pendings));
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
+static const struct unit_case CASES[] = {
+    {"silence costs one timeout", test_silence},
+    {"a byte at a time costs one timeout", test_trickle},
+    {"garbage is an error", test_garbage},
+    {"another key's value is an error", test_other_key},
+    {"a connection that ends is an error", test_hang_up},
+    {"refused, until it is there", test_refused},
+    {"halted and continued", test_halted_and_continued},
+    {"a turn has one budget", test_a_turn_has_one_budget},
+    {"too large for the server", test_too_large},
+    {"short, long and endless lifetimes", test_lifetimes},
+    {"every server has a copy of a generation", test_every_server_has_a_copy},
+    {"a lost copy is restored", test_a_lost_copy_is_restored},
+    {"all copies are lost", test_all_copies_are_lost},
+    {"a purge waits for a server", test_a_purge_is_pending},
+    {"a removal waits for a server", test_a_removal_is_pending},
+    {"what another worker could not tell", test_pending_of_another_worker},
+};
+
+int main(int argc, char *argv[]) {
+    return unit_main(argc, argv, "memcached", CASES, sizeof(CASES) / sizeof(CASES[0]));
+}
