@@ -37,6 +37,12 @@ static void model_close(void *state) {
     (void)state;
 }
 
+static size_t model_room(void *state, unsigned *retry_after_s) {
+    (void)state;
+    (void)retry_after_s;
+    return SIZE_MAX;
+}
+
 static uint64_t model_longest_us(const struct settings *settings) {
     return settings->inference_delay_ms * 1000;
 }
@@ -45,6 +51,7 @@ static const struct engine_backend MODEL = {.open = model_open,
                                             .start = model_start,
                                             .cancel = model_cancel,
                                             .close = model_close,
+                                            .room = model_room,
                                             .longest_us = model_longest_us};
 
 void service_model_answer(const struct engine_answer *answer) {
@@ -158,7 +165,8 @@ struct sent *service_send(const char *method, const char *path, const char *fiel
     CU_ASSERT_PTR_NOT_NULL_FATAL(sent);
     service.sent[service.n_sent++] = sent;
     lend(sent, method, path, fields, body);
-    sent->transport.body_too_large = body && sent->transport.body.length > service.settings.max_body_kb * 1024;
+    sent->transport.body_too_large =
+        body && sent->transport.body.length > service.settings.max_body_kb * 1024;
     unit_allocations_fail(service.fail_at, service.fail_once);
     struct exchange *exchange = exchange_begin(service.exchanges, &sent->transport);
     if (exchange)
