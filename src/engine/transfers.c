@@ -17,6 +17,7 @@ struct watch {
     struct transfers *transfers;
     struct watch *next, *previous;
     curl_socket_t descriptor;
+    int events; /* of libuv */
 };
 
 /* ---- what has ended ---- */
@@ -44,10 +45,14 @@ static void act(struct transfers *transfers, curl_socket_t descriptor, int event
 /* ---- what libcurl waits for ---- */
 
 static void on_readiness(uv_poll_t *poll, int status, int events) {
-    const struct watch *watch = poll->data;
+    struct watch *watch = poll->data;
     int flags = 0;
-    if (status < 0)
-        flags = CURL_CSELECT_ERR;
+    if (status < 0) {
+        /* The peer has reset the connection, and libuv has left off watching. There may be an answer in front
+         * of the reset: libcurl shall read up to it. */
+        (void)uv_poll_start(&watch->poll, watch->events, on_readiness);
+        events = watch->events;
+    }
     if (events & UV_READABLE)
         flags |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)
@@ -102,8 +107,8 @@ static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *conte
             return 0;
         (void)curl_multi_assign(transfers->multi, descriptor, watch);
     }
-    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    (void)uv_poll_start(&watch->poll, events, on_readiness);
+    watch->events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    (void)uv_poll_start(&watch->poll, watch->events, on_readiness);
     return 0;
 }
 

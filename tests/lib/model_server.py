@@ -102,9 +102,9 @@ class Call:
 
 
 class Connection(socketserver.StreamRequestHandler):
-    disable_nagle_algorithm = True
-
     def handle(self):
+        if self.request.family != socket.AF_UNIX:
+            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         number = self.server.model.next_connection()
         try:
             while (call := self.read(number)) is not None:
@@ -123,6 +123,9 @@ class Connection(socketserver.StreamRequestHandler):
             name, _, value = line.decode("latin-1").partition(":")
             headers.append((name.strip().lower(), value.strip()))
         length = int(dict(headers)["content-length"])
+        if path == "/early":  # refuses before it has read the body, and resets the connection because of what is left of it
+            self.send(413, "{}")
+            return None
         return Call(path, headers, self.rfile.read(length), number)
 
     def write(self, data):
@@ -159,10 +162,6 @@ class Connection(socketserver.StreamRequestHandler):
     def do_status(self, call, status, retry_after=None, *_):
         lines = [f"Retry-After: {retry_after}"] if retry_after and retry_after.isdigit() else []
         return self.send(int(status), '{"error":"no"}', "Location: /elsewhere", "X-Accel-Redirect: /secret", *lines)
-
-    def do_status_for_one(self, call, status, *_):
-        """As a server does that cannot take one of several texts."""
-        return self.send(int(status), '{"error":"no"}')
 
     def do_hang(self, *_):
         self.server.model.released.wait()
