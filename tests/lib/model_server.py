@@ -156,7 +156,7 @@ class Connection(socketserver.StreamRequestHandler):
 
     def do_well(self, call, *_):
         if self.server.model.delay_s:
-            time.sleep(self.server.model.delay_s)
+            self.server.model.released.wait(self.server.model.delay_s)
         return self.send(200, call.answer(), *self.server.model.fields)
 
     def do_status(self, call, status, retry_after=None, *_):
