@@ -54,7 +54,7 @@ TEST_SUPPORT     := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)
 BENCH_SOURCES    := $(sort $(wildcard tests/bench/*.c))
 BENCHES          := $(BENCH_SOURCES:%.c=$(BUILD)/%)
 
-.PHONY: all run check check-installed run-installed unit e2e tests-built asan headers layers format lint install deps clean help bench benches FORCE
+.PHONY: all run check check-installed run-installed unit e2e tests-built asan headers layers format lint docs install deps clean help bench benches FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -116,6 +116,7 @@ $(BUILD)/generated/openapi.inc: src/api/openapi.json
 
 deps:                                       ## install from the distribution's packages what building and testing needs
 	@deploy/install-deps test
+	@tests/lib/spectral/install
 
 run:                                        ## serve http://localhost:8000 behind nginx, with a 5 s model (PORT=, SERVER=lighttpd)
 	@deploy/install-deps run
@@ -125,8 +126,7 @@ run:                                        ## serve http://localhost:8000 behin
 run-installed: all
 	@exec env BUILD='$(BUILD)' deploy/run $(or $(SERVER),nginx) $(PORT)
 
-check:                                      ## build, then every unit, contract and end-to-end test
-	@deploy/install-deps test
+check: deps                                 ## build, then every unit, contract and end-to-end test
 	@$(MAKE) --no-print-directory check-installed
 
 tests-built: all $(UNIT_TESTS) $(CONTRACT_TESTS) benches
@@ -162,6 +162,12 @@ format:                                     ## clang-format in place
 
 lint: all                                   ## clang-format (check only), cppcheck, shell and Python syntax
 	@BUILD='$(BUILD)' tests/lib/lint
+
+docs: all                                   ## write what is generated from the tables: README's settings, the sample file
+	@$(BUILD)/inferonce --print-sample > deploy/inferonce.conf.sample
+	@$(BUILD)/inferonce --print-markdown > $(BUILD)/settings.md
+	@sed -i -e '/^<!-- settings -->$$/,/^<!-- \/settings -->$$/{/^<!--/!d}' \
+	    -e '/^<!-- settings -->$$/r $(BUILD)/settings.md' README.md
 
 install: all                                ## install under DESTDIR and PREFIX
 	install -D -m 0755 $(BUILD)/inferonce '$(DESTDIR)$(PREFIX)/bin/inferonce'

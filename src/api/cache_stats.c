@@ -50,7 +50,7 @@ static void set_overview(json_t *stats, bool *complete, const struct api *api,
         set_number(stats, complete, "ttl_seconds", ttl_ms / 1000);
     else
         set_rounded(stats, complete, "ttl_seconds", (double)ttl_ms / 1e3, 1e3);
-    set_rounded(stats, complete, "memory_mb", (double)figures->memory_bytes / 1048576.0, 1e3);
+    set_rounded(stats, complete, "memory_mb", (double)figures->memory_bytes / 1048576.0, 1e4);
 }
 
 /* The other counters, in the order of their table; one of them is shown in seconds instead. */

@@ -369,6 +369,23 @@ void shared_slot_assign(struct shared *shared, unsigned slot, pid_t pid) {
     atomic_store(&shared->slots[slot].pid, (int32_t)pid);
 }
 
+unsigned shared_reap(struct shared *shared) {
+    unsigned reaped = 0;
+    for (unsigned slot = 0; slot < WORKERS_MAX; slot++) {
+        bool ours = shared->slot_mask >> slot & 1;
+        if (shared->descriptor < 0 || ours || atomic_load(&shared->slots[slot].pid) == 0)
+            continue;
+        /* The claim is held for the moment, so that no new pool takes the slot while it is cleared. */
+        if (!lock_set(shared->descriptor, F_OFD_SETLK, F_WRLCK, slot))
+            continue;
+        shared_slot_assign(shared, slot, 0);
+        reaped++;
+        if (!lock_set(shared->descriptor, F_OFD_SETLK, F_UNLCK, slot))
+            LOG(LOG_WARN, "cache_file_unlock_failed", LOG_NUMBER("errno", errno));
+    }
+    return reaped;
+}
+
 uint64_t shared_stat(const struct shared *shared, enum statistic stat) {
     return stats_sum(shared->stats, WORKERS_MAX, stat);
 }

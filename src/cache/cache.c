@@ -79,7 +79,7 @@ static void answer_hit(struct cache *cache, struct cache_request *request, const
 }
 
 static void answer_unsatisfiable(struct cache *cache, struct cache_request *request) {
-    stats_count(cache->stats, STAT_misses);
+    stats_count(cache->stats, request->forward == FORWARD_REQUEST ? STAT_bypasses : STAT_misses);
     struct cache_answer answer = {.result = CACHE_UNSATISFIABLE, .status = {.forward = request->forward}};
     request->phase = CACHE_IDLE;
     request->done(request, &answer);

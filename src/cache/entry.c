@@ -1,5 +1,6 @@
 #include "inferonce/cache/entry.h"
 
+#include "inferonce/base/little_endian.h"
 #include "inferonce/cache/crc32c.h"
 
 #define HEADER_VERSION 1
@@ -23,19 +24,7 @@ enum {
 };
 
 static const char MAGIC[4] = {'I', 'O', 'E', '1'};
-
-/* Byte by byte, so that it means the same on every host; compilers make one store or load of it. */
-static void put_little_endian(char *at, uint64_t number, size_t width) {
-    for (size_t i = 0; i < width; i++)
-        at[i] = (char)(uint8_t)(number >> (8 * i));
-}
-
-static uint64_t get_little_endian(const char *at, size_t width) {
-    uint64_t number = 0;
-    for (size_t i = 0; i < width; i++)
-        number |= (uint64_t)(uint8_t)at[i] << (8 * i);
-    return number;
-}
+static const char ZERO[3] = {0};
 
 static uint32_t checksum_of(const char *value, size_t length) {
     const size_t behind = AT_CHECKSUM + sizeof(uint32_t);
@@ -67,25 +56,25 @@ void entry_append(const struct entry *entry, struct buffer *buffer) {
     struct bytes model_version = cut_name(entry->model_version);
 
     memcpy(value + AT_MAGIC, MAGIC, sizeof(MAGIC));
-    put_little_endian(value + AT_VERSION, HEADER_VERSION, 2);
-    put_little_endian(value + AT_NAMESPACE_LENGTH, cache_namespace.length, 1);
-    put_little_endian(value + AT_MODEL_NAME_LENGTH, model_name.length, 1);
-    put_little_endian(value + AT_MODEL_VERSION_LENGTH, model_version.length, 1);
-    put_little_endian(value + AT_ZERO, 0, 3);
+    store_u16(value + AT_VERSION, HEADER_VERSION);
+    value[AT_NAMESPACE_LENGTH] = (char)(uint8_t)cache_namespace.length;
+    value[AT_MODEL_NAME_LENGTH] = (char)(uint8_t)model_name.length;
+    value[AT_MODEL_VERSION_LENGTH] = (char)(uint8_t)model_version.length;
+    memcpy(value + AT_ZERO, ZERO, sizeof(ZERO));
     memcpy(value + AT_KEY, entry->key.bytes, KEY_LENGTH);
-    put_little_endian(value + AT_CREATED, entry->created_us, 8);
-    put_little_endian(value + AT_FRESH_UNTIL, entry->fresh_until_us, 8);
-    put_little_endian(value + AT_STALE_WHILE_REVALIDATE_UNTIL, entry->stale_while_revalidate_until_us, 8);
-    put_little_endian(value + AT_STALE_IF_ERROR_UNTIL, entry->stale_if_error_until_us, 8);
-    put_little_endian(value + AT_GENERATION, entry->generation, 8);
-    put_little_endian(value + AT_INFERENCE, entry->inference_us, 8);
-    put_little_endian(value + AT_BODY_LENGTH, entry->body.length, 8);
+    store_u64(value + AT_CREATED, entry->created_us);
+    store_u64(value + AT_FRESH_UNTIL, entry->fresh_until_us);
+    store_u64(value + AT_STALE_WHILE_REVALIDATE_UNTIL, entry->stale_while_revalidate_until_us);
+    store_u64(value + AT_STALE_IF_ERROR_UNTIL, entry->stale_if_error_until_us);
+    store_u64(value + AT_GENERATION, entry->generation);
+    store_u64(value + AT_INFERENCE, entry->inference_us);
+    store_u64(value + AT_BODY_LENGTH, entry->body.length);
 
     char *at = put_bytes(value + ENTRY_HEADER_LENGTH, cache_namespace);
     at = put_bytes(at, model_name);
     at = put_bytes(at, model_version);
     put_bytes(at, entry->body);
-    put_little_endian(value + AT_CHECKSUM, checksum_of(value, length), 4);
+    store_u32(value + AT_CHECKSUM, checksum_of(value, length));
     buffer->length += length;
 }
 
@@ -95,15 +84,14 @@ static bool lengths_fit(struct bytes value) {
                    (size_t)(uint8_t)value.data[AT_MODEL_NAME_LENGTH] +
                    (uint8_t)value.data[AT_MODEL_VERSION_LENGTH];
     size_t behind_header = value.length - ENTRY_HEADER_LENGTH;
-    return names <= behind_header &&
-           get_little_endian(value.data + AT_BODY_LENGTH, 8) == behind_header - names;
+    return names <= behind_header && load_u64(value.data + AT_BODY_LENGTH) == behind_header - names;
 }
 
 static bool is_intact(struct bytes value) {
     return value.length >= ENTRY_HEADER_LENGTH && memcmp(value.data + AT_MAGIC, MAGIC, sizeof(MAGIC)) == 0 &&
-           get_little_endian(value.data + AT_VERSION, 2) == HEADER_VERSION &&
-           get_little_endian(value.data + AT_ZERO, 3) == 0 && lengths_fit(value) &&
-           get_little_endian(value.data + AT_CHECKSUM, 4) == checksum_of(value.data, value.length);
+           load_u16(value.data + AT_VERSION) == HEADER_VERSION &&
+           memcmp(value.data + AT_ZERO, ZERO, sizeof(ZERO)) == 0 && lengths_fit(value) &&
+           load_u32(value.data + AT_CHECKSUM) == checksum_of(value.data, value.length);
 }
 
 static struct bytes take_bytes(const char **at, size_t length) {
@@ -117,19 +105,18 @@ enum entry_check entry_read(struct bytes value, const struct key *key, uint64_t 
         return ENTRY_CORRUPT;
     if (memcmp(value.data + AT_KEY, key->bytes, KEY_LENGTH) != 0)
         return ENTRY_OTHER_KEY;
-    uint64_t created_us = get_little_endian(value.data + AT_CREATED, 8);
+    uint64_t created_us = load_u64(value.data + AT_CREATED);
     if (created_us > now_us && created_us - now_us > ENTRY_CLOCK_SKEW_US)
         return ENTRY_FROM_FUTURE;
 
     const char *at = value.data + ENTRY_HEADER_LENGTH;
     entry->key = *key;
     entry->created_us = created_us;
-    entry->fresh_until_us = get_little_endian(value.data + AT_FRESH_UNTIL, 8);
-    entry->stale_while_revalidate_until_us =
-        get_little_endian(value.data + AT_STALE_WHILE_REVALIDATE_UNTIL, 8);
-    entry->stale_if_error_until_us = get_little_endian(value.data + AT_STALE_IF_ERROR_UNTIL, 8);
-    entry->generation = get_little_endian(value.data + AT_GENERATION, 8);
-    entry->inference_us = get_little_endian(value.data + AT_INFERENCE, 8);
+    entry->fresh_until_us = load_u64(value.data + AT_FRESH_UNTIL);
+    entry->stale_while_revalidate_until_us = load_u64(value.data + AT_STALE_WHILE_REVALIDATE_UNTIL);
+    entry->stale_if_error_until_us = load_u64(value.data + AT_STALE_IF_ERROR_UNTIL);
+    entry->generation = load_u64(value.data + AT_GENERATION);
+    entry->inference_us = load_u64(value.data + AT_INFERENCE);
     entry->cache_namespace = take_bytes(&at, (uint8_t)value.data[AT_NAMESPACE_LENGTH]);
     entry->model_name = take_bytes(&at, (uint8_t)value.data[AT_MODEL_NAME_LENGTH]);
     entry->model_version = take_bytes(&at, (uint8_t)value.data[AT_MODEL_VERSION_LENGTH]);

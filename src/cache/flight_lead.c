@@ -1,3 +1,4 @@
+#include "inferonce/base/little_endian.h"
 #include "inferonce/cache/flight_parts.h"
 #include "inferonce/cache/policy.h"
 
@@ -9,65 +10,57 @@
 
 /* ---- what is written into leases and outcomes: small, little-endian, fixed ---- */
 
-static char *encode_number(char *at, uint64_t number, unsigned bytes) {
-    for (unsigned i = 0; i < bytes; i++)
-        *at++ = (char)(unsigned char)(number >> (8 * i));
-    return at;
-}
+enum { OWNER_INSTANCE = 0, OWNER_EPOCH = 8, OWNER_NONCE = 16, OWNER_SLOT = 24, OWNER_LENGTH = 28 };
 
-static uint64_t decode_number(const char **at, unsigned bytes) {
-    uint64_t number = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        number |= (uint64_t)(unsigned char)*(*at)++ << (8 * i);
-    return number;
-}
-
-#define LEASE_OWNER_LENGTH 28
-#define OUTCOME_LENGTH     16
+enum {
+    OUTCOME_KIND = 0,
+    OUTCOME_STATUS = 1,
+    OUTCOME_HTTP_STATUS = 2,
+    OUTCOME_RETRY_AFTER = 4,
+    OUTCOME_DURATION = 8,
+    OUTCOME_LENGTH = 16
+};
 
 struct bytes lease_owner_encode(const struct lease_owner *owner, char value[STORE_SMALL_MAX]) {
-    char *at = encode_number(value, owner->instance, 8);
-    at = encode_number(at, owner->epoch, 8);
-    at = encode_number(at, owner->nonce, 8);
-    encode_number(at, owner->slot, 4);
-    return (struct bytes){value, LEASE_OWNER_LENGTH};
+    store_u64(value + OWNER_INSTANCE, owner->instance);
+    store_u64(value + OWNER_EPOCH, owner->epoch);
+    store_u64(value + OWNER_NONCE, owner->nonce);
+    store_u32(value + OWNER_SLOT, owner->slot);
+    return (struct bytes){value, OWNER_LENGTH};
 }
 
 bool lease_owner_decode(struct bytes value, struct lease_owner *owner) {
-    if (value.length != LEASE_OWNER_LENGTH)
+    if (value.length != OWNER_LENGTH)
         return false;
-    const char *at = value.data;
-    owner->instance = decode_number(&at, 8);
-    owner->epoch = decode_number(&at, 8);
-    owner->nonce = decode_number(&at, 8);
-    owner->slot = (uint32_t)decode_number(&at, 4);
+    owner->instance = load_u64(value.data + OWNER_INSTANCE);
+    owner->epoch = load_u64(value.data + OWNER_EPOCH);
+    owner->nonce = load_u64(value.data + OWNER_NONCE);
+    owner->slot = load_u32(value.data + OWNER_SLOT);
     return owner->nonce != 0;
 }
 
 static struct bytes outcome_encode(enum flight_outcome outcome, const struct engine_answer *failure,
                                    char value[STORE_SMALL_MAX]) {
-    char *at = encode_number(value, (uint64_t)outcome, 1);
-    at = encode_number(at, (uint64_t)failure->status, 1);
-    at = encode_number(at, (uint64_t)failure->http_status, 2);
-    at = encode_number(at, failure->retry_after_s, 4);
-    encode_number(at, failure->duration_us, 8);
+    value[OUTCOME_KIND] = (char)outcome;
+    value[OUTCOME_STATUS] = (char)failure->status;
+    store_u16(value + OUTCOME_HTTP_STATUS, (uint16_t)failure->http_status);
+    store_u32(value + OUTCOME_RETRY_AFTER, failure->retry_after_s);
+    store_u64(value + OUTCOME_DURATION, failure->duration_us);
     return (struct bytes){value, OUTCOME_LENGTH};
 }
 
 enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answer *failure) {
     if (value.length != OUTCOME_LENGTH)
         return OUTCOME_NONE;
-    const char *at = value.data;
-    uint64_t outcome = decode_number(&at, 1);
-    uint64_t status = decode_number(&at, 1);
+    unsigned status = (unsigned char)value.data[OUTCOME_STATUS];
     *failure = (struct engine_answer){.status = (enum engine_status)status,
-                                      .http_status = (int)decode_number(&at, 2),
-                                      .retry_after_s = (unsigned)decode_number(&at, 4),
+                                      .http_status = load_u16(value.data + OUTCOME_HTTP_STATUS),
+                                      .retry_after_s = load_u32(value.data + OUTCOME_RETRY_AFTER),
+                                      .duration_us = load_u64(value.data + OUTCOME_DURATION),
                                       .detail = "the inference that this request waited for failed"};
-    failure->duration_us = decode_number(&at, 8);
-    if (outcome == OUTCOME_NOT_SHARED)
+    if (value.data[OUTCOME_KIND] == OUTCOME_NOT_SHARED)
         return OUTCOME_NOT_SHARED;
-    if (outcome == OUTCOME_FAILED && status > ENGINE_OK && status <= ENGINE_REJECTED)
+    if (value.data[OUTCOME_KIND] == OUTCOME_FAILED && status > ENGINE_OK && status <= ENGINE_REJECTED)
         return OUTCOME_FAILED;
     return OUTCOME_NONE;
 }

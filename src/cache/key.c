@@ -1,5 +1,7 @@
 #include "inferonce/cache/key.h"
 
+#include "inferonce/base/little_endian.h"
+
 /* The functions of OpenSSL that hash without allocating. EVP_DigestInit allocates for every digest, even with
  * a context that is reused, and so can fail for every request; these cannot. OpenSSL 3.0 deprecates them in
  * favour of EVP. */
@@ -21,8 +23,8 @@ static void flush(struct field_writer *writer) {
 static void put_number(struct field_writer *writer, uint64_t number) {
     if (sizeof(writer->bytes) - writer->length < sizeof(number))
         flush(writer);
-    for (size_t i = 0; i < sizeof(number); i++)
-        writer->bytes[writer->length++] = (uint8_t)(number >> (8 * i));
+    store_u64(writer->bytes + writer->length, number);
+    writer->length += sizeof(number);
 }
 
 static void put_field(struct field_writer *writer, struct bytes field) {

@@ -85,16 +85,16 @@ static void start(struct master *master, unsigned index) {
     child->pid = pid;
     atomic_store(&master->shared->slots[child->slot].heartbeat_us, child->started_us);
     shared_slot_assign(master->shared, child->slot, pid);
-    LOG(LOG_INFO, "worker_started", LOG_NUMBER("worker", index), LOG_NUMBER("pid", pid));
+    LOG(LOG_INFO, "worker_started", LOG_NUMBER("worker", index), LOG_NUMBER("child", pid));
 }
 
 static void log_death(unsigned index, pid_t pid, int status, bool expected) {
     enum log_level level = expected ? LOG_INFO : LOG_WARN;
     if (WIFSIGNALED(status))
-        LOG(level, "worker_killed", LOG_NUMBER("worker", index), LOG_NUMBER("pid", pid),
+        LOG(level, "worker_killed", LOG_NUMBER("worker", index), LOG_NUMBER("child", pid),
             LOG_NUMBER("signal", WTERMSIG(status)));
     else
-        LOG(level, "worker_exited", LOG_NUMBER("worker", index), LOG_NUMBER("pid", pid),
+        LOG(level, "worker_exited", LOG_NUMBER("worker", index), LOG_NUMBER("child", pid),
             LOG_NUMBER("status", WEXITSTATUS(status)));
 }
 
@@ -154,9 +154,17 @@ static void kill_hung(struct master *master) {
         uint64_t beat_us = atomic_load(&master->shared->slots[child->slot].heartbeat_us);
         if (child->pid == 0 || now_us < beat_us || now_us - beat_us < HEARTBEAT_MAX_US)
             continue;
-        LOG(LOG_ERROR, "worker_hung", LOG_NUMBER("worker", i), LOG_NUMBER("pid", child->pid));
+        LOG(LOG_ERROR, "worker_hung", LOG_NUMBER("worker", i), LOG_NUMBER("child", child->pid));
         kill(child->pid, SIGKILL);
     }
+}
+
+/* What other pools on the same CACHE_PATH left behind. Their leases are free now; who waits here for one
+ * looks again by itself. */
+static void reap_pools(struct master *master) {
+    unsigned reaped = shared_reap(master->shared);
+    if (reaped > 0)
+        LOG(LOG_WARN, "pool_vanished", LOG_NUMBER("workers", reaped));
 }
 
 static void stop(struct master *master, int number) {
@@ -215,6 +223,7 @@ static void watch(struct master *master) {
         if (!master->stopping) {
             start_due(master);
             kill_hung(master);
+            reap_pools(master);
         } else if (clock_monotonic_us(&master->clock) >= master->kill_at_us) {
             signal_all(master, SIGKILL);
         }

@@ -83,10 +83,6 @@ static struct record *sound_record(const struct memory_shard *shard, uint64_t of
 
 /* ---- index ---- */
 
-static uint32_t *chain_of(const struct memory_shard *shard, const uint8_t *key) {
-    return &shard->index[memory_shard_hash(key) & (shard->context->geometry.buckets - 1)];
-}
-
 /* The record that a link names, where a chain may have `left` more; NULL: it cannot be, and the shard was
  * wiped. */
 static struct record *next_of_chain(const struct memory_shard *shard, uint32_t link, uint32_t left) {
@@ -99,7 +95,7 @@ static struct record *next_of_chain(const struct memory_shard *shard, uint32_t l
 
 /* The link to a key's record; NULL: there is none, or the chain cannot be trusted and the shard was wiped. */
 static uint32_t *find_link(const struct memory_shard *shard, const uint8_t *key) {
-    uint32_t *link = chain_of(shard, key);
+    uint32_t *link = memory_log_chain(shard, key);
     for (uint32_t left = shard->state->live; *link != 0; left--) {
         struct record *record = next_of_chain(shard, *link, left);
         if (!record)
@@ -117,7 +113,7 @@ static struct record *linked(const struct memory_shard *shard, const uint32_t *l
 
 static void link_record(const struct memory_shard *shard, uint64_t offset) {
     struct record *record = at(shard, offset);
-    uint32_t *chain = chain_of(shard, record->key);
+    uint32_t *chain = memory_log_chain(shard, record->key);
     record->next = *chain;
     *chain = (uint32_t)(offset / UNIT) + 1;
 }

@@ -21,20 +21,21 @@
 /* A log is addressed by 32 bits in units of 8 bytes. */
 #define LOG_MAX (UINT64_C(32) << 30)
 
-#define LEASES_MAX (UINT64_C(1) << 18)
+/* The same whatever the settings: a file must not be made anew because the number of workers or the length of
+ * their queues has changed. Who finds no room for a lease infers without one. */
+#define LEASES_MAX (UINT64_C(1) << 15)
 
 static uint64_t smaller(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
 struct memory_layout memory_layout_of(const struct settings *settings, unsigned workers) {
-    uint64_t flights = settings->inference_concurrency + settings->inference_queue;
     uint64_t parts = settings->cache_scope == CACHE_SCOPE_WORKER ? workers : 1;
     return (struct memory_layout){
         .max_size = settings->cache_max_size,
         .memory_bytes = settings->cache_memory_mb << 20,
         .entry_max_bytes = (settings->cache_max_entry_kb << 10) + ENTRY_OVERHEAD,
-        .leases_max = smaller(2 * workers * flights, LEASES_MAX), /* each may leave an outcome behind */
+        .leases_max = LEASES_MAX,
         .parts = (unsigned)smaller(parts, settings->cache_max_size),
     };
 }

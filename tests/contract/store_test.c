@@ -17,7 +17,7 @@ struct rig {
     struct clock clock;
     struct shared shared;
     uv_loop_t loop;
-    char path[64];                /* of a file, or empty */
+    char path[512];               /* of a file, or empty */
     struct store *store[WORKERS]; /* as each worker has it */
 };
 
@@ -61,7 +61,8 @@ static void memory_per_worker(struct rig *rig) {
 }
 
 static void memory_in_file(struct rig *rig) {
-    snprintf(rig->path, sizeof(rig->path), "/tmp/inferonce-store-test-XXXXXX");
+    const char *folder = getenv("TMPDIR");
+    snprintf(rig->path, sizeof(rig->path), "%s/inferonce-store-test-XXXXXX", folder ? folder : "/tmp");
     int descriptor = mkstemp(rig->path);
     need(descriptor >= 0, "a temporary file");
     close(descriptor);

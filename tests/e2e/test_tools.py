@@ -79,7 +79,7 @@ class Runner(Scratch):
 
     def test_sums(self):
         self.program("a", "echo 'a: 3 passed, 0 failed'")
-        self.program("b", "echo noise; echo 'b: 4 passed, 0 failed'")
+        self.program("b", "echo noise; echo 'b: one, more: 1 passed, 0 failed'; echo 'b: two: 3 passed, 0 failed'")
         self.assertEqual(self.outcome(), ("7 passed, 0 failed", 0))
 
     def test_failures(self):

@@ -11,7 +11,8 @@ static unsigned long allocations;
 static unsigned long fail_at; /* 0: never */
 static bool fail_once;
 
-/* The C library's own allocator; the sanitizers put theirs in the same place, before ours is asked, and then none of this is used. */
+/* The C library's own allocator; the sanitizers put theirs in the same place, before ours is asked, and then
+ * none of this is used. */
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *memory, size_t size);
@@ -28,8 +29,7 @@ extern void *__libc_realloc(void *memory, size_t size);
 #endif
 
 #if OWN_ALLOCATOR
-static bool allocation_fails(void)
-{
+static bool allocation_fails(void) {
     allocations++;
     if (fail_at == 0 || allocations < fail_at)
         return false;
@@ -39,49 +39,41 @@ static bool allocation_fails(void)
     return true;
 }
 
-void *malloc(size_t size)
-{
+void *malloc(size_t size) {
     return allocation_fails() ? NULL : __libc_malloc(size);
 }
 
-void *calloc(size_t n, size_t size)
-{
+void *calloc(size_t n, size_t size) {
     return allocation_fails() ? NULL : __libc_calloc(n, size);
 }
 
-void *realloc(void *memory, size_t size)
-{
+void *realloc(void *memory, size_t size) {
     return allocation_fails() ? NULL : __libc_realloc(memory, size);
 }
 #endif
 
-void unit_allocations_fail(unsigned n, bool once)
-{
+void unit_allocations_fail(unsigned n, bool once) {
     fail_once = once;
     fail_at = n == 0 ? 0 : allocations + n;
 }
 
-void unit_allocations_heal(void)
-{
+void unit_allocations_heal(void) {
     fail_at = 0;
 }
 
 static unsigned long counted_from;
 
-void unit_allocations_count_start(void)
-{
+void unit_allocations_count_start(void) {
     counted_from = allocations;
 }
 
-unsigned long unit_allocations_count(void)
-{
+unsigned long unit_allocations_count(void) {
     return allocations - counted_from;
 }
 
 static const char *failing_suite;
 
-static void print_failures(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord first)
-{
+static void print_failures(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord first) {
     (void)suite;
     unit_allocations_heal();
     for (CU_pFailureRecord failure = first; failure; failure = failure->pNext)
@@ -90,8 +82,7 @@ static void print_failures(const CU_pTest test, const CU_pSuite suite, const CU_
                failure->strCondition ? failure->strCondition : "?");
 }
 
-int unit_main(int argc, char *argv[], const char *name, const struct unit_case *cases, size_t n)
-{
+int unit_main(int argc, char *argv[], const char *name, const struct unit_case *cases, size_t n) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     failing_suite = name;
     if (CU_initialize_registry() != CUE_SUCCESS)

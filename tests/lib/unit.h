@@ -1,7 +1,9 @@
-/* A CUnit program of one suite: lists its cases, prints the failed assertions, closes with "name: N passed, N failed".
+/* A CUnit program of one suite: lists its cases, prints the failed assertions, closes with "name: N passed, N
+ * failed".
  *
  *     static const struct unit_case CASES[] = {{"what it does", test_what_it_does}, ...};
- *     int main(int argc, char *argv[]) { return unit_main(argc, argv, "module", CASES, sizeof(CASES) / sizeof(CASES[0])); }
+ *     int main(int argc, char *argv[]) { return unit_main(argc, argv, "module", CASES, sizeof(CASES) /
+ * sizeof(CASES[0])); }
  *
  * An argument runs only the cases whose name contains it. */
 #ifndef INFERONCE_TESTS_UNIT_H
@@ -18,8 +20,9 @@ struct unit_case {
 
 int unit_main(int argc, char *argv[], const char *suite, const struct unit_case *cases, size_t n);
 
-/* From the n-th allocation of this process on (1: the next one), malloc, calloc and realloc return NULL, once or until unit_allocations_heal.
- * 0 switches it off. Only allocations made by the program's own objects and libraries after the call are counted. */
+/* From the n-th allocation of this process on (1: the next one), malloc, calloc and realloc return NULL, once
+ * or until unit_allocations_heal. 0 switches it off. Only allocations made by the program's own objects and
+ * libraries after the call are counted. */
 void unit_allocations_fail(unsigned n, bool once);
 void unit_allocations_heal(void);
 

@@ -84,6 +84,11 @@ void shared_destroy(struct shared *shared);
  */
 void shared_slot_assign(struct shared *shared, unsigned slot, pid_t pid);
 
+/* The master, about once a second: a pool of which every process died left nobody to clear its slots, but the
+ * kernel gave its claims back. Those slots are cleared as by shared_slot_assign(slot, 0). Returns how many
+ * there were. Does not block. */
+unsigned shared_reap(struct shared *shared);
+
 /* Sum of a statistic over all slots, of all masters. */
 uint64_t shared_stat(const struct shared *shared, enum statistic stat);
 

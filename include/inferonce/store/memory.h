@@ -56,7 +56,8 @@ uint64_t memory_region_tag(const struct memory_layout *layout);
 size_t memory_region_setup(void *region, const struct memory_layout *layout, bool fresh,
                            const struct clock *clock);
 
-/* The row of STORES. */
+/* Over a region that memory_region_setup has made; its layout holds, whatever the settings say by now.
+ * Returns owned; NULL: error tells why. */
 struct store *memory_open(const struct store_options *options, struct error *error);
 
 extern const struct store_operations MEMORY_OPERATIONS;

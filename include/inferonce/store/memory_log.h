@@ -26,6 +26,11 @@ struct memory_found {
     uint64_t epoch;
 };
 
+/* The chain of a key in the index. */
+static inline uint32_t *memory_log_chain(const struct memory_shard *shard, const uint8_t *key) {
+    return &shard->index[memory_shard_hash(key) & (shard->context->geometry.buckets - 1)];
+}
+
 /* STORE_OK, STORE_MISSING, or STORE_EXPIRED: its time was over and it was removed (STAT_expired). Marks it as
  * hit when `mark`. */
 enum store_status memory_log_find(const struct memory_shard *shard, const uint8_t *key, bool mark,

@@ -608,6 +608,50 @@ static void test_second_master(void) {
     remove_directory();
 }
 
+static void test_a_vanished_pool_is_reaped(void) {
+    struct shared a;
+    struct error error = {""};
+    int ready[2];
+    make_directory();
+    CU_ASSERT_FATAL(create(&a, 2, &error));
+    shared_ready(&a);
+    shared_slot_assign(&a, a.claimed[0], getpid());
+    CU_ASSERT_EQUAL_FATAL(pipe(ready), 0);
+    pid_t child = fork();
+    CU_ASSERT_FATAL(child >= 0);
+    if (child == 0) {
+        struct shared b;
+        if (!create(&b, 1, &error))
+            _exit(1);
+        shared_ready(&b);
+        shared_slot_assign(&b, b.claimed[0], getpid());
+        stats_count(&b.stats[b.claimed[0]], STAT_parked);
+        stats_count(&b.stats[b.claimed[0]], STAT_hits);
+        unsigned slot = b.claimed[0];
+        (void)!write(ready[1], &slot, sizeof(slot));
+        pause();
+        _exit(1);
+    }
+    unsigned slot = 0;
+    CU_ASSERT_EQUAL_FATAL(read(ready[0], &slot, sizeof(slot)), (ssize_t)sizeof(slot));
+    uint64_t epoch = a.slots[slot].epoch;
+    CU_ASSERT_EQUAL(shared_reap(&a), 0); /* it lives, and so do we */
+    CU_ASSERT_EQUAL(a.slots[slot].pid, child);
+    kill(child, SIGKILL);
+    CU_ASSERT_EQUAL(waitpid(child, NULL, 0), child);
+    CU_ASSERT_EQUAL(shared_reap(&a), 1);
+    CU_ASSERT_EQUAL(a.slots[slot].pid, 0);
+    CU_ASSERT(shared_owner_is_dead(&a, a.instance, slot, epoch));
+    CU_ASSERT_EQUAL(shared_stat(&a, STAT_parked), 0);
+    CU_ASSERT_EQUAL(shared_stat(&a, STAT_hits), 1);
+    CU_ASSERT_EQUAL(a.slots[a.claimed[0]].pid, getpid());
+    CU_ASSERT_EQUAL(shared_reap(&a), 0);
+    close(ready[0]);
+    close(ready[1]);
+    shared_destroy(&a);
+    remove_directory();
+}
+
 static void test_slots_run_out(void) {
     struct shared a;
     struct shared b;
@@ -765,6 +809,7 @@ static const struct unit_case CASES[] = {
     {"what is no regular file is refused", test_no_regular_file},
     {"no room for the file", test_no_room_for_the_file},
     {"a second master has slots of its own", test_second_master},
+    {"a pool that vanished is reaped", test_a_vanished_pool_is_reaped},
     {"the slots run out", test_slots_run_out},
     {"a file in use with other sizes is refused", test_in_use_with_other_sizes},
     {"a claim lasts until the last process is gone", test_a_claim_lasts_until_the_last_process_is_gone},

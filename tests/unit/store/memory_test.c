@@ -39,6 +39,21 @@ static void test_region_of_defaults(void) {
     CU_ASSERT(bytes < UINT64_C(72) << 20);
 }
 
+/* A restart with more workers or longer queues keeps what is in the file. */
+static void test_layout_is_the_same_for_other_workers(void) {
+    struct settings settings;
+    settings_defaults(&settings);
+    struct memory_layout layout = memory_layout_of(&settings, 4);
+    uint64_t tag = memory_region_tag(&layout);
+    settings.inference_concurrency = 1000;
+    settings.inference_queue = 100000;
+    layout = memory_layout_of(&settings, 16);
+    CU_ASSERT_EQUAL(memory_region_tag(&layout), tag);
+    settings.cache_max_size++;
+    layout = memory_layout_of(&settings, 16);
+    CU_ASSERT_NOT_EQUAL(memory_region_tag(&layout), tag);
+}
+
 static void test_foreign_region(void) {
     static _Alignas(4096) char region[4096];
     struct memory_rig rig;
@@ -411,26 +426,25 @@ static void test_many_removals(void) {
 
 static void test_full_of_leases(void) {
     struct memory_rig rig;
-    memory_rig_init(&rig);
-    rig.settings.inference_concurrency = 64;
-    rig.settings.inference_queue = 0;
-    memory_rig_open(&rig, 1);
+    open_rig(&rig, 100);
+    const uint64_t places = rig.layout.leases_max;
+    const uint64_t asked = 4 * places;
     struct store *store = memory_rig_store(&rig, 0);
     struct bytes owner = bytes_of("owner");
     uint64_t taken = 0;
-    for (uint64_t number = 0; number < 10000; number++)
+    for (uint64_t number = 0; number < asked; number++)
         taken += test_add(store, STORE_LEASE, test_key(number), owner, 1000) == STORE_OK;
-    CU_ASSERT(taken >= 128 && taken < 10000);
-    CU_ASSERT_EQUAL(memory_rig_stat(&rig, STAT_store_errors), 10000 - taken);
+    CU_ASSERT(taken >= places && taken < asked);
+    CU_ASSERT_EQUAL(memory_rig_stat(&rig, STAT_store_errors), asked - taken);
     rig.clock.monotonic_us += SECOND_US;
     uint64_t again = 0;
-    for (uint64_t number = 20000; number < 30000; number++)
+    for (uint64_t number = asked; number < 2 * asked; number++)
         again += test_add(store, STORE_LEASE, test_key(number), owner, 1000) == STORE_OK;
     CU_ASSERT_EQUAL(again, taken);
-    for (uint64_t number = 20000; number < 30000; number++)
+    for (uint64_t number = asked; number < 2 * asked; number++)
         test_remove(store, STORE_LEASE, test_key(number), 0, 0);
     again = 0;
-    for (uint64_t number = 0; number < 10000; number++)
+    for (uint64_t number = 0; number < asked; number++)
         again += test_add(store, STORE_OUTCOME, test_key(number), owner, 1000) == STORE_OK;
     CU_ASSERT_EQUAL(again, taken);
     memory_rig_close(&rig);
@@ -633,6 +647,7 @@ static void test_no_allocation_per_get(void) {
 static const struct unit_case CASES[] = {
     {"the tag changes with all of the layout", test_layout_tag},
     {"the defaults take their memory and little more", test_region_of_defaults},
+    {"other workers and queues: the same layout", test_layout_is_the_same_for_other_workers},
     {"a region that is none is an error", test_foreign_region},
     {"the size never passes its limit", test_size_limit},
     {"replacing entries evicts nothing", test_replacing_evicts_nothing},
