@@ -8,6 +8,7 @@ import unittest
 
 import model_server
 import servers
+from processes import wait_until
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 FILES = ("test_semantics_table", "test_coalescing", "test_rules", "test_entries")
@@ -36,7 +37,7 @@ class WithModel:
 
     def check_calls(self, client):
         if self.started == 1 and client.app.alive:
-            self.assertEqual(len(self.model.calls), client.stats()["inferences"])
+            wait_until(lambda: len(self.model.calls) == client.stats()["inferences"], "every inference is one call")
 
 
 def load(name):

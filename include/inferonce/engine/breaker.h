@@ -15,8 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "inferonce/base/error.h"
-
 #define BREAKER_FAILURES 5
 #define BREAKER_FIRST_US UINT64_C(1000000)
 #define BREAKER_MOST_US  UINT64_C(30000000)
@@ -37,7 +35,7 @@ bool breaker_asked(struct breaker *breaker, uint64_t now_us);
 
 /* What became of it; gave_up: nobody waited for it any more. True: the state is another now. */
 bool breaker_reached(struct breaker *breaker);
-bool breaker_not_reached(struct breaker *breaker, bool probe, uint64_t now_us) MUST_CHECK;
+bool breaker_not_reached(struct breaker *breaker, bool probe, uint64_t now_us);
 void breaker_gave_up(struct breaker *breaker, bool probe);
 
 #endif

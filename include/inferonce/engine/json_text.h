@@ -15,7 +15,7 @@
 /* Whether `text` is one JSON value (RFC 8259) in UTF-8, with nothing but white space around it, no member
  * given twice, not nested deeper than 2048 and within JSON_TEXT_TOKENS_MAX. A number beyond the range of a
  * double is refused. False also when memory is short. */
-bool json_text_is_valid(struct bytes text) MUST_CHECK;
+bool json_text_is_valid(struct bytes text);
 
 /* What follows reads texts that json_text_is_valid accepted. On others it may find nonsense, but never
  * outside of the text. */

@@ -445,7 +445,7 @@ static void test_reload(void) {
 static void test_creation_fails(void) {
     const struct engine_options options = {&bench.settings, &bench.loop, &bench.clock, &bench.stats};
     static const struct engine_backend FAILING = {manual_open_fails, manual_start, manual_cancel,
-                                                  manual_close, manual_room, manual_longest_us};
+                                                  manual_close,      manual_room,  manual_longest_us};
     CU_ASSERT_EQUAL_FATAL(uv_loop_init(&bench.loop), 0);
     struct error error = {.text = ""};
     CU_ASSERT_PTR_NULL(engine_create_with(&FAILING, &options, &error));
