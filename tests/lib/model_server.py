@@ -7,15 +7,16 @@ It counts when a request has come in whole, before it misbehaves. Standard libra
 enough for what the tests ask, and for 5,000 sleeping ones.
 """
 
+import asyncio
 import gzip
 import json
-import os
+import resource
 import socket
 import socketserver
 import ssl
 import struct
+import sys
 import threading
-import time
 
 BIG = 3 * 1024 * 1024
 
@@ -326,16 +327,40 @@ class Model:
         self.thread.join()
 
 
-def main():
-    """For the benchmarks: serves on the port given until it is ended, each answer after so many seconds."""
-    import sys
+async def sleeping_model(path, delay_s, together):
+    """For benchmarks: the plain dialect on a Unix socket. Answers come so many seconds after that many requests are there; a text that
+    begins with "hit" is answered at once. Runs until it is ended."""
+    arrived = []  # a future for each that is there
 
-    threading.stack_size(256 * 1024)
-    model = Model(("127.0.0.1", int(sys.argv[1])))
-    model.delay_s = float(sys.argv[2])
-    print(os.getpid(), flush=True)
-    model.thread.join()
+    async def wait_for_all():
+        arrived.append(asyncio.get_running_loop().create_future())
+        mine = arrived[-1]
+        if len(arrived) == together:
+            for future in arrived:
+                future.set_result(None)
+            arrived.clear()
+        await mine
+        await asyncio.sleep(delay_s)
+
+    async def serve(reader, writer):
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length:")[1].split()[0])
+                body = await reader.readexactly(length)
+                if not body.startswith(b'{"text":"hit'):
+                    await wait_for_all()
+                answer = sentiment(json.loads(body)["text"]).encode()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(answer), answer))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_unix_server(serve, path, backlog=4096)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
-    main()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    asyncio.run(sleeping_model(sys.argv[1], float(sys.argv[2]), int(sys.argv[3])))
