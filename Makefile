@@ -14,7 +14,7 @@ AR       ?= ar
 OPTIMISE ?= -O2
 SANITIZE ?=
 WERROR   ?= $(if $(CI),-Werror)
-PACKAGES := fcgi libuv jansson libcrypto libutf8proc libmemcached hiredis libcurl
+PACKAGES := fcgi libuv jansson libssl libcrypto libutf8proc libmemcached hiredis libcurl
 
 WARNINGS  := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wpointer-arith \
              -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2

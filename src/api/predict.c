@@ -102,8 +102,14 @@ static bool read_ttl(struct prediction *prediction) {
 
 void prediction_fill(const struct prediction *prediction, struct bytes text, struct cache_request *request) {
     const struct request *http = &prediction->exchange->request;
+    const struct settings *settings = prediction->api->settings;
+    /* The built-in model has no credentials to look at. */
+    struct bytes authorization =
+        settings->engine == SETTINGS_ENGINE_HTTP ? bytes_trim(http->authorization) : (struct bytes){NULL, 0};
+    bool shares = settings->cache_share_authorized != 0;
     const struct text_key_context context = {.cache_namespace = prediction->cache_namespace,
-                                             .parameters = prediction->body.parameters};
+                                             .parameters = prediction->body.parameters,
+                                             .credential = shares ? (struct bytes){NULL, 0} : authorization};
     text_key(prediction->api, &context, text, &request->key);
     text_generation_key(prediction->api, prediction->cache_namespace, &request->generation_key);
     request->cache_namespace = prediction->cache_namespace;
@@ -111,7 +117,7 @@ void prediction_fill(const struct prediction *prediction, struct bytes text, str
     request->ttl_ms = prediction->ttl_ms;
     request->text = text;
     request->parameters = prediction->body.parameters;
-    request->authorization = (struct bytes){NULL, 0};
+    request->authorization = authorization;
     request->traceparent = http->traceparent;
     request->tracestate = http->tracestate;
     request->phase = CACHE_IDLE;

@@ -327,15 +327,33 @@ static bool apply_flags(struct settings *settings, int argc, char *const argv[],
     return true;
 }
 
+/* ---- what depends on another setting ---- */
+
+#define NORMALIZE_NOT_GIVEN (-1)
+
+/* The built-in model reads lower case; what another one makes of capitals is not known. */
+static bool settle(struct settings *settings, struct error *error) {
+    bool http = settings->engine == SETTINGS_ENGINE_HTTP;
+    if (settings->cache_normalize == NORMALIZE_NOT_GIVEN)
+        settings->cache_normalize = http ? CACHE_NORMALIZE_NFC : CACHE_NORMALIZE_LOWER;
+    if (http && settings->upstream_url[0] == '\0') {
+        error_set(error, "ENGINE=http: needs UPSTREAM_URL, the address of the inference server");
+        return false;
+    }
+    return true;
+}
+
 bool settings_load(struct settings *settings, int argc, char *const argv[], char *const environment[],
                    enum settings_request *request, struct error *error) {
     struct settings loaded;
     enum settings_request asked = SETTINGS_SERVE;
     settings_defaults(&loaded);
+    loaded.cache_normalize = NORMALIZE_NOT_GIVEN;
     if (!apply_controls(&loaded, argc, argv, &asked, error))
         return false;
     if (!is_answered_at_once(asked)) {
-        if (!apply_environment(&loaded, environment, error) || !apply_flags(&loaded, argc, argv, error))
+        if (!apply_environment(&loaded, environment, error) || !apply_flags(&loaded, argc, argv, error) ||
+            !settle(&loaded, error))
             return false;
         *settings = loaded;
     }

@@ -61,6 +61,34 @@ static const char *check_redis_url(struct bytes text) {
                                         "unix://[[USER]:PASSWORD@]/PATH";
 }
 
+/* A host that is not empty and has no credentials in it: those would be shown by --print-config. */
+static bool is_authority(struct bytes text) {
+    size_t length = 0;
+    while (length < text.length && text.data[length] != '/' && text.data[length] != '?')
+        length++;
+    return length > 0 && text.data[0] != ':' && !memchr(text.data, '@', length);
+}
+
+static const char *check_url(struct bytes text) {
+    static const char EXPECTED[] =
+        "expected http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH or http+unix:///SOCKET:/PATH, "
+        "without credentials, spaces and a fragment";
+    static const struct bytes PREFIXES[] = {{"http://", 7}, {"https://", 8}};
+    struct bytes unix_prefix = bytes_of("http+unix:///");
+    if (text.length == 0)
+        return NULL;
+    if (memchr(text.data, ' ', text.length) || memchr(text.data, '#', text.length))
+        return EXPECTED;
+    if (begins_with(text, unix_prefix))
+        return text.length > unix_prefix.length && text.data[unix_prefix.length] != ':' ? NULL : EXPECTED;
+    for (size_t i = 0; i < sizeof(PREFIXES) / sizeof(PREFIXES[0]); i++) {
+        size_t length = PREFIXES[i].length;
+        if (begins_with(text, PREFIXES[i]))
+            return is_authority((struct bytes){text.data + length, text.length - length}) ? NULL : EXPECTED;
+    }
+    return EXPECTED;
+}
+
 const struct setting SETTING_ROWS[SETTING_ROWS_COUNT] = {
 #define AT(field)        .offset = offsetof(struct settings, field)
 #define GROUP_ROW(title) {.kind = SETTING_GROUP, .name = (title)},

@@ -340,12 +340,15 @@ void flight_fail(struct flight *flight) {
     struct flights *flights = flight->flights;
     flight->phase = FLIGHT_FAILING;
     flight->joinable = false;
+    /* A model that refused the request has not failed (RFC 5861 section 4): whose credential is not good any
+     * more is not served what it once was. */
+    bool refused = flight->failure.status == ENGINE_REJECTED;
     bool wants_stale = false;
     for (const struct cache_request *request = flight->first_waiter; request && !wants_stale;
          request = request->next)
         wants_stale =
             policy_wants_stale_on_error(&request->control, flights->settings->cache_stale_if_error_ms);
-    if (!wants_stale || flight->generation == 0) {
+    if (!wants_stale || refused || flight->generation == 0) {
         flight_fail_all(flight, NULL);
         return;
     }

@@ -135,6 +135,12 @@ static void close_builtin(void *state) {
     uv_close((uv_handle_t *)&builtin->work, on_closed);
 }
 
+static size_t room(void *state, unsigned *retry_after_s) {
+    (void)state;
+    (void)retry_after_s;
+    return SIZE_MAX;
+}
+
 static uint64_t longest_us(const struct settings *settings) {
     return (settings->inference_delay_ms + 1) * 1000;
 }
@@ -144,5 +150,6 @@ const struct engine_backend engine_builtin = {
     .start = start,
     .cancel = cancel,
     .close = close_builtin,
+    .room = room,
     .longest_us = longest_us,
 };

@@ -5,19 +5,21 @@
 #include "inferonce/engine/backend.h"
 #include "inferonce/engine/jobs.h"
 
-#define BACKEND (&engine_builtin) /* what engine_create takes */
-
 /* The most that are handed to a backend in one call; only bounds the array on the stack. */
 #define START_MOST 256
 
 /* Places become free all the time while the queue is full, so it pays to come back soon. */
 #define RETRY_AFTER_S 1
 
+/* In engine_job.retry_after_s: not the backend, but our own queue takes no more. */
+#define QUEUE_IS_FULL 0
+
 /* Where a job is, in engine_job.phase.
  *
- *   WAITING      in the queue                                  -> RUNNING, OVER (cancelled)
+ *   WAITING      in the queue                                  -> RUNNING, TURNED_AWAY, OVER (cancelled)
  *   RUNNING      the backend has it                            -> OVER (ended, cancelled)
- *   TURNED_AWAY  no room in the queue; is told so next turn    -> OVER (told, cancelled) */
+ *   TURNED_AWAY  no room in the queue, or the backend takes none; is told so next turn
+ *                                                              -> OVER (told, cancelled) */
 enum phase { WAITING = 1, RUNNING, TURNED_AWAY, OVER };
 
 struct engine {
@@ -39,13 +41,43 @@ static bool has_place(const struct engine *engine) {
     return engine->running < engine->options.settings->inference_concurrency;
 }
 
+static void on_turn(uv_idle_t *turn);
+
+/* Makes on_turn run. */
+static void arm(struct engine *engine) {
+    (void)uv_idle_start(&engine->turn, on_turn);
+}
+
+/* It is not in the queue, or not any more. */
+static void turn_away(struct engine *engine, struct engine_job *job, unsigned retry_after_s) {
+    job->phase = TURNED_AWAY;
+    job->retry_after_s = retry_after_s;
+    engine_jobs_append(&engine->turned_away, job);
+    arm(engine);
+}
+
+static void turn_away_waiting(struct engine *engine, unsigned retry_after_s) {
+    while (engine->waiting.n > 0) {
+        struct engine_job *job = engine->waiting.first;
+        engine_jobs_remove(&engine->waiting, job);
+        stats_subtract(engine->options.stats, STAT_queue, 1);
+        turn_away(engine, job, retry_after_s);
+    }
+}
+
 /* Hands waiting jobs to the backend while there are places. */
 static void start_waiting(struct engine *engine) {
     while (engine->waiting.n > 0 && has_place(engine)) {
         struct engine_job *batch[START_MOST];
         size_t n = 0;
+        unsigned retry_after_s = RETRY_AFTER_S;
+        size_t room = engine->backend->room(engine->state, &retry_after_s);
+        if (room == 0) {
+            turn_away_waiting(engine, retry_after_s);
+            return;
+        }
         uint64_t now_us = clock_monotonic_us(engine->options.clock);
-        while (n < START_MOST && engine->waiting.n > 0 && has_place(engine)) {
+        while (n < START_MOST && n < room && engine->waiting.n > 0 && has_place(engine)) {
             struct engine_job *job = engine->waiting.first;
             engine_jobs_remove(&engine->waiting, job);
             job->phase = RUNNING;
@@ -60,15 +92,16 @@ static void start_waiting(struct engine *engine) {
     }
 }
 
-static void turn_away(struct engine *engine) {
-    const struct engine_answer answer = {
-        .status = ENGINE_OVERLOAD,
-        .detail = "too many inferences are waiting",
-        .retry_after_s = RETRY_AFTER_S,
-    };
+static void answer_turned_away(struct engine *engine) {
     /* Those that `done` adds have to wait for their turn, or the loop would never get out of here. */
     for (size_t n = engine->turned_away.n; n > 0 && engine->turned_away.n > 0; n--) {
         struct engine_job *job = engine->turned_away.first;
+        const struct engine_answer answer = {
+            .status = ENGINE_OVERLOAD,
+            .detail = job->retry_after_s == QUEUE_IS_FULL ? "too many inferences are waiting"
+                                                          : "the model's server cannot be reached",
+            .retry_after_s = job->retry_after_s == QUEUE_IS_FULL ? RETRY_AFTER_S : job->retry_after_s,
+        };
         engine_jobs_remove(&engine->turned_away, job);
         job->phase = OVER;
         job->done(job, &answer);
@@ -77,19 +110,18 @@ static void turn_away(struct engine *engine) {
 
 static void on_turn(uv_idle_t *turn) {
     struct engine *engine = turn->data;
-    turn_away(engine);
+    answer_turned_away(engine);
     start_waiting(engine);
     if (engine->turned_away.n == 0)
         (void)uv_idle_stop(turn);
 }
 
-/* Makes on_turn run. */
-static void arm(struct engine *engine) {
-    (void)uv_idle_start(&engine->turn, on_turn);
+static const struct engine_backend *backend_of(const struct settings *settings) {
+    return settings->engine == SETTINGS_ENGINE_HTTP ? &engine_upstream : &engine_builtin;
 }
 
 struct engine *engine_create(const struct engine_options *options, struct error *error) {
-    return engine_create_with(BACKEND, options, error);
+    return engine_create_with(backend_of(options->settings), options, error);
 }
 
 struct engine *engine_create_with(const struct engine_backend *backend, const struct engine_options *options,
@@ -118,9 +150,7 @@ void engine_infer(struct engine *engine, struct engine_job *const *jobs, size_t 
         INVARIANT(job->done != NULL);
         if (engine->running + engine->waiting.n >=
             settings->inference_concurrency + settings->inference_queue) {
-            job->phase = TURNED_AWAY;
-            engine_jobs_append(&engine->turned_away, job);
-            arm(engine);
+            turn_away(engine, job, QUEUE_IS_FULL);
         } else {
             job->phase = WAITING;
             engine_jobs_append(&engine->waiting, job);
@@ -188,5 +218,5 @@ uint64_t engine_longest_us(const struct settings *settings) {
      * settings keep this far from an overflow. */
     uint64_t places = settings->inference_concurrency;
     uint64_t rounds = 1 + (settings->inference_queue + places - 1) / places;
-    return rounds * BACKEND->longest_us(settings);
+    return rounds * backend_of(settings)->longest_us(settings);
 }

@@ -61,8 +61,13 @@
            "The most keys in one request to a memcached server; larger ones take longer than two")           \
     CHOICE(cache_normalize, CACHE_NORMALIZE, "lower", "none|nfc|space|lower",                                \
            "How a text becomes the one that is looked up and inferred; none: bytes as they are, "            \
-           "nfc: Unicode NFC, space: NFC, trimmed, white space collapsed, lower: that, in lower case")       \
+           "nfc: Unicode NFC, space: NFC, trimmed, white space collapsed, lower: that, in lower case; "      \
+           "with ENGINE=http nfc unless given")                                                              \
+    CHOICE(cache_share_authorized, CACHE_SHARE_AUTHORIZED, "off", "off|on",                                  \
+           "May one credential be served what another one got from the model (ENGINE=http)")                 \
     GROUP("Model")                                                                                           \
+    CHOICE(engine, ENGINE, "builtin", "builtin|http",                                                        \
+           "Where answers come from: the built-in model, or an HTTP inference server at UPSTREAM_URL")       \
     TEXT(model_name, MODEL_NAME, "vader", any, "Part of every key: another model starts cold")               \
     TEXT(model_version, MODEL_VERSION, "1", any,                                                             \
          "Part of every key: a new version starts cold, without a purge")                                    \
@@ -72,6 +77,18 @@
            "Inferences at once per worker")                                                                  \
     NUMBER(inference_queue, INFERENCE_QUEUE, 1024, 0, 1000000, "inferences",                                 \
            "More may wait, per worker; beyond: 503 with Retry-After")                                        \
+    GROUP("Inference server (ENGINE=http)")                                                                  \
+    TEXT(upstream_url, UPSTREAM_URL, "", url,                                                                \
+         "Where to POST: http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH or http+unix:///SOCKET:/PATH")    \
+    CHOICE(upstream_dialect, UPSTREAM_DIALECT, "plain", "plain|tei|kserve|openai",                           \
+           "How texts become a request, and results are read out of the answer")                             \
+    NUMBER(upstream_batch, UPSTREAM_BATCH, 32, 1, 256, "texts",                                              \
+           "The most texts in one upstream request, where the dialect takes several")                        \
+    SECONDS(upstream_timeout_ms, UPSTREAM_TIMEOUT, 30, 0.001, 3600,                                          \
+            "How long one inference may take, connecting included")                                          \
+    SECONDS(upstream_connect_timeout_ms, UPSTREAM_CONNECT_TIMEOUT, 1, 0.001, 3600,                           \
+            "How long connecting may take, name look-up and TLS included")                                   \
+    TEXT(upstream_ca_file, UPSTREAM_CA_FILE, "", any, "Certificates (PEM) to trust beside the system's")     \
     GROUP("Requests")                                                                                        \
     NUMBER(max_body_kb, MAX_BODY_KB, 1024, 1, 65536, "KB", "The largest request body")                       \
     NUMBER(max_batch, MAX_BATCH, 256, 1, 10000, "texts", "The most texts in one request")                    \
@@ -82,6 +99,13 @@
     CHOICE(log_format, LOG_FORMAT, "logfmt", "logfmt|json", "How a line is written")
 
 enum cache_backend { CACHE_BACKEND_MEMORY, CACHE_BACKEND_MEMCACHED, CACHE_BACKEND_REDIS };
+enum settings_engine { SETTINGS_ENGINE_BUILTIN, SETTINGS_ENGINE_HTTP };
+enum settings_dialect {
+    SETTINGS_DIALECT_PLAIN,
+    SETTINGS_DIALECT_TEI,
+    SETTINGS_DIALECT_KSERVE,
+    SETTINGS_DIALECT_OPENAI
+};
 enum cache_scope { CACHE_SCOPE_SHARED, CACHE_SCOPE_WORKER };
 enum cache_normalize {
     CACHE_NORMALIZE_NONE,

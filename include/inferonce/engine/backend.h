@@ -23,12 +23,19 @@ struct engine_backend {
     /* Forgets all jobs and closes its handles; frees `state` when the loop has closed them. */
     void (*close)(void *state);
 
+    /* How many jobs more it takes now; SIZE_MAX: any number. With 0, `*retry_after_s` says when to come back.
+     */
+    size_t (*room)(void *state, unsigned *retry_after_s);
+
     /* The longest that one inference can take, in microseconds, as far as the settings bound it. */
     uint64_t (*longest_us)(const struct settings *settings);
 };
 
 /* VADER, after INFERENCE_DELAY_MS. */
 extern const struct engine_backend engine_builtin;
+
+/* An HTTP inference server at UPSTREAM_URL (upstream.c). */
+extern const struct engine_backend engine_upstream;
 
 /* As engine_create, with this backend. */
 struct engine *engine_create_with(const struct engine_backend *backend, const struct engine_options *options,

@@ -58,7 +58,10 @@ struct engine_job {
     struct engine_job *previous, *next;
     uint64_t started_us;
     uint64_t due_ms;
+    unsigned retry_after_s; /* of one that is turned away */
     int phase;
+    void *call; /* the backend's: what it travels in, and where */
+    size_t place;
 };
 
 struct engine;

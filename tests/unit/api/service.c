@@ -37,6 +37,12 @@ static void model_close(void *state) {
     (void)state;
 }
 
+static size_t model_room(void *state, unsigned *retry_after_s) {
+    (void)state;
+    (void)retry_after_s;
+    return SIZE_MAX;
+}
+
 static uint64_t model_longest_us(const struct settings *settings) {
     return settings->inference_delay_ms * 1000;
 }
@@ -45,6 +51,7 @@ static const struct engine_backend MODEL = {.open = model_open,
                                             .start = model_start,
                                             .cancel = model_cancel,
                                             .close = model_close,
+                                            .room = model_room,
                                             .longest_us = model_longest_us};
 
 void service_model_answer(const struct engine_answer *answer) {

@@ -96,6 +96,7 @@ struct manual {
     size_t last_start; /* jobs that came together */
     unsigned cancelled;
     bool closed;
+    unsigned retry_after_s; /* above 0: it takes no jobs */
 };
 
 static struct manual manual;
@@ -132,13 +133,19 @@ static void manual_close(void *state) {
     manual.closed = true;
 }
 
+static size_t manual_room(void *state, unsigned *retry_after_s) {
+    (void)state;
+    *retry_after_s = manual.retry_after_s;
+    return manual.retry_after_s > 0 ? 0 : SIZE_MAX;
+}
+
 static uint64_t manual_longest_us(const struct settings *settings) {
     (void)settings;
     return 1;
 }
 
-static const struct engine_backend MANUAL = {manual_open, manual_start, manual_cancel, manual_close,
-                                             manual_longest_us};
+static const struct engine_backend MANUAL = {manual_open,  manual_start, manual_cancel,
+                                             manual_close, manual_room,  manual_longest_us};
 
 /* The first of the running jobs ends. */
 static void manual_end(enum engine_status status) {
@@ -438,7 +445,7 @@ static void test_reload(void) {
 static void test_creation_fails(void) {
     const struct engine_options options = {&bench.settings, &bench.loop, &bench.clock, &bench.stats};
     static const struct engine_backend FAILING = {manual_open_fails, manual_start, manual_cancel,
-                                                  manual_close, manual_longest_us};
+                                                  manual_close,      manual_room,  manual_longest_us};
     CU_ASSERT_EQUAL_FATAL(uv_loop_init(&bench.loop), 0);
     struct error error = {.text = ""};
     CU_ASSERT_PTR_NULL(engine_create_with(&FAILING, &options, &error));

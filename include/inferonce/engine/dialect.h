@@ -1,0 +1,72 @@
+/* How texts become the body of one request to an inference server, and how each text's result is read out of
+ * the answer: a table, one row per UPSTREAM_DIALECT (DESIGN.md, Engine). */
+#ifndef INFERONCE_ENGINE_DIALECT_H
+#define INFERONCE_ENGINE_DIALECT_H
+
+#include "inferonce/base/buffer.h"
+#include "inferonce/base/settings.h"
+
+/* What one request asks. All borrowed. */
+struct dialect_question {
+    const struct bytes *texts; /* normalised UTF-8 */
+    size_t n;                  /* at least 1; 1 where the dialect takes one text at a time */
+    struct bytes parameters;   /* a JSON object in canonical form; length 0: none */
+    struct bytes model_name;
+    struct bytes id; /* names the request, where the dialect has such a name; needs no escapes */
+};
+
+/* What one text got: one JSON value whose bytes are the model's own, where they stand in the answer or, put
+ * together from several places of it, in a buffer. Zero-initialised: nothing. */
+struct dialect_result {
+    bool good;
+    bool made; /* it stands in the buffer */
+    size_t at, length;
+};
+
+struct dialect {
+    bool takes_batches;
+
+    /* Names of parameters that the dialect gives itself, NULL-terminated: a request must not have them. */
+    const char *const *reserved;
+
+    /* Appends the body. */
+    void (*encode)(const struct dialect_question *question, struct buffer *body);
+
+    /* Finds the results in a valid `answer`: `results` has question->n places, zero-initialised; `made` is an
+     * empty buffer. What does not match a text is left, never guessed: counts that differ leave all, since it
+     * cannot be known which one is missing. */
+    void (*decode)(const struct dialect_question *question, struct bytes answer, struct buffer *made,
+                   struct dialect_result *results);
+};
+
+const struct dialect *dialect_of(enum settings_dialect name);
+
+/* NULL, or the reserved name that the parameters have. */
+const char *dialect_reserved_parameter(const struct dialect *dialect, struct bytes parameters);
+
+/* As decode, for any answer: of one that is no JSON no result is good. */
+void dialect_decode(const struct dialect *dialect, const struct dialect_question *question,
+                    struct bytes answer, struct buffer *made, struct dialect_result *results);
+
+struct bytes dialect_result_bytes(const struct dialect_result *result, struct bytes answer,
+                                  const struct buffer *made);
+
+/* ---- for the dialects' own files ---- */
+
+extern const struct dialect dialect_kserve;
+extern const struct dialect dialect_openai;
+
+/* Appends `["text", ...]`. */
+void dialect_append_texts(const struct dialect_question *question, struct buffer *body);
+
+/* Appends the parameters' members, each behind a comma. */
+void dialect_append_parameters(const struct dialect_question *question, struct buffer *body);
+
+/* The result is `part`, which stands in `answer`. */
+void dialect_found(struct dialect_result *result, struct bytes answer, struct bytes part);
+
+/* The result is what is appended to `made` between these two calls. */
+void dialect_begin(struct dialect_result *result, const struct buffer *made);
+void dialect_end(struct dialect_result *result, const struct buffer *made);
+
+#endif

@@ -1,0 +1,26 @@
+/* What a model's own response fields say about keeping its answer (RFC 9111 sections 4.2 and 5.2.2). */
+#ifndef INFERONCE_ENGINE_FRESHNESS_H
+#define INFERONCE_ENGINE_FRESHNESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "inferonce/base/buffer.h"
+
+/* Zero-initialised: nothing was said. */
+struct freshness {
+    bool forbidden; /* no-store, private; no-cache too, because we could not ask whether it still holds */
+    bool has_max_age, has_s_maxage;
+    uint64_t max_age_s, s_maxage_s; /* of two the smaller; malformed: 0 */
+    uint64_t age_s;
+};
+
+/* Reads one Cache-Control field line, or one Age. */
+void freshness_read_cache_control(struct freshness *freshness, struct bytes field_value);
+void freshness_read_age(struct freshness *freshness, struct bytes field_value);
+
+/* The most that the model allows, in milliseconds; UINT64_MAX: it did not say. s-maxage is for shared caches,
+ * which we are, and goes before max-age. */
+uint64_t freshness_lifetime_ms(const struct freshness *freshness);
+
+#endif

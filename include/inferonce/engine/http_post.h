@@ -1,0 +1,74 @@
+/* One POST of JSON through libcurl: its options, its answer, what became of it. */
+#ifndef INFERONCE_ENGINE_HTTP_POST_H
+#define INFERONCE_ENGINE_HTTP_POST_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+#include "inferonce/base/buffer.h"
+#include "inferonce/engine/freshness.h"
+#include "inferonce/engine/trust.h"
+
+/* Reused from request to request; its handle keeps what it has allocated. */
+struct http_post {
+    CURL *easy;           /* owned */
+    struct buffer body;   /* what is sent: filled by the caller before http_post_prepare */
+    struct buffer answer; /* what came back, of a success; its cap is the caller's to set */
+
+    /* private */
+    struct curl_slist *fields;
+    size_t head_bytes;  /* of the answer */
+    size_t passed_over; /* bytes of an answer that is no success */
+    bool began;         /* the request goes out, or went */
+    bool head_ended;
+    char error[CURL_ERROR_SIZE];
+};
+
+struct http_post_target {
+    const char *url; /* http://, https://, or http+unix:///SOCKET:/PATH */
+    uint64_t connect_timeout_ms;
+    uint64_t timeout_ms; /* for everything */
+    struct trust *trust; /* may be NULL */
+};
+
+/* Of the client's own request; length 0: none. */
+struct http_post_fields {
+    struct bytes authorization;
+    struct bytes traceparent;
+    struct bytes tracestate;
+};
+
+enum http_post_end {
+    HTTP_POST_ANSWERED,    /* `status` says how; of a success the answer is complete */
+    HTTP_POST_NOT_REACHED, /* the request never went out */
+    HTTP_POST_LOST,        /* it went out, and the connection ended before the answer did */
+    HTTP_POST_TOO_LARGE,
+    HTTP_POST_TIMED_OUT
+};
+
+struct http_post_outcome {
+    enum http_post_end end;
+    bool reached;   /* the server was there */
+    bool untrusted; /* NOT_REACHED: TLS failed */
+    int status;
+    uint64_t retry_after_s; /* 0: it did not say */
+    struct freshness freshness;
+    const char *error; /* libcurl's words, for the log; in the http_post */
+};
+
+/* False: no memory. */
+bool http_post_init(struct http_post *post) MUST_CHECK;
+void http_post_fini(struct http_post *post);
+
+/* Sets the handle up for the body. All is borrowed for the call, except for post and trust. A field that no
+ * HTTP field could hold is left out. False: no memory. */
+bool http_post_prepare(struct http_post *post, const struct http_post_target *target,
+                       const struct http_post_fields *fields) MUST_CHECK;
+
+/* What the transfer's end means. */
+void http_post_ended(const struct http_post *post, CURLcode result, struct http_post_outcome *outcome);
+
+/* Ready for the next one; memory above a few KB is given back. */
+void http_post_reset(struct http_post *post);
+
+#endif

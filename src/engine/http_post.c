@@ -1,0 +1,251 @@
+#include "inferonce/engine/http_post.h"
+
+#include <stdlib.h>
+
+/* Kept in a pooled post. */
+#define KEPT_BYTES 4096
+
+/* The most of an answer's head, and of a body that nobody reads. */
+#define HEAD_BYTES_MAX  (64u * 1024)
+#define PASSED_OVER_MAX (64u * 1024)
+
+/* libcurl's receive buffer, one a transfer. A model's answer comes late rather than fast, and there may be
+ * thousands. */
+#define RECEIVE_BYTES 4096L
+
+/* An idle connection is not used again after this. Servers close idle ones after 5 s (uvicorn) or later, and
+ * a POST that meets that is lost, since it is not sent twice. */
+#define IDLE_S_MAX 4L
+
+bool http_post_init(struct http_post *post) {
+    *post = (struct http_post){.easy = curl_easy_init()};
+    buffer_init(&post->body, SIZE_MAX);
+    buffer_init(&post->answer, SIZE_MAX);
+    return post->easy != NULL;
+}
+
+void http_post_fini(struct http_post *post) {
+    curl_easy_cleanup(post->easy);
+    curl_slist_free_all(post->fields);
+    buffer_fini(&post->body);
+    buffer_fini(&post->answer);
+}
+
+void http_post_reset(struct http_post *post) {
+    curl_slist_free_all(post->fields);
+    post->fields = NULL;
+    buffer_reset(&post->body, KEPT_BYTES);
+    buffer_reset(&post->answer, KEPT_BYTES);
+}
+
+/* ---- while it runs ---- */
+
+static long status_of(const struct http_post *post) {
+    long status = 0;
+    (void)curl_easy_getinfo(post->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+static bool is_success(long status) {
+    return status >= 200 && status < 300;
+}
+
+/* libcurl calls this before each attempt to send, and would silently make a second one when the connection,
+ * a kept one, turns out to be dead. What a model has begun to infer is not asked for again. */
+static int on_request(void *user, char *remote_ip, char *local_ip, int remote_port, int local_port) {
+    struct http_post *post = user;
+    (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
+    if (post->began)
+        return CURL_PREREQFUNC_ABORT;
+    post->began = true;
+    return CURL_PREREQFUNC_OK;
+}
+
+static size_t on_head(char *data, size_t size, size_t n, void *user) {
+    struct http_post *post = user;
+    size_t length = size * n;
+    post->head_bytes += length;
+    if (length <= 2 && status_of(post) >= 200)
+        post->head_ended = true;
+    (void)data;
+    return post->head_bytes <= HEAD_BYTES_MAX ? length : 0;
+}
+
+/* libcurl's own limit (MAXFILESIZE) does not hold for chunked answers. */
+static size_t on_body(char *data, size_t size, size_t n, void *user) {
+    struct http_post *post = user;
+    size_t length = size * n;
+    if (!is_success(status_of(post))) {
+        post->passed_over += length;
+        return post->passed_over <= PASSED_OVER_MAX ? length : 0;
+    }
+    buffer_append(&post->answer, data, length);
+    return post->answer.failed ? 0 : length;
+}
+
+/* ---- setting up ---- */
+
+static bool add_line(struct http_post *post, const char *line) {
+    struct curl_slist *longer = curl_slist_append(post->fields, line);
+    if (!longer)
+        return false;
+    post->fields = longer;
+    return true;
+}
+
+/* Nothing that would end the line. */
+static bool is_field_value(struct bytes value) {
+    for (size_t i = 0; i < value.length; i++) {
+        unsigned char c = (unsigned char)value.data[i];
+        if ((c < ' ' && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return value.length > 0;
+}
+
+static bool add_field(struct http_post *post, const char *name, struct bytes value) {
+    if (!is_field_value(value))
+        return true;
+    struct buffer line;
+    buffer_init(&line, SIZE_MAX);
+    buffer_append_text(&line, name);
+    buffer_append_bytes(&line, value);
+    buffer_append_char(&line, '\0');
+    bool added = !line.failed && add_line(post, line.data);
+    buffer_fini(&line);
+    return added;
+}
+
+/* `Expect:` without a value leaves out the "100-continue" that stalls bodies above 1 MB. */
+static bool set_fields(struct http_post *post, const struct http_post_fields *fields) {
+    return add_line(post, "Content-Type: application/json") && add_line(post, "Accept: application/json") &&
+           add_line(post, "Expect:") && add_field(post, "Authorization: ", fields->authorization) &&
+           add_field(post, "traceparent: ", fields->traceparent) &&
+           add_field(post, "tracestate: ", fields->tracestate);
+}
+
+#define UNIX_SCHEME "http+unix://"
+
+/* http+unix:///run/model.sock:/predict -> socket /run/model.sock, path /predict. */
+static CURLcode set_unix_url(CURL *easy, const char *url) {
+    char *socket = strdup(url + sizeof(UNIX_SCHEME) - 1);
+    struct buffer local;
+    if (!socket)
+        return CURLE_OUT_OF_MEMORY;
+    char *colon = strstr(socket, ":/");
+    buffer_init(&local, SIZE_MAX);
+    buffer_append_text(&local, "http://localhost");
+    buffer_append_text(&local, colon ? colon + 1 : "/");
+    buffer_append_char(&local, '\0');
+    if (colon)
+        *colon = '\0';
+    CURLcode result = local.failed ? CURLE_OUT_OF_MEMORY : curl_easy_setopt(easy, CURLOPT_URL, local.data);
+    if (result == CURLE_OK)
+        result = curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, socket);
+    buffer_fini(&local);
+    free(socket);
+    return result;
+}
+
+static CURLcode set_url(CURL *easy, const char *url) {
+    if (strncmp(url, UNIX_SCHEME, sizeof(UNIX_SCHEME) - 1) == 0)
+        return set_unix_url(easy, url);
+    (void)curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, NULL);
+    return curl_easy_setopt(easy, CURLOPT_URL, url);
+}
+
+static void set_callbacks(struct http_post *post) {
+    CURL *easy = post->easy;
+    (void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+    (void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, post);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, post);
+    (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, post);
+    (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, post->error);
+    (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, post);
+}
+
+/* The same for every request. What fails here is a libcurl without that feature, and not needed then. */
+static void set_habits(CURL *easy) {
+    (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    (void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "inferonce/" INFERONCE_VERSION);
+    (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
+    (void)curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, IDLE_S_MAX);
+    (void)curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+    /* A look-up that takes longer than the request may is left to its thread, not waited for. */
+    (void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    /* The system's certificates are read for every connection when there is a directory of them as well as
+     * the one file: 10 ms each time. From the file alone they are kept. */
+    if (curl_version_info(CURLVERSION_NOW)->cainfo)
+        (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+}
+
+bool http_post_prepare(struct http_post *post, const struct http_post_target *target,
+                       const struct http_post_fields *fields) {
+    CURL *easy = post->easy;
+    post->head_bytes = post->passed_over = 0;
+    post->began = post->head_ended = false;
+    post->error[0] = '\0';
+    set_callbacks(post);
+    set_habits(easy);
+    (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)target->connect_timeout_ms);
+    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)target->timeout_ms);
+    (void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, post->body.data);
+    (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)post->body.length);
+    return !post->body.failed && set_fields(post, fields) &&
+           curl_easy_setopt(easy, CURLOPT_HTTPHEADER, post->fields) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           set_url(easy, target->url) == CURLE_OK && (!target->trust || trust_apply(target->trust, easy));
+}
+
+/* ---- the end ---- */
+
+/* Each line of that name, of the final answer's head. */
+static void read_lines(CURL *easy, const char *name, struct freshness *freshness,
+                       void (*read)(struct freshness *freshness, struct bytes field_value)) {
+    struct curl_header *field;
+    for (size_t i = 0; curl_easy_header(easy, name, i, CURLH_HEADER, -1, &field) == CURLHE_OK; i++)
+        read(freshness, bytes_of(field->value));
+}
+
+static void read_head(CURL *easy, struct http_post_outcome *outcome) {
+    curl_off_t retry_after_s = 0;
+    read_lines(easy, "Cache-Control", &outcome->freshness, freshness_read_cache_control);
+    read_lines(easy, "Age", &outcome->freshness, freshness_read_age);
+    (void)curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+    outcome->retry_after_s = retry_after_s > 0 ? (uint64_t)retry_after_s : 0;
+}
+
+static bool is_about_tls(CURLcode result) {
+    return result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CONNECT_ERROR ||
+           result == CURLE_SSL_ISSUER_ERROR || result == CURLE_SSL_CERTPROBLEM;
+}
+
+static enum http_post_end end_of(const struct http_post *post, CURLcode result, int status) {
+    /* Of a failure the status says all; whether its body came whole is no matter. */
+    if (result == CURLE_OK || (post->head_ended && !is_success(status)))
+        return HTTP_POST_ANSWERED;
+    if (result == CURLE_OPERATION_TIMEDOUT)
+        return HTTP_POST_TIMED_OUT;
+    if (!post->began)
+        return HTTP_POST_NOT_REACHED;
+    return post->answer.failed || post->head_bytes > HEAD_BYTES_MAX ? HTTP_POST_TOO_LARGE : HTTP_POST_LOST;
+}
+
+void http_post_ended(const struct http_post *post, CURLcode result, struct http_post_outcome *outcome) {
+    int status = (int)status_of(post);
+    *outcome = (struct http_post_outcome){
+        .end = end_of(post, result, status),
+        .reached = post->began,
+        .untrusted = !post->began && is_about_tls(result),
+        .status = status,
+        .error = post->error[0] ? post->error : curl_easy_strerror(result),
+    };
+    if (outcome->end == HTTP_POST_ANSWERED)
+        read_head(post->easy, outcome);
+}

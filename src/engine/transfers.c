@@ -1,0 +1,178 @@
+#include "inferonce/engine/transfers.h"
+
+#include <stdlib.h>
+
+struct transfers {
+    CURLM *multi; /* NULL: closed */
+    uv_loop_t *loop;
+    uv_timer_t timer;
+    transfer_ended ended;
+    void *context;
+    struct watch *first;
+};
+
+/* A descriptor that libcurl wants to be told about. */
+struct watch {
+    uv_poll_t poll;
+    struct transfers *transfers;
+    struct watch *next, *previous;
+    curl_socket_t descriptor;
+    int events; /* of libuv */
+};
+
+/* ---- what has ended ---- */
+
+static void tell_ended(struct transfers *transfers) {
+    int left;
+    CURLMsg *message;
+    /* Who is told may close everything. */
+    while (transfers->multi && (message = curl_multi_info_read(transfers->multi, &left)) != NULL) {
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        CURL *easy = message->easy_handle;
+        CURLcode result = message->data.result; /* the message goes with the handle */
+        (void)curl_multi_remove_handle(transfers->multi, easy);
+        transfers->ended(transfers->context, easy, result);
+    }
+}
+
+static void act(struct transfers *transfers, curl_socket_t descriptor, int events) {
+    int running;
+    (void)curl_multi_socket_action(transfers->multi, descriptor, events, &running);
+    tell_ended(transfers);
+}
+
+/* ---- what libcurl waits for ---- */
+
+static void on_readiness(uv_poll_t *poll, int status, int events) {
+    struct watch *watch = poll->data;
+    int flags = 0;
+    if (status < 0) {
+        /* The peer has reset the connection, and libuv has left off watching. There may be an answer in front
+         * of the reset: libcurl shall read up to it. */
+        (void)uv_poll_start(&watch->poll, watch->events, on_readiness);
+        events = watch->events;
+    }
+    if (events & UV_READABLE)
+        flags |= CURL_CSELECT_IN;
+    if (events & UV_WRITABLE)
+        flags |= CURL_CSELECT_OUT;
+    act(watch->transfers, watch->descriptor, flags);
+}
+
+static void free_watch(uv_handle_t *handle) {
+    free(handle->data);
+}
+
+static void close_watch(struct watch *watch) {
+    *(watch->previous ? &watch->previous->next : &watch->transfers->first) = watch->next;
+    if (watch->next)
+        watch->next->previous = watch->previous;
+    uv_close((uv_handle_t *)&watch->poll, free_watch);
+}
+
+static struct watch *make_watch(struct transfers *transfers, curl_socket_t descriptor) {
+    struct watch *watch = calloc(1, sizeof(*watch));
+    if (!watch)
+        return NULL;
+    if (uv_poll_init(transfers->loop, &watch->poll, descriptor) != 0) {
+        free(watch);
+        return NULL;
+    }
+    watch->poll.data = watch;
+    watch->transfers = transfers;
+    watch->descriptor = descriptor;
+    watch->next = transfers->first;
+    if (watch->next)
+        watch->next->previous = watch;
+    transfers->first = watch;
+    return watch;
+}
+
+/* Never returns an error: libcurl would give up all transfers. One that cannot be watched runs into its
+ * timeout. */
+static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *context, void *known) {
+    struct transfers *transfers = context;
+    struct watch *watch = known;
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (watch)
+            close_watch(watch); /* now, because libcurl goes on to close the descriptor */
+        (void)curl_multi_assign(transfers->multi, descriptor, NULL);
+        return 0;
+    }
+    if (!watch) {
+        watch = make_watch(transfers, descriptor);
+        if (!watch)
+            return 0;
+        (void)curl_multi_assign(transfers->multi, descriptor, watch);
+    }
+    watch->events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    (void)uv_poll_start(&watch->poll, watch->events, on_readiness);
+    return 0;
+}
+
+static void on_timeout(uv_timer_t *timer) {
+    act(timer->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_timer(CURLM *multi, long timeout_ms, void *context) {
+    struct transfers *transfers = context;
+    (void)multi;
+    if (timeout_ms < 0)
+        (void)uv_timer_stop(&transfers->timer);
+    else
+        (void)uv_timer_start(&transfers->timer, on_timeout, (uint64_t)timeout_ms, 0);
+    return 0;
+}
+
+/* ---- the whole ---- */
+
+struct transfers *transfers_create(uv_loop_t *loop, transfer_ended ended, void *context,
+                                   struct error *error) {
+    struct transfers *transfers = calloc(1, sizeof(*transfers));
+    CURLM *multi = transfers ? curl_multi_init() : NULL;
+    if (!multi) {
+        error_set(error, "no memory for the transfers to the model");
+        free(transfers);
+        return NULL;
+    }
+    transfers->multi = multi;
+    transfers->loop = loop;
+    transfers->ended = ended;
+    transfers->context = context;
+    (void)uv_timer_init(loop, &transfers->timer);
+    transfers->timer.data = transfers;
+    (void)curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    (void)curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, transfers);
+    (void)curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    (void)curl_multi_setopt(multi, CURLMOPT_TIMERDATA, transfers);
+    return transfers;
+}
+
+bool transfers_begin(struct transfers *transfers, CURL *easy) {
+    /* libcurl reckons from now, the loop from the beginning of its turn. */
+    uv_update_time(transfers->loop);
+    return curl_multi_add_handle(transfers->multi, easy) == CURLM_OK;
+}
+
+void transfers_abandon(struct transfers *transfers, CURL *easy) {
+    (void)curl_multi_remove_handle(transfers->multi, easy);
+}
+
+static void free_transfers(uv_handle_t *timer) {
+    free(timer->data);
+}
+
+void transfers_close(struct transfers **transfers) {
+    struct transfers *old = *transfers;
+    *transfers = NULL;
+    /* The loop must have left the descriptors before libcurl closes them. */
+    while (old->first)
+        close_watch(old->first);
+    (void)curl_multi_setopt(old->multi, CURLMOPT_SOCKETFUNCTION, NULL);
+    (void)curl_multi_setopt(old->multi, CURLMOPT_TIMERFUNCTION, NULL);
+    (void)curl_multi_cleanup(old->multi);
+    old->multi = NULL;
+    uv_close((uv_handle_t *)&old->timer, free_transfers);
+}

@@ -1,0 +1,626 @@
+"""ENGINE=http: what an inference server is asked, and that none of its misbehaviour gets further than the request it answers."""
+
+import itertools
+import os
+import re
+import socket
+import subprocess
+import time
+
+import model_server
+from case import Case
+from processes import children_of, free_port, wait_until
+from servers import find, run_program
+
+TIMEOUT_S = 1.0
+
+
+class UpstreamCase(Case):
+    def start_model(self, *arguments, **options):
+        self.model = model_server.Model(*arguments, **options)
+        self.addCleanup(self.model.close)
+        return self.model
+
+    def serve_model(self, **settings):
+        """inferonce in front of self.model, with one worker, so that its connections are one pool."""
+        if not hasattr(self, "model"):
+            self.start_model()
+        settings = {"ENGINE": "http", "UPSTREAM_URL": self.model.url(), "UPSTREAM_TIMEOUT": TIMEOUT_S, "WORKERS": 1,
+                    "DRAIN_TIMEOUT": 2, **settings}
+        return self.serve(**settings)
+
+    def end(self, client):
+        """Before another one is started in the same case."""
+        client.web.stop()
+        client.app.stop()
+        os.rename(client.web.directory, f"{client.web.directory}-{client.web.pid}")
+
+    def assertServes(self, client, text="all is well"):
+        """A new text is answered with one call."""
+        before = len(self.model.calls)
+        response = client.predict(text)
+        self.assertEqual((response.status, response.cache), (200, "MISS"), response)
+        self.assertEqual(response.json()["result"]["sentiment"], "neutral")
+        self.assertEqual(len(self.model.calls) - before, 1)
+
+
+# A behaviour of the model (tests/lib/model_server.py), and the status that the client gets. None of them is stored.
+MISBEHAVIOURS = [
+    ("hang", 504),
+    ("drip", 504),
+    ("drip_head", 504),
+    ("cut_off", 502),
+    ("cut_off_chunked", 502),
+    ("close", 502),
+    ("reset", 502),
+    ("garbage", 502),
+    ("html", 502),
+    ("empty", 502),
+    ("no_content", 502),
+    ("gzip", 502),
+    ("nul", 502),
+    ("huge", 502),
+    ("huge_chunked", 502),
+    ("huge_head", 502),
+    ("text {\"a\":1", 502),
+    ("text {\"a\":1} {}", 502),
+    ("text {\"a\":1,\"a\":2}", 502),
+    ("text [1,]", 502),
+    ('text "\\ud83d"', 502),
+    ("text " + "[" * 3000 + "]" * 3000, 502),
+    ("text [" + "1," * 600000 + "1]", 502),
+    ("status 301", 502),
+    ("status 302", 502),
+    ("status 307", 502),
+    ("status 304", 502),
+    ("status 400", 400),
+    ("status 401", 401),
+    ("status 402", 502),
+    ("status 403", 403),
+    ("status 404", 502),
+    ("status 405", 502),
+    ("status 409", 502),
+    ("status 413", 413),
+    ("status 415", 415),
+    ("status 418", 502),
+    ("status 422", 422),
+    ("status 424", 502),
+    ("status 429", 503),
+    ("status 500", 502),
+    ("status 501", 502),
+    ("status 502", 502),
+    ("status 503", 503),
+    ("status 504", 502),
+]
+
+
+class Misbehaviour(UpstreamCase):
+    def check(self, client, behaviour, status):
+        self.model.behaviour = behaviour.split(" ")
+        before = client.stats()
+        calls = len(self.model.calls)
+        began = time.monotonic()
+        response = client.predict("a text")
+        took_s = time.monotonic() - began
+        self.assertProblem(response, status)
+        self.assertEqual(response.cache, "MISS")
+        self.assertEqual(response.header("Retry-After") is not None, status == 503, response)
+        self.assertIsNone(response.header("X-Accel-Redirect"))
+        self.assertIsNone(response.header("Location"))
+        if status == 504:
+            self.assertGreaterEqual(took_s, TIMEOUT_S)
+        self.assertLess(took_s, TIMEOUT_S + 1)
+        self.assertEqual(len(self.model.calls) - calls, 1)
+        after = client.stats()
+        self.assertEqual({name: after[name] - before[name] for name in ("stores", "inferences", "inference_errors", "misses")},
+                         {"stores": 0, "inferences": 1, "inference_errors": 1, "misses": 1})
+        self.assertEqual((after["in_flight"], after["parked"], after["size"]), (0, 0, before["size"]))
+        self.model.behaviour = None
+        self.assertServes(client, f"after {behaviour[:40]} came {calls}")
+
+    def test_each(self):
+        client = self.serve_model(UPSTREAM_TIMEOUT=TIMEOUT_S)
+        worker = client.app.workers()
+        for behaviour, status in MISBEHAVIOURS:
+            with self.subTest(behaviour=behaviour[:60]):
+                self.check(client, behaviour, status)
+        self.assertEqual(client.app.workers(), worker)
+
+    def test_retry_after_is_passed_on(self):
+        client = self.serve_model()
+        for status, given, expected in (("429", "7", "7"), ("503", "120", "120"), ("503", "999999999", "3600"), ("429", "0", "1")):
+            response = client.predict(f"!status {status} {given}")
+            self.assertProblem(response, 503)
+            self.assertEqual(response.header("Retry-After"), expected)
+
+    def test_what_is_unusual_but_right(self):
+        client = self.serve_model()
+        for behaviour in ("chunked", "interim", "close_after"):
+            for number in range(3):
+                with self.subTest(behaviour=behaviour, number=number):
+                    response = client.predict(f"!{behaviour} {number}")
+                    self.assertEqual((response.status, response.cache), (200, "MISS"), response)
+        self.assertEqual(len(self.model.calls), 9)
+        self.assertServes(client)
+
+    def test_a_large_answer_is_not_stored(self):
+        client = self.serve_model(CACHE_MAX_ENTRY_KB=1024)
+        for _ in range(2):
+            response = client.predict("!large")
+            self.assertEqual((response.status, response.cache_status), (200, {"fwd": "miss"}), response.headers)
+        self.assertEqual((client.stats()["stores"], len(self.model.calls)), (0, 2))
+
+    def test_any_json_value_is_an_answer_of_the_plain_dialect(self):
+        client = self.serve_model()
+        for value in ("1e400", "12345678901234567890123", "0.10000000000000000001", "null", "[ ]", '"\\u0000\\/"', "-0.0"):
+            with self.subTest(value=value):
+                response = client.predict(f"!text {value}")
+                if value == "1e400":  # no double
+                    self.assertProblem(response, 502)
+                    continue
+                self.assertEqual(response.status, 200, response)
+                self.assertIn(b'{"result":' + value.encode() + b',"cached":false', response.body)
+                self.assertIn(b'{"result":' + value.encode() + b',"cached":true}', client.predict(f"!text {value}").body)
+
+    def test_kept_connections_are_used_again(self):
+        client = self.serve_model()
+        for number in range(20):
+            self.assertServes(client, f"text {number}")
+        self.assertEqual(self.model.connections, 1)
+
+    def test_no_second_post_on_a_kept_connection(self):
+        """libcurl would send again, silently, what a kept connection took with it."""
+        client = self.serve_model()
+        for number, behaviour in enumerate(("close", "reset") * 3):
+            self.assertServes(client, f"opens a connection {number}")
+            connections, calls = self.model.connections, len(self.model.calls)
+            self.assertProblem(client.predict(f"!{behaviour} {number}"), 502)
+            self.assertEqual(len(self.model.calls) - calls, 1)
+            self.assertEqual(self.model.calls[-1].connection, self.model.calls[-2].connection, "it was not a kept one")
+            self.assertLessEqual(self.model.connections - connections, 1)
+
+    def test_large_bodies_do_not_wait_for_100_continue(self):
+        client = self.serve_model(MAX_BODY_KB=4096)
+        began = time.monotonic()
+        self.assertEqual(client.predict("x" * 3000000).status, 200)
+        self.assertLess(time.monotonic() - began, 0.9)
+        self.assertIsNone(self.model.calls[0].header("Expect"))
+
+    def test_an_answer_in_front_of_a_reset(self):
+        client = self.serve_model(MAX_BODY_KB=4096, UPSTREAM_TIMEOUT=10, UPSTREAM_URL=self.start_model().url("/early"))
+        for number in range(5):
+            self.assertProblem(client.predict(f"{number}" * 3000000), 413)
+
+    def test_the_environments_proxy_is_not_used(self):
+        client = self.serve_model(http_proxy=f"http://127.0.0.1:{free_port()}", ALL_PROXY=f"http://127.0.0.1:{free_port()}")
+        self.assertServes(client)
+
+    def test_hits_are_served_while_the_model_hangs(self):
+        client = self.serve_model(UPSTREAM_TIMEOUT=20, DRAIN_TIMEOUT=0)
+        self.assertServes(client, "known")
+        waiting = [client.start(client.encode("POST", "/predict", {"text": f"!hang {i}"})) for i in range(50)]
+        wait_until(lambda: client.stats()["in_flight"] == 50, "all are with the model")
+        began = time.monotonic()
+        for _ in range(20):
+            self.assertEqual(client.predict("known").cache, "HIT")
+        self.assertLess(time.monotonic() - began, 2)
+        for connection in waiting:
+            connection.close()
+
+
+class Breaker(UpstreamCase):
+    def serve_nobody(self, **settings):
+        self.port = free_port()
+        return self.serve(ENGINE="http", UPSTREAM_URL=f"http://127.0.0.1:{self.port}/predict", WORKERS=1, **settings)
+
+    def test_it_opens_and_one_probe_closes_it(self):
+        client = self.serve_nobody()
+        for number in range(5):
+            self.assertProblem(client.predict(f"text {number}"), 502)
+        response = client.predict("one more")
+        self.assertProblem(response, 503)
+        self.assertEqual(response.header("Retry-After"), "1")
+        self.assertEqual(client.stats()["inferences"], 5)
+        self.start_model(("127.0.0.1", self.port))
+        wait_until(lambda: client.predict("is it back?").status == 200, "it is asked again", interval_s=0.2)
+        self.assertEqual(len(self.model.calls), 1)
+        for number in range(5):
+            self.assertServes(client, f"all is well {number}")
+
+    def test_the_pause_grows(self):
+        client = self.serve_nobody()
+        for number in range(5):
+            self.assertProblem(client.predict(f"text {number}"), 502)
+        longest = 0
+        deadline = time.monotonic() + 10
+        while longest < 2 and time.monotonic() < deadline:
+            response = client.predict("probe")
+            if response.status == 503:
+                longest = max(longest, int(response.header("Retry-After")))
+            time.sleep(0.05)
+        self.assertGreaterEqual(longest, 2)
+
+    def test_errors_of_a_server_that_is_there_do_not_open_it(self):
+        client = self.serve_model()
+        for number in range(20):
+            self.assertProblem(client.predict(f"!status 500 x {number}"), 502)
+        self.assertServes(client)
+
+    def test_a_host_that_does_not_answer(self):
+        """A listener whose queue is full: connecting takes for ever."""
+        with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            for taker in (first, second):
+                taker.setblocking(False)
+                taker.connect_ex(listener.getsockname())
+            client = self.serve(ENGINE="http", UPSTREAM_URL=f"http://127.0.0.1:{listener.getsockname()[1]}/", WORKERS=1,
+                                UPSTREAM_CONNECT_TIMEOUT=0.3)
+            began = time.monotonic()
+            self.assertProblem(client.predict("a text"), 504)
+            self.assertLess(time.monotonic() - began, 2)
+
+
+class Batches(UpstreamCase):
+    DIALECTS = ("tei", "kserve", "openai")
+
+    def test_misses_of_a_batch_travel_together(self):
+        for dialect in self.DIALECTS:
+            with self.subTest(dialect=dialect):
+                self.start_model()
+                client = self.serve_model(UPSTREAM_DIALECT=dialect, MODEL_NAME="the-model")
+                self.walk(client)
+                self.end(client)
+
+    def walk(self, client):
+        known = [f"known {i}" for i in range(60)]
+        for start in range(0, 60, 30):
+            self.assertEqual(client.predict_batch(known[start:start + 30]).status, 200)
+        self.assertEqual([len(call.texts) for call in self.model.calls], [30, 30])
+        new = [f"new {i} " + "x" * i for i in range(30)]
+        texts = []
+        for i in range(30):  # two known, one new, and every third time one of the new ones again
+            texts += [known[2 * i], new[i], known[2 * i + 1]] + ([new[i - 1]] if i % 3 == 1 else [])
+        self.assertEqual(len(texts), 100)
+        response = client.predict_batch(texts)
+        self.assertEqual((response.status, response.cache), (200, "PARTIAL"))
+        self.assertEqual(len(self.model.calls), 3)
+        self.assertEqual(self.model.calls[2].texts, new)
+        answer = response.json()
+        self.assertEqual(answer["cached"], 60)
+        self.assertEqual([item["cached"] for item in answer["results"]], [text in known for text in texts])
+        for text, item in zip(texts, answer["results"]):
+            self.assertEqual(item["result"], client.predict(text).json()["result"])
+        self.assertEqual(len(self.model.calls), 3)
+        # What one text gets does not depend on its company.
+        alone = {text: client.predict(text, {"Cache-Control": "no-store"}).json()["result"] for text in (known[0], new[7])}
+        for text, result in alone.items():
+            self.assertEqual(result, client.predict(text).json()["result"])
+
+    def test_more_than_a_call_takes(self):
+        client = self.serve_model(UPSTREAM_DIALECT="tei", UPSTREAM_BATCH=10)
+        response = client.predict_batch([f"text {i}" for i in range(45)])
+        self.assertEqual(response.status, 200)
+        self.assertEqual(sorted(len(call.texts) for call in self.model.calls), [5, 10, 10, 10, 10])
+        self.assertEqual(sorted(self.model.texts), sorted(f"text {i}" for i in range(45)))
+
+    def test_plain_asks_for_each_text(self):
+        client = self.serve_model()
+        response = client.predict_batch([f"text {i}" for i in range(10)] * 2)
+        self.assertEqual(response.status, 200)
+        self.assertEqual(sorted(self.model.texts), [f"text {i}" for i in range(10)])
+        for i, item in enumerate(response.json()["results"]):
+            self.assertEqual(item["result"]["length"], len(f"text {i % 10}"))
+
+    def results(self, dialect, behaviour, texts):
+        client = self.serve_model(UPSTREAM_DIALECT=dialect)
+        self.model.behaviour = behaviour
+        results = client.predict_batch(texts).json()["results"]
+        self.assertEqual(len(self.model.calls), 1)
+        self.model.behaviour = None
+        return client, results
+
+    def test_openai_out_of_order(self):
+        texts = ["a", "bb", "ccc"]
+        _, results = self.results("openai", ["wrong", "reversed"], texts)
+        for text, item in zip(texts, results):
+            self.assertEqual(item["result"]["embedding"][1], len(text) / 10)
+
+    def test_openai_one_too_few(self):
+        texts = ["a", "bb", "ccc"]
+        client, results = self.results("openai", ["wrong", "short"], texts)
+        self.assertEqual([item["result"]["embedding"][1] for item in results[:2]], [0.1, 0.2])
+        self.assertEqual(results[2]["error"]["status"], 502)
+        self.assertEqual(client.predict("ccc").json()["result"]["embedding"][1], 0.3)
+
+    def test_openai_an_index_twice(self):
+        texts = ["a", "bb", "ccc"]
+        _, results = self.results("openai", ["wrong", "twice"], texts)
+        self.assertEqual(results[1]["result"]["embedding"][1], 0.2)
+        self.assertEqual([results[i]["error"]["status"] for i in (0, 2)], [502, 502])
+
+    def test_openai_more_than_asked_for(self):
+        texts = ["a", "bb", "ccc"]
+        _, results = self.results("openai", ["wrong", "more"], texts)
+        self.assertEqual([item["result"]["embedding"][1] for item in results], [0.1, 0.2, 0.3])
+
+    def test_counts_that_differ(self):
+        for dialect, how in itertools.product(("tei", "kserve"), ("short", "more")):
+            with self.subTest(dialect=dialect, how=how):
+                self.start_model()
+                client, results = self.results(dialect, ["wrong", how], ["a", "bb", "ccc"])
+                self.assertEqual([item["error"]["status"] for item in results], [502] * 3)
+                self.assertEqual(client.predict("a").status, 200)
+                self.end(client)
+
+    def test_kserve_somebody_elses_answer(self):
+        client = self.serve_model(UPSTREAM_DIALECT="kserve")
+        self.model.behaviour = ["wrong_id"]
+        self.assertProblem(client.predict("a text"), 502)
+        self.model.behaviour = None
+        self.assertEqual(client.predict("a text").status, 200)
+        ids = [call.json["id"] for call in self.model.calls]
+        self.assertEqual(len(set(ids)), 2)
+
+    def test_a_refused_batch_is_asked_for_one_by_one(self):
+        """A server does not say which text was too long for it: the others are not refused for its sake."""
+        client = self.serve_model(UPSTREAM_DIALECT="tei")
+        response = client.predict_batch(["a", "!status 413", "bb"])
+        results = response.json()["results"]
+        self.assertEqual([item.get("error", {}).get("status") for item in results], [None, 413, None])
+        self.assertEqual([len(call.texts) for call in self.model.calls][0], 3)
+        self.assertEqual(sorted(call.texts for call in self.model.calls[1:]), [["!status 413"], ["a"], ["bb"]])
+
+    def test_failures_of_a_batch(self):
+        client = self.serve_model(UPSTREAM_DIALECT="openai")
+        for behaviour, status in ((["hang"], 504), (["status", "401"], 401), (["status", "500"], 502), (["status", "429", "5"], 503)):
+            with self.subTest(behaviour=behaviour):
+                calls = len(self.model.calls)
+                self.model.behaviour = behaviour
+                results = client.predict_batch(["a", "bb", "ccc"]).json()["results"]
+                self.assertEqual([item["error"]["status"] for item in results], [status] * 3)
+                self.assertEqual(len(self.model.calls) - calls, 1)
+        self.assertEqual(client.stats()["stores"], 0)
+
+
+class Requests(UpstreamCase):
+    """What the model is told."""
+
+    def test_dialects(self):
+        expected = {
+            "plain": '{"text":"Straße \\"1\\"\\n","a":1,"b":[2.50]}',
+            "tei": '{"inputs":"Straße \\"1\\"\\n","a":1,"b":[2.50]}',
+            "kserve": ('{"id":ID,"parameters":{"a":1,"b":[2.50]},"inputs":[{"name":"text","shape":[1],"datatype":"BYTES",'
+                       '"data":["Straße \\"1\\"\\n"]}]}'),
+            "openai": '{"input":"Straße \\"1\\"\\n","model":"a model","a":1,"b":[2.50]}',
+        }
+        self.start_model()
+        for dialect, body in expected.items():
+            with self.subTest(dialect=dialect):
+                client = self.serve_model(UPSTREAM_DIALECT=dialect, MODEL_NAME="a model")
+                response = client.request("POST", "/predict", '{"b":[2.50], "text":"Straße \\"1\\"\\n", "a":1}',
+                                          {"Content-Type": "application/json"})
+                self.assertEqual(response.status, 200, response)
+                call = self.model.calls[-1]
+                sent = re.sub(r'"id":"[0-9a-f]{16}"', '"id":ID', call.body.decode())
+                self.assertEqual(sent, body)
+                self.assertEqual(call.header("Content-Type"), "application/json")
+                self.assertEqual(call.header("Content-Length"), str(len(call.body)))
+                self.end(client)
+
+    def test_parameters_the_dialect_gives_itself(self):
+        client = self.serve_model(UPSTREAM_DIALECT="openai")
+        self.assertProblem(client.predict("a text", model="another"), 422)
+        self.assertProblem(client.predict("a text", input="another"), 422)
+        self.assertEqual(client.predict("a text", encoding_format="float").status, 200)
+        self.assertEqual(len(self.model.calls), 1)
+
+    def test_normalisation_is_nfc_unless_given(self):
+        client = self.serve_model()
+        client.predict("  Stra\u00dfe I\u0308  ")
+        self.assertEqual(self.model.texts, ["  Stra\u00dfe \u00cf  "])
+
+    def test_normalisation_that_was_given(self):
+        client = self.serve_model(CACHE_NORMALIZE="lower")
+        client.predict("  STRASSE  ")
+        self.assertEqual(self.model.texts, ["strasse"])
+
+    def test_unix_socket(self):
+        path = os.path.join(self.directory, "model.sock")
+        self.start_model(path)
+        client = self.serve_model(UPSTREAM_URL=f"http+unix://{path}:/v1/predict")
+        self.assertServes(client)
+        self.assertEqual(self.model.calls[0].path, "/v1/predict")
+
+    def test_host_by_name(self):
+        self.start_model()
+        client = self.serve_model(UPSTREAM_URL=f"http://localhost:{self.model.port}/x?y=1")
+        self.assertServes(client)
+        self.assertEqual((self.model.calls[0].path, self.model.calls[0].header("Host")), ("/x?y=1", f"localhost:{self.model.port}"))
+
+    def test_wrong_settings(self):
+        for settings, named in (({}, "UPSTREAM_URL"), ({"UPSTREAM_URL": "ftp://x/"}, "UPSTREAM_URL"),
+                                ({"UPSTREAM_URL": "http://user:secret@host/"}, "UPSTREAM_URL"),
+                                ({"UPSTREAM_URL": "http://h/", "UPSTREAM_DIALECT": "x"}, "UPSTREAM_DIALECT"),
+                                ({"UPSTREAM_URL": "http://h/", "UPSTREAM_BATCH": "0"}, "UPSTREAM_BATCH")):
+            with self.subTest(settings=settings):
+                ended = run_program(ENGINE="http", **settings)
+                self.assertEqual(ended.returncode, 2)
+                self.assertIn(named, ended.stderr)
+
+
+class Credentials(UpstreamCase):
+    def test_nobody_is_served_what_another_credential_paid_for(self):
+        client = self.serve_model()
+        for credential in ("Bearer one", "Bearer two", None):
+            headers = {"Authorization": credential} if credential else {}
+            first = client.predict("the same text", headers)
+            again = client.predict("the same text", headers)
+            self.assertEqual((first.cache, again.cache), ("MISS", "HIT"))
+        self.assertEqual([call.header("Authorization") for call in self.model.calls], ["Bearer one", "Bearer two", None])
+
+    def test_a_batch_has_its_credential_too(self):
+        client = self.serve_model(UPSTREAM_DIALECT="openai")
+        requests = [client.encode("POST", "/predict", {"texts": ["a", "b"]}, {"Authorization": f"Bearer {i}"}) for i in range(8)]
+        self.model.delay_s = 0.3
+        self.assertEqual([response.status for response in client.at_once(requests)], [200] * 8)
+        self.assertEqual(sorted(call.header("Authorization") for call in self.model.calls), [f"Bearer {i}" for i in range(8)])
+
+    def test_shared(self):
+        client = self.serve_model(CACHE_SHARE_AUTHORIZED="on")
+        self.assertEqual(client.predict("the same text", {"Authorization": "Bearer one"}).cache, "MISS")
+        self.assertEqual(client.predict("the same text", {"Authorization": "Bearer two"}).cache, "HIT")
+        self.assertEqual([call.header("Authorization") for call in self.model.calls], ["Bearer one"])
+
+    def test_a_refused_credential_is_not_served_what_is_stale(self):
+        client = self.serve_model(CACHE_STALE_IF_ERROR=600, CACHE_TTL=0.1)
+        headers = {"Authorization": "Bearer one"}
+        key = client.predict("a text", headers).header("X-Cache-Key")
+        wait_until(lambda: client.predict("a text", {**headers, "Cache-Control": "only-if-cached"}).status == 504, "it is stale")
+        self.model.behaviour = ["status", "401"]
+        self.assertProblem(client.predict("a text", headers), 401)
+        self.model.behaviour = ["status", "500"]
+        response = client.predict("a text", headers)
+        self.assertEqual((response.status, response.cache, response.header("X-Cache-Key")), (200, "STALE", key))
+
+
+class Traces(UpstreamCase):
+    PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    def test_a_trace_goes_on(self):
+        client = self.serve_model()
+        first = client.predict("one", {"traceparent": self.PARENT, "tracestate": "a=b,c=d"})
+        call = self.model.calls[0]
+        version, trace, parent, flags = call.header("traceparent").split("-")
+        self.assertEqual((version, trace, flags), ("00", "0af7651916cd43dd8448eb211c80319c", "01"))
+        self.assertRegex(parent, r"\A[0-9a-f]{16}\Z")
+        self.assertNotEqual(parent, "b7ad6b7169203331")
+        self.assertEqual(call.header("tracestate"), "a=b,c=d")
+        self.assertEqual(client.predict("one").cache, "HIT")
+        self.assertEqual(client.predict("one").header("X-Cache-Key"), first.header("X-Cache-Key"))
+        client.predict("two", {"traceparent": self.PARENT})
+        self.assertNotEqual(self.model.calls[1].header("traceparent"), call.header("traceparent"))
+
+    def test_a_malformed_one_does_not(self):
+        client = self.serve_model()
+        for number, value in enumerate((self.PARENT.upper(), self.PARENT + "0", self.PARENT[:-1], "ff" + self.PARENT[2:],
+                                        "00-" + "0" * 32 + self.PARENT[35:], self.PARENT[:36] + "0" * 16 + "-01", "x")):
+            client.predict(f"text {number}", {"traceparent": value, "tracestate": "a=b"})
+            call = self.model.calls[-1]
+            self.assertEqual((call.header("traceparent"), call.header("tracestate")), (None, None), value)
+        client.predict("no traceparent", {"tracestate": "a=b"})
+        self.assertIsNone(self.model.calls[-1].header("tracestate"))
+
+
+class Storing(UpstreamCase):
+    def test_what_the_model_forbids(self):
+        client = self.serve_model()
+        for directive in ("no-store", "private", "No-Store", "max-age=60,_private", 'private="x"', "max-age=0", "s-maxage=0,max-age=60",
+                          "max-age=abc", "no-cache"):
+            with self.subTest(directive=directive):
+                for _ in range(2):
+                    response = client.predict(f"!cache_control {directive}")
+                    self.assertEqual((response.status, response.cache_status), (200, {"fwd": "miss"}), response)
+        self.assertEqual(client.stats()["stores"], 0)
+
+    def test_what_it_shortens(self):
+        client = self.serve_model(CACHE_TTL=1000)
+        for behaviour, lifetime_s in (("cache_control max-age=60", 60), ("cache_control max-age=2000", 1000),
+                                      ("cache_control max-age=60,_s-maxage=100", 100), ("cache_control max-age=90 max-age=70", 70),
+                                      ("cache_control public", 1000), ("age 20 max-age=100", 80), ("age 20", 1000),
+                                      ("age x max-age=100", 100)):
+            with self.subTest(behaviour=behaviour):
+                self.assertEqual(client.predict(f"!{behaviour}").cache, "MISS")
+                response = client.predict(f"!{behaviour}")
+                self.assertEqual(response.cache, "HIT")
+                self.assertIn(response.cache_status["ttl"], (lifetime_s, lifetime_s - 1))
+
+    def test_an_age_beyond_the_lifetime(self):
+        client = self.serve_model()
+        self.assertEqual(client.predict("!age 100 max-age=100").cache_status, {"fwd": "miss"})
+
+    def test_an_old_answer_instead_of_an_error(self):
+        client = self.serve_model(CACHE_TTL=0.1, CACHE_STALE_IF_ERROR=600)
+        client.predict("a text")
+        wait_until(lambda: client.predict("a text", {"Cache-Control": "only-if-cached"}).status == 504, "it is stale")
+        for behaviour in ("hang", "close", "html", "status 500", "status 429", "status 503 9"):
+            with self.subTest(behaviour=behaviour):
+                self.model.behaviour = behaviour.split()
+                response = client.predict("a text")
+                self.assertEqual((response.status, response.cache), (200, "STALE"), response)
+
+
+class Tls(UpstreamCase):
+    def make_certificate(self, name):
+        paths = [os.path.join(self.directory, f"{name}.{kind}") for kind in ("crt", "key")]
+        subprocess.run([find("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+                        "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-out", paths[0], "-keyout", paths[1]],
+                       check=True, capture_output=True)
+        return paths
+
+    def test_a_self_signed_server_is_refused(self):
+        certificate, key = self.make_certificate("model")
+        self.start_model(certificate=certificate, key=key)
+        client = self.serve_model()
+        problem = self.assertProblem(client.predict("a text"), 502)
+        self.assertIn("certificate", problem["detail"])
+        self.assertEqual(self.model.calls, [])
+        self.assertRegex(client.app.log(), r"event=upstream_failed .*self.signed certificate")
+
+    def test_it_is_accepted_with_its_certificate(self):
+        certificate, key = self.make_certificate("model")
+        self.start_model(certificate=certificate, key=key)
+        client = self.serve_model(UPSTREAM_CA_FILE=certificate)
+        for number in range(3):
+            self.assertServes(client, f"text {number}")
+        self.assertEqual(self.model.connections, 1)
+
+    def test_another_certificate_does_not_do(self):
+        certificate, key = self.make_certificate("model")
+        other, _ = self.make_certificate("other")
+        self.start_model(certificate=certificate, key=key)
+        client = self.serve_model(UPSTREAM_CA_FILE=other)
+        self.assertProblem(client.predict("a text"), 502)
+        self.assertEqual(self.model.calls, [])
+
+    def test_a_name_that_does_not_match(self):
+        certificate, key = self.make_certificate("model")
+        self.start_model(certificate=certificate, key=key)
+        client = self.serve_model(UPSTREAM_CA_FILE=certificate, UPSTREAM_URL=f"https://localhost:{self.model.port}/")
+        self.assertProblem(client.predict("a text"), 502)
+        self.assertEqual(self.model.calls, [])
+
+
+class Queue(UpstreamCase):
+    def test_overload_and_clients_that_leave(self):
+        client = self.serve_model(INFERENCE_CONCURRENCY=1, INFERENCE_QUEUE=2, UPSTREAM_TIMEOUT=30, DRAIN_TIMEOUT=0)
+        self.model.delay_s = 1.5
+        first = client.start(client.encode("POST", "/predict", {"text": "first"}))
+        wait_until(lambda: len(self.model.calls) == 1, "the model has the first")
+        leaving = client.start(client.encode("POST", "/predict", {"text": "leaves"}))
+        staying = client.start(client.encode("POST", "/predict", {"text": "stays"}))
+        wait_until(lambda: client.stats()["queue"] == 2, "two wait")
+        self.assertProblem(client.predict("one too many"), 503)
+        leaving.close()
+        wait_until(lambda: client.stats()["queue"] == 1, "it is dropped")
+        self.assertEqual([client.finish(waiting).status for waiting in (first, staying)], [200, 200])
+        self.assertEqual(self.model.texts, ["first", "stays"])
+
+    def test_workers_share_one_inference(self):
+        client = self.serve_model(WORKERS=4, UPSTREAM_TIMEOUT=30)
+        self.model.delay_s = 0.5
+        requests = [client.encode("POST", "/predict", {"text": "the same for all"})] * 200
+        self.assertEqual([response.status for response in client.at_once(requests)], [200] * 200)
+        self.assertEqual(len(self.model.calls), 1)
+        self.model.behaviour = ["status", "422"]
+        requests = [client.encode("POST", "/predict", {"text": "refused for all"})] * 50
+        self.assertLessEqual(set(response.status for response in client.at_once(requests)), {422})
+
+    def test_stopping_while_the_model_hangs(self):
+        client = self.serve_model(UPSTREAM_TIMEOUT=60, DRAIN_TIMEOUT=0.2)
+        waiting = client.start(client.encode("POST", "/predict", {"text": "!hang"}))
+        wait_until(lambda: len(self.model.calls) == 1, "the model has it")
+        workers = children_of(client.app.pid)
+        self.assertEqual(client.app.stop(), 0)
+        self.assertEqual(len(workers), 1)
+        waiting.close()

@@ -1,0 +1,366 @@
+"""An inference server for tests: speaks all dialects, counts what it is asked, and misbehaves when told to.
+
+A text that begins with "!" names a behaviour of its call: "!hang", "!status 429 7 anything". Behaviours may be set for all calls too
+(`Model.behaviour`). Texts that are none of that get an answer that depends on nothing but the text.
+
+It counts when a request has come in whole, before it misbehaves. Standard library only; a thread for each connection, which is
+enough for what the tests ask, and for 5,000 sleeping ones.
+"""
+
+import asyncio
+import gzip
+import json
+import resource
+import socket
+import socketserver
+import ssl
+import struct
+import sys
+import threading
+
+BIG = 3 * 1024 * 1024
+
+
+def score(text):
+    """Three numbers that only this text has, written as a parse and a print would not leave them."""
+    total = sum(text.encode()) % 997
+    return [f"{total / 1000:.3f}0", f"{len(text)}e-1", "-0.0"]
+
+
+def sentiment(text):
+    return f'{{ "sentiment":"neutral",  "length":{len(text)}, "confidence":{score(text)[0]} }}'
+
+
+class Call:
+    """What one request asked."""
+
+    def __init__(self, path, headers, body, connection):
+        self.path = path
+        self.headers = headers  # pairs, names in lower case
+        self.body = body
+        self.connection = connection  # a number: of the connection it came on
+        self.json = json.loads(body)
+        self.texts = self.read_texts()
+
+    def header(self, name):
+        values = [value for key, value in self.headers if key == name.lower()]
+        assert len(values) <= 1, values
+        return values[0] if values else None
+
+    def read_texts(self):
+        if "text" in self.json:
+            return [self.json["text"]]
+        if isinstance(self.json.get("inputs"), str):
+            return [self.json["inputs"]]
+        if "input" in self.json:
+            given = self.json["input"]
+            return given if isinstance(given, list) else [given]
+        inputs = self.json["inputs"]
+        if isinstance(inputs[0], dict):
+            return inputs[0]["data"]
+        return [text for [text] in inputs]
+
+    def behaviour(self):
+        marked = [text for text in self.texts if text.startswith("!")]
+        return marked[0][1:].split() if marked else []
+
+    def answer(self, how=None):
+        """The right answer, or one that is wrong in the way `how` says: "short", "reversed", "twice", "more"."""
+        texts = list(self.texts)
+        indexes = list(range(len(texts)))
+        if how == "short":
+            del texts[-1], indexes[-1]
+        elif how == "reversed":
+            texts.reverse()
+            indexes.reverse()
+        elif how == "twice":
+            indexes[-1] = 0
+        elif how == "more":
+            texts.append("uninvited")
+            indexes.append(len(indexes))
+        if "text" in self.json:
+            return sentiment(texts[0])
+        if "input" in self.json:
+            items = ", ".join(f'{{"object":"embedding","embedding":[{", ".join(score(text))}], "index": {index}}}'
+                              for text, index in zip(texts, indexes))
+            return f'{{"object":"list","model":{json.dumps(self.json["model"])},"data":[{items}]}}'
+        if isinstance(self.json["inputs"], str):
+            return self.labels(texts[0]) if texts else "[]"
+        if isinstance(self.json["inputs"][0], dict):
+            return self.tensors(texts)
+        return "[" + ",".join(self.labels(text) for text in texts) + "]"
+
+    @staticmethod
+    def labels(text):
+        return f'[{{"label":"positive","score":{score(text)[0]}}}, {{"label":"negative","score":{score(text)[1]}}}]'
+
+    def tensors(self, texts):
+        numbers = ", ".join(number for text in texts for number in score(text))
+        labels = ", ".join(json.dumps(f"label {len(text)}") for text in texts)
+        return (f'{{"model_name":"m","id":{json.dumps(self.json["id"])},"outputs":[{{"name":"scores","datatype":"FP64",'
+                f'"shape":[{len(texts)}, 3],"data":[{numbers}]}},{{"name":"label","datatype":"BYTES","shape":[{len(texts)}],'
+                f'"data":[{labels}]}}]}}')
+
+
+class Connection(socketserver.StreamRequestHandler):
+    def handle(self):
+        if self.request.family != socket.AF_UNIX:
+            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        number = self.server.model.next_connection()
+        try:
+            while (call := self.read(number)) is not None:
+                if not self.serve(call):
+                    return
+        except (ConnectionError, ssl.SSLError, ValueError):
+            return
+
+    def read(self, number):
+        line = self.rfile.readline(65536)
+        if not line:
+            return None
+        path = line.split()[1].decode()
+        headers = []
+        while (line := self.rfile.readline(65536)) not in (b"\r\n", b""):
+            name, _, value = line.decode("latin-1").partition(":")
+            headers.append((name.strip().lower(), value.strip()))
+        length = int(dict(headers)["content-length"])
+        if path == "/early":  # refuses before it has read the body, and resets the connection because of what is left of it
+            self.send(413, "{}")
+            return None
+        return Call(path, headers, self.rfile.read(length), number)
+
+    def write(self, data):
+        self.wfile.write(data if isinstance(data, bytes) else data.encode())
+        self.wfile.flush()
+
+    def send(self, status, body, *lines):
+        body = body if isinstance(body, bytes) else body.encode()
+        head = [f"HTTP/1.1 {status} Whatever", "Content-Type: application/json", f"Content-Length: {len(body)}", *lines]
+        self.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        return True
+
+    def send_chunked(self, pieces):
+        self.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for piece in pieces:
+            self.write(f"{len(piece):x}\r\n{piece}\r\n")
+        self.write("0\r\n\r\n")
+        return True
+
+    def serve(self, call):
+        """Answers; False: the connection is to be closed."""
+        model = self.server.model
+        model.record(call)
+        name, *arguments = model.behaviour or call.behaviour() or ["well"]
+        return getattr(self, "do_" + name)(call, *arguments)
+
+    # Behaviours
+
+    def do_well(self, call, *_):
+        if self.server.model.delay_s:
+            self.server.model.released.wait(self.server.model.delay_s)
+        return self.send(200, call.answer(), *self.server.model.fields)
+
+    def do_status(self, call, status, retry_after=None, *_):
+        lines = [f"Retry-After: {retry_after}"] if retry_after and retry_after.isdigit() else []
+        return self.send(int(status), '{"error":"no"}', "Location: /elsewhere", "X-Accel-Redirect: /secret", *lines)
+
+    def do_hang(self, *_):
+        self.server.model.released.wait()
+        return False
+
+    def do_drip(self, *_):
+        self.write("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while not self.server.model.released.wait(0.02):
+            self.write(" ")
+        return False
+
+    def do_drip_head(self, *_):
+        self.write("HTTP/1.1 200 OK\r\n")
+        while not self.server.model.released.wait(0.02):
+            self.write("X-Filler: 1\r\n")
+        return False
+
+    def do_cut_off(self, call, *_):
+        answer = call.answer()
+        self.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(answer) + 1}\r\n\r\n{answer}")
+        return False
+
+    def do_cut_off_chunked(self, call, *_):
+        answer = call.answer()
+        self.write(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{len(answer):x}\r\n{answer}\r\n")
+        return False
+
+    def do_close(self, *_):
+        return False
+
+    def do_reset(self, *_):
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return False
+
+    def do_close_after(self, call, *_):
+        """Answers well, and closes the kept connection without having said so."""
+        self.do_well(call)
+        return False
+
+    def do_garbage(self, *_):
+        self.write("this is not HTTP\r\n\r\n")
+        return False
+
+    def do_html(self, *_):
+        return self.send(200, "<html><body>It works!</body></html>")
+
+    def do_text(self, call, *words):
+        """The words as the answer's body."""
+        return self.send(200, " ".join(words))
+
+    def do_empty(self, *_):
+        return self.send(200, "")
+
+    def do_no_content(self, *_):
+        self.write("HTTP/1.1 204 No Content\r\n\r\n")
+        return True
+
+    def do_gzip(self, call, *_):
+        return self.send(200, gzip.compress(call.answer().encode()), "Content-Encoding: gzip")
+
+    def do_nul(self, call, *_):
+        return self.send(200, call.answer().encode() + b"\0")
+
+    def do_huge(self, *_):
+        return self.send(200, json.dumps("x" * BIG))
+
+    def do_huge_chunked(self, *_):
+        return self.send_chunked(['"'] + ["x" * 65536] * (BIG // 65536) + ['"'])
+
+    def do_huge_head(self, call, *_):
+        return self.send(200, call.answer(), *[f"X-Filler-{i}: {'x' * 1000}" for i in range(1000)])
+
+    def do_large(self, *_):
+        """More than is stored, less than is refused."""
+        return self.send(200, json.dumps("x" * (1100 * 1024)))
+
+    def do_chunked(self, call, *_):
+        return self.send_chunked(list(call.answer()))
+
+    def do_interim(self, call, *_):
+        self.write("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        return self.do_well(call)
+
+    def do_wrong(self, call, how, *_):
+        return self.send(200, call.answer(how))
+
+    def do_wrong_id(self, call, *_):
+        return self.send(200, call.answer().replace(call.json["id"], "somebody else's"))
+
+    def do_cache_control(self, call, *values):
+        return self.send(200, call.answer(), *[f"Cache-Control: {value.replace('_', ' ')}" for value in values])
+
+    def do_age(self, call, age, *values):
+        return self.send(200, call.answer(), f"Age: {age}", *[f"Cache-Control: {value}" for value in values])
+
+
+class Listener(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+    request_queue_size = 8192
+
+    def __init__(self, model, address):
+        if isinstance(address, str):
+            self.address_family = socket.AF_UNIX
+        self.model = model
+        super().__init__(address, Connection)
+
+    def get_request(self):
+        connection, address = super().get_request()
+        if self.model.tls:
+            connection = self.model.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+class Model:
+    """The server, in this process. `calls` are the requests that came in, in order."""
+
+    def __init__(self, address=("127.0.0.1", 0), certificate=None, key=None):
+        self.calls = []
+        self.connections = 0
+        self.behaviour = None  # for all calls: ["hang"], ["status", "500"]
+        self.fields = []  # header lines of good answers
+        self.delay_s = 0
+        self.released = threading.Event()
+        self.lock = threading.Lock()
+        self.tls = None
+        if certificate:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(certificate, key)
+        self.listener = Listener(self, address)
+        self.thread = threading.Thread(target=self.listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.thread.start()
+
+    @property
+    def port(self):
+        return self.listener.server_address[1]
+
+    @property
+    def texts(self):
+        return [text for call in self.calls for text in call.texts]
+
+    def url(self, path="/predict"):
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}{path}"
+
+    def record(self, call):
+        with self.lock:
+            self.calls.append(call)
+
+    def next_connection(self):
+        with self.lock:
+            self.connections += 1
+            return self.connections
+
+    def close(self):
+        self.released.set()
+        self.listener.shutdown()
+        self.listener.server_close()
+        self.thread.join()
+
+
+async def sleeping_model(path, delay_s, together):
+    """For benchmarks: the plain dialect on a Unix socket. Answers come so many seconds after that many requests are there; a text that
+    begins with "hit" is answered at once. Runs until it is ended."""
+    arrived = []  # a future for each that is there
+
+    async def wait_for_all():
+        arrived.append(asyncio.get_running_loop().create_future())
+        mine = arrived[-1]
+        if len(arrived) == together:
+            for future in arrived:
+                future.set_result(None)
+            arrived.clear()
+        await mine
+        await asyncio.sleep(delay_s)
+
+    async def serve(reader, writer):
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length:")[1].split()[0])
+                body = await reader.readexactly(length)
+                if not body.startswith(b'{"text":"hit'):
+                    await wait_for_all()
+                answer = sentiment(json.loads(body)["text"]).encode()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(answer), answer))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_unix_server(serve, path, backlog=4096)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    asyncio.run(sleeping_model(sys.argv[1], float(sys.argv[2]), int(sys.argv[3])))
