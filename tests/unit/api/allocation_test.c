@@ -36,6 +36,8 @@ static const struct row ROWS[] = {
     {"DELETE", "/cache", NULL, NULL, 200, true},
     {"POST", "/cache/purge", NULL, "{\"texts\":[\"a\",\"b\",\"a\"],\"k\":1}", 200, true},
     {"POST", "/cache/purge", NULL, "{\"namespace\":\"default\"}", 200, false},
+    {"GET", "/metrics", NULL, NULL, 200, false},
+    {"GET", "/dashboard", NULL, NULL, 200, false},
     {"GET", "/healthz", NULL, NULL, 200, false},
     {"GET", "/readyz", NULL, NULL, 200, false},
     {"GET", "/openapi.json", NULL, NULL, 200, false},

@@ -10,6 +10,7 @@ static const struct {
     const char *path, *allow;
     bool admin;
 } PATHS[] = {
+    {"/metrics", "GET, HEAD, OPTIONS", true},       {"/dashboard", "GET, HEAD, OPTIONS", true},
     {"/predict", "POST, QUERY, OPTIONS", false},    {"/cache", "DELETE, OPTIONS", true},
     {"/cache/stats", "GET, HEAD, OPTIONS", true},   {"/cache/purge", "POST, OPTIONS", true},
     {SOME_KEY, "GET, HEAD, DELETE, OPTIONS", true}, {"/healthz", "GET, HEAD, OPTIONS", false},
