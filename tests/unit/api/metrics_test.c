@@ -144,7 +144,8 @@ static void test_store(void) {
 
 static void lost(struct store *store, struct store_figures *figures) {
     (void)store;
-    *figures = (struct store_figures){UINT64_MAX, UINT64_MAX, UINT64_MAX, true};
+    *figures = (struct store_figures){
+        .size = UINT64_MAX, .max_size = UINT64_MAX, .memory_bytes = UINT64_MAX, .degraded = true};
 }
 
 /* What a backend does not know is no number at all. */
