@@ -105,7 +105,8 @@ class Metrics(Case):
             client.predict(text, headers)
         for accept, total in ((TEXT, "_total"), (OPENMETRICS, "")):
             stats, families = client.stats(), self.scrape(client, accept)[1]
-            left_out = {"hit_ratio", "ttl_seconds", "memory_mb", "uptime_seconds", "backend", "requests", "inference_seconds_saved"}
+            left_out = {"hit_ratio", "ttl_seconds", "memory_mb", "uptime_seconds", "backend", "requests", "inference_seconds_saved",
+                        "scope"}
             for name in stats.keys() - left_out:
                 family = families.get(f"inferonce_{name}") or families[f"inferonce_{name}_total"]
                 self.assertEqual(family.only(), stats[name], name)
