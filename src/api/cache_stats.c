@@ -26,13 +26,6 @@ static void set_figure(json_t *object, bool *complete, const char *name, uint64_
     set(object, complete, name, figure == UINT64_MAX ? json_null() : json_integer((json_int_t)figure));
 }
 
-static uint64_t workers(const struct shared *shared) {
-    uint64_t n = 0;
-    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
-        n += atomic_load_explicit(&shared->slots[slot].pid, memory_order_relaxed) != 0;
-    return n;
-}
-
 /* The members of the mission, in its order. */
 static void set_overview(json_t *stats, bool *complete, const struct api *api,
                          const struct store_figures *figures) {
@@ -95,14 +88,12 @@ static json_t *backend_of(const struct api *api, const struct store_figures *fig
 
 static json_t *stats_of(const struct api *api, bool *complete) {
     struct store_figures figures;
-    uint64_t now_us = clock_wall_us(api->clock);
-    uint64_t started_us = api->shared->started_us;
     json_t *stats = json_object();
     store_figures(api->store, &figures);
     set_overview(stats, complete, api, &figures);
     set_counters(stats, complete, api->shared);
-    set_number(stats, complete, "uptime_seconds", now_us > started_us ? (now_us - started_us) / 1000000 : 0);
-    set_number(stats, complete, "workers", workers(api->shared));
+    set_number(stats, complete, "uptime_seconds", api_uptime_us(api) / 1000000);
+    set_number(stats, complete, "workers", api_workers(api));
     set(stats, complete, "backend", backend_of(api, &figures, complete));
     return stats;
 }
