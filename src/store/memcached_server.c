@@ -188,6 +188,8 @@ static enum memcached_outcome broken_by(struct memcached_server *server, memcach
     case MEMCACHED_NOTFOUND:
     case MEMCACHED_END:
         return broken(server, "not what was asked for");
+    case MEMCACHED_SERVER_TEMPORARILY_DISABLED: /* libmemcached's word when it could not connect */
+        return broken(server, "cannot connect");
     default:
         return broken(server, memcached_strerror(NULL, status));
     }

@@ -235,6 +235,18 @@ static void test_invalidations_reach_both(void) {
     rig_close(&rig);
 }
 
+/* An invalidation that the servers can neither be told nor be told later has failed. */
+static void test_invalidations_that_fail(void) {
+    struct rig rig;
+    enum store_status status = STORE_EXPIRED;
+    rig_open(&rig);
+    go_away();
+    CU_ASSERT_EQUAL(put(&rig, STORE_GENERATION, "12345678", false), STORE_ERROR);
+    store_remove(rig.store, STORE_ENTRY, KEY, 9, MINUTE_MS, done, &status);
+    CU_ASSERT_EQUAL(status, STORE_ERROR);
+    rig_close(&rig);
+}
+
 static void test_emptied_on_return(void) {
     struct rig rig;
     rig_open(&rig);
@@ -275,6 +287,7 @@ static const struct unit_case CASES[] = {
     {"a failure of servers that are there", test_a_failure_alone},
     {"a batch without its generation", test_no_generation},
     {"invalidations reach both", test_invalidations_reach_both},
+    {"invalidations that fail", test_invalidations_that_fail},
     {"the memory is emptied when a server returns", test_emptied_on_return},
     {"an answer that comes later", test_an_answer_that_comes_later},
 };
