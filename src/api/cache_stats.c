@@ -1,6 +1,5 @@
 #include <jansson.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "inferonce/api/api.h"
 #include "inferonce/api/cache_admin.h"
@@ -99,19 +98,26 @@ static json_t *stats_of(const struct api *api, bool *complete) {
     return stats;
 }
 
+/* Writes the text itself: json_dumps overlooks it when there is no memory for the name of a member, and
+ * leaves that out. */
+static int append_text(const char *text, size_t length, void *body) {
+    struct buffer *buffer = body;
+    buffer_append(buffer, text, length);
+    return buffer->failed ? -1 : 0;
+}
+
 void cache_admin_stats(struct exchange *exchange, struct bytes parameter, void *context) {
+    struct buffer *body = &exchange->response.body;
     bool complete = true;
     (void)parameter;
     json_t *stats = stats_of(context, &complete);
-    char *text = complete ? json_dumps(stats, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS)) : NULL;
-    json_decref(stats);
-    if (!text) {
-        exchange_problem(exchange, PROBLEM_INTERNAL, "no memory for the statistics", NULL);
-        return;
-    }
-    const struct bytes body = bytes_of(text);
     response_start(&exchange->response, 200, "application/json");
     response_header_text(&exchange->response, "Cache-Control", "no-store");
-    exchange_send_parts(exchange, &body, 1);
-    free(text);
+    complete = complete && json_dump_callback(stats, append_text, body,
+                                              JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS)) == 0;
+    json_decref(stats);
+    if (complete && !body->failed)
+        exchange_send(exchange);
+    else
+        exchange_problem(exchange, PROBLEM_INTERNAL, "no memory for the statistics", NULL);
 }

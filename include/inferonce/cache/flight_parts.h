@@ -73,6 +73,11 @@ struct flight {
 
 struct look; /* flight_follow.c */
 
+/* One for each word of interest, so that the removal of a lease needs no memory of its own. */
+struct flight_release {
+    struct flights *flights;
+};
+
 struct flights {
     const struct settings *settings;
     struct store *store;
@@ -94,6 +99,7 @@ struct flights {
     struct look *looks; /* all, also those that are with the store */
     size_t looks_wanted;
     bool flushing;
+    struct flight_release releases[INTEREST_WORDS];
 };
 
 /* ---- flight.c ---- */

@@ -14,6 +14,7 @@ static const struct {
     {"/cache/stats", "GET, HEAD, OPTIONS", true},   {"/cache/purge", "POST, OPTIONS", true},
     {SOME_KEY, "GET, HEAD, DELETE, OPTIONS", true}, {"/healthz", "GET, HEAD, OPTIONS", false},
     {"/readyz", "GET, HEAD, OPTIONS", false},       {"/openapi.json", "GET, HEAD, OPTIONS", false},
+    {"/metrics", "GET, HEAD, OPTIONS", true},       {"/dashboard", "GET, HEAD, OPTIONS", true},
 };
 
 #define N_PATHS (sizeof(PATHS) / sizeof(PATHS[0]))

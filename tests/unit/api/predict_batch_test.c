@@ -199,6 +199,8 @@ static void test_only_if_cached(void) {
     CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(json_object_get(second, "error"), "type")),
                            "urn:inferonce:problem:only-if-cached");
     json_decref(json);
+    CU_ASSERT_EQUAL(service_predict("HTTP_CACHE_CONTROL=only-if-cached", "{\"texts\":[\"b\",\"a\"]}")->status,
+                    200);
     struct sent *none = service_predict("HTTP_CACHE_CONTROL=only-if-cached", "{\"texts\":[\"c\",\"b\"]}");
     service_check_problem(none, 504, "only-if-cached", NULL);
     CU_ASSERT_EQUAL(service_counted(STAT_inferences), 1);
@@ -225,17 +227,35 @@ static void test_query(void) {
     service_teardown();
 }
 
-/* The same digits, cut in another place. */
-static void test_etag_knows_where_a_result_ends(void) {
-    service_setup(NULL);
-    struct sent *one = service_ask("QUERY", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}");
-    service_model_answers("1");
-    service_model_answers("12");
-    struct sent *other =
+/* A QUERY for two texts, of which the model says this and that; an answer of NULL is a failure. */
+static struct sent *query_two(const char *first, const char *second) {
+    struct sent *sent =
         service_ask("QUERY", "/predict", "HTTP_CACHE_CONTROL=no-cache", "{\"texts\":[\"a\",\"b\"]}");
-    service_model_answers("11");
-    service_model_answers("2");
-    CU_ASSERT_STRING_NOT_EQUAL(service_header(one, "ETag"), service_header(other, "ETag"));
+    if (first)
+        service_model_answers(first);
+    else
+        service_model_fails(ENGINE_TIMEOUT, 0, 0);
+    if (second)
+        service_model_answers(second);
+    else
+        service_model_fails(ENGINE_REFUSED, 0, 0);
+    CU_ASSERT_EQUAL(sent->status, 200);
+    return sent;
+}
+
+/* Other results, results cut in another place, other failures: all are told apart. */
+static void test_etag_covers_all_results(void) {
+    static const char *const RESULTS[][2] = {{"1", "12"},  {"11", "2"}, {"1", "13"}, {"2", "12"},
+                                             {NULL, "12"}, {"1", NULL}, {NULL, NULL}};
+    enum { N = sizeof(RESULTS) / sizeof(RESULTS[0]) };
+    struct sent *sent[N];
+    service_setup(NULL);
+    for (size_t i = 0; i < N; i++) {
+        sent[i] = query_two(RESULTS[i][0], RESULTS[i][1]);
+        for (size_t j = 0; j < i; j++)
+            CU_ASSERT_STRING_NOT_EQUAL(service_header(sent[i], "ETag"), service_header(sent[j], "ETag"));
+    }
+    CU_ASSERT_STRING_EQUAL(service_header(query_two("1", NULL), "ETag"), service_header(sent[5], "ETag"));
     service_teardown();
 }
 
@@ -289,7 +309,7 @@ static const struct unit_case CASES[] = {
     {"overload of a part", test_overload},
     {"only-if-cached", test_only_if_cached},
     {"QUERY is conditional", test_query},
-    {"the entity tag knows where a result ends", test_etag_knows_where_a_result_ends},
+    {"the entity tag covers all results", test_etag_covers_all_results},
     {"a client leaves", test_client_leaves},
     {"parameters go with each text", test_parameters_go_with_each},
 };

@@ -234,6 +234,30 @@ static void test_store_fails_at_each_step(void) {
     CU_ASSERT(steps >= 5);
 }
 
+/* The same while it follows worker 1: it goes on by itself, or hears of the end in another way. */
+static void test_store_fails_while_following(void) {
+    for (unsigned steps = 0; steps < 8; steps++) {
+        world_setup(NULL);
+        world_ask(1, "a", NULL);
+        late_begin(world.workers[0].store);
+        struct asked *follows = world_ask(0, "a", NULL);
+        for (unsigned i = 0; i < steps; i++)
+            step(false);
+        if (late.n > 0)
+            late_refuse(STORE_ERROR);
+        world_turn();
+        while (step(false))
+            continue;
+        world_model_answers(1, "new");
+        world_turn();
+        while (step(false))
+            continue;
+        check_answer(follows, CACHE_MISS, "new");
+        late_end();
+        world_teardown();
+    }
+}
+
 /* What was not stored is not for others: each follower has its own inference. */
 static void test_refused_entry(void) {
     static const struct {
@@ -257,7 +281,6 @@ static void test_refused_entry(void) {
         CU_ASSERT_EQUAL(world_counted(STAT_stores), 0);
         late_answer_all();
         late_end();
-        shared_wake_all(&world.shared);
         world_turn();
         CU_ASSERT_EQUAL(running(1), 1);
         world_model_answers(1, "yours");
@@ -280,6 +303,7 @@ static void test_many_followers(void) {
         asked[i] = world_ask(1, texts[i], NULL);
     }
     CU_ASSERT_EQUAL(running(1), 0);
+    late_begin(world.workers[1].store);
     CU_ASSERT_EQUAL(flights_tombstone_ms(&world.settings),
                     (engine_longest_us(&world.settings) + 10000000) / 1000);
     for (size_t i = 0; i < 150; i++) {
@@ -290,6 +314,12 @@ static void test_many_followers(void) {
         uv_run(&world.loop, UV_RUN_NOWAIT); /* the engine's queue moves on */
     }
     world_turn();
+    for (size_t looks = 0; late.n > 0; looks++) {
+        CU_ASSERT_EQUAL(late_verb(), LATE_GET); /* each finds its own entry, and nobody tries for a lease */
+        CU_ASSERT(looks < 150 / 50);
+        late_answer();
+    }
+    late_end();
     for (size_t i = 0; i < 150; i++) {
         check_answer(asked[i], CACHE_MISS, texts[i]);
         CU_ASSERT(asked[i]->status.collapsed);
@@ -318,8 +348,13 @@ static void test_two_flights_of_one_key(void) {
     struct asked *after = world_ask(1, "a", NULL);
     CU_ASSERT_EQUAL(running(0), 2);
     CU_ASSERT_EQUAL(running(1), 0);
-    shared_wake_all(&world.shared); /* both look */
-    world_turn();
+    late_begin(world.workers[1].store);
+    shared_wake_all(&world.shared); /* both look, one after the other */
+    do {
+        world_turn();
+        late_answer_all();
+    } while (late.n > 0);
+    late_end();
     world_model_answers(0, "old");
     world_turn();
     check_answer(before, CACHE_MISS, "old"); /* it asked before the purge */
@@ -347,6 +382,31 @@ static void test_waiters_leave(void) {
             CU_ASSERT_EQUAL(asked[i]->answers, subset >> i & 1 ? 0 : 1);
         check_answer(joins, CACHE_MISS, "A");
         CU_ASSERT_EQUAL(world_counted(STAT_misses), 5); /* those that left did not hit either */
+        world_teardown();
+    }
+}
+
+/* A failure is told to those who followed elsewhere as it was told here. */
+static void test_failure_in_full(void) {
+    static const struct engine_answer FAILURES[] = {
+        {.status = ENGINE_REJECTED, .http_status = 422, .detail = "no"},
+        {.status = ENGINE_OVERLOAD, .retry_after_s = 70000, .detail = "no"},
+        {.status = ENGINE_TIMEOUT, .detail = "no"},
+    };
+    for (size_t i = 0; i < sizeof(FAILURES) / sizeof(FAILURES[0]); i++) {
+        world_setup(NULL);
+        struct asked *asked[] = {world_ask(0, "a", NULL), world_ask(1, "a", NULL)};
+        world_wait_ms(5000);
+        world_model_answer(0, &FAILURES[i]);
+        world_turn();
+        for (size_t j = 0; j < 2; j++) {
+            check_answer(asked[j], CACHE_FAILED, "");
+            CU_ASSERT_EQUAL(asked[j]->failure, FAILURES[i].status);
+            CU_ASSERT_EQUAL(asked[j]->http_status, FAILURES[i].http_status);
+            CU_ASSERT_EQUAL(asked[j]->retry_after_s, FAILURES[i].retry_after_s);
+            CU_ASSERT_EQUAL(asked[j]->inference_us, 5000000);
+            CU_ASSERT_EQUAL(asked[j]->status.collapsed, j == 1);
+        }
         world_teardown();
     }
 }
@@ -454,10 +514,12 @@ static const struct unit_case CASES[] = {
     {"everything ends while it follows", test_ends_while_following},
     {"following with a late store", test_follows_with_late_store},
     {"the store fails at each step", test_store_fails_at_each_step},
+    {"the store fails while it follows", test_store_fails_while_following},
     {"an entry that the store refuses", test_refused_entry},
     {"many followers", test_many_followers},
     {"two flights of one key", test_two_flights_of_one_key},
     {"those who wait leave", test_waiters_leave},
+    {"a failure is told in full", test_failure_in_full},
     {"a refresh stays", test_refresh_stays},
     {"texts are copies", test_texts_are_copies},
     {"bytes are given back", test_bytes_are_given_back},

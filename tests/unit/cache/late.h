@@ -46,6 +46,10 @@ static struct late_operation *late_queue(enum late_verb verb, enum store_kind ki
 static void late_get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user) {
     struct late_operation *operation = late_queue(LATE_GET, gets[0].kind, user);
     (void)store;
+    for (size_t i = 0; i < n; i++) /* by contract no key stands twice with one kind */
+        for (size_t j = 0; j < i; j++)
+            CU_ASSERT(gets[i].kind != gets[j].kind ||
+                      memcmp(gets[i].key, gets[j].key, STORE_KEY_LENGTH) != 0);
     operation->gets = gets;
     operation->n = n;
     operation->got = got;

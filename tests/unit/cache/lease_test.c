@@ -124,8 +124,15 @@ static void test_dead_owners(void) {
         }
         struct asked *asked = world_ask(1, "a", NULL);
         CU_ASSERT_EQUAL(running(1), 1);
+        /* Who leads has a lease of its own, which others respect; past the limit it has none. */
+        struct asked *other = world_ask(0, "a", NULL);
+        CU_ASSERT_EQUAL(running(0), COUNTS[i] < FLIGHT_ATTEMPTS ? 0 : 1);
         world_model_answers(1, "A");
+        if (running(0) > 0)
+            world_model_answers(0, "A");
+        world_turn();
         check_answer(asked, CACHE_MISS, "A");
+        check_answer(other, CACHE_MISS, "A");
         world_teardown();
     }
 }
@@ -235,6 +242,54 @@ static void test_other_host_stores(void) {
     world_teardown();
 }
 
+static void put_outcome_of_stranger(const struct key *lease, struct bytes value) {
+    struct key outcome;
+    key_of_outcome(lease, stranger().nonce, &outcome);
+    const struct store_item item = {
+        .kind = STORE_OUTCOME, .key = outcome.bytes, .value = value, .ttl_ms = 3000};
+    store_put(world.workers[1].store, &item, NULL, NULL);
+}
+
+/* Sixteen bytes: what became of it, the status, HTTP's status, Retry-After, the duration. */
+static void test_other_host_fails(void) {
+    static const char TIMEOUT[16] = {OUTCOME_FAILED, ENGINE_TIMEOUT};
+    static const char NOT_SHARED[16] = {OUTCOME_NOT_SHARED};
+    uint64_t generation;
+    struct key lease;
+    struct asked *asked = follow_stranger(&generation, &lease);
+    put_outcome_of_stranger(&lease, (struct bytes){TIMEOUT, sizeof(TIMEOUT)});
+    wait_for(asked, 100);
+    check_answer(asked, CACHE_FAILED, "");
+    CU_ASSERT_EQUAL(asked->failure, ENGINE_TIMEOUT);
+    CU_ASSERT(asked->status.collapsed);
+    world_teardown();
+
+    asked = follow_stranger(&generation, &lease);
+    put_outcome_of_stranger(&lease, (struct bytes){NOT_SHARED, sizeof(NOT_SHARED)});
+    wait_for(asked, 100);
+    CU_ASSERT_EQUAL(running(1), 1);
+    world_model_answers(1, "A");
+    check_answer(asked, CACHE_MISS, "A");
+    world_teardown();
+}
+
+/* An outcome that says nothing changes nothing. */
+static void test_other_host_says_nothing(void) {
+    uint64_t generation;
+    struct key lease;
+    struct asked *asked = follow_stranger(&generation, &lease);
+    put_outcome_of_stranger(&lease, bytes_of("nothing"));
+    wait_for(asked, 10);
+    CU_ASSERT_EQUAL(asked->answers, 0);
+    CU_ASSERT_EQUAL(running(1), 0);
+    store_remove(world.workers[1].store, STORE_LEASE, lease.bytes, 0, 0, NULL, NULL);
+    wait_for(asked, 100);
+    CU_ASSERT_EQUAL(running(1), 1);
+    world_model_answers(1, "A");
+    check_answer(asked, CACHE_MISS, "A");
+    world_teardown();
+}
+
 /* An entry from before a purge is not what is waited for. */
 static void test_other_host_stores_the_old(void) {
     uint64_t generation;
@@ -276,6 +331,8 @@ static const struct unit_case CASES[] = {
     {"a follower takes over", test_follower_takes_over},
     {"another host stores", test_other_host_stores},
     {"another host stores what is old", test_other_host_stores_the_old},
+    {"another host fails", test_other_host_fails},
+    {"another host says nothing", test_other_host_says_nothing},
     {"another host goes", test_other_host_goes},
 };
 

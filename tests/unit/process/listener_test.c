@@ -83,7 +83,9 @@ static void test_unix(void) {
         CU_ASSERT(S_ISSOCK(status.st_mode));
         CU_ASSERT_EQUAL(status.st_mode & 07777, MODES[i]);
         CU_ASSERT_EQUAL(try_connect(), 0);
+        int descriptor = listener.descriptor;
         listener_close(&listener);
+        CU_ASSERT_EQUAL(fcntl(descriptor, F_GETFD), -1);
         CU_ASSERT_FALSE(exists());
         CU_ASSERT_EQUAL(listener.descriptor, -1);
         listener_close(&listener); /* there is nothing left to close */
