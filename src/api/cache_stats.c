@@ -48,7 +48,8 @@ static void set_overview(json_t *stats, bool *complete, const struct api *api,
         set(stats, complete, "memory_mb", json_null());
     else
         set_rounded(stats, complete, "memory_mb", (double)figures->memory_bytes / 1048576.0, 1e4);
-    set(stats, complete, "scope", json_string(figures->n_servers > 0 ? "server" : "host"));
+    if (figures->n_servers > 0)
+        set(stats, complete, "scope", json_string("server"));
 }
 
 /* The other counters, in the order of their table; one of them is shown in seconds instead. */

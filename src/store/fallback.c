@@ -151,7 +151,9 @@ static void written(void *user, enum store_status status) {
     struct operation *operation = user;
     struct fallback *fallback = operation->fallback;
     bool has_value = operation->begun || operation->value;
-    if (status == STORE_ERROR && has_value && is_degraded(fallback)) {
+    bool purges =
+        operation->item.kind == STORE_GENERATION && !operation->adds; /* which the memory has done */
+    if (status == STORE_ERROR && has_value && !purges && is_degraded(fallback)) {
         if (operation->adds)
             store_add(fallback->memory, &operation->item, operation->done, operation->user);
         else

@@ -89,18 +89,34 @@ enum store_status memcached_generation_put(struct memcached *memcached, const ui
     return status;
 }
 
+/* Several may do this at the same time. Who is first at the first server decides: the others take that number
+ * for the copies that are still missing, so that none of them invalidates what another has begun. */
 enum store_status memcached_generation_add(struct memcached *memcached, const uint8_t *key, uint64_t number) {
     char name[ITEM_NAME_LENGTH];
+    char value[STORE_GENERATION_LENGTH];
     uint64_t there;
     item_name(STORE_GENERATION, key, name);
     enum store_status status = memcached_generation_settle(memcached, name, &there);
     if (status != STORE_MISSING)
         return status == STORE_OK ? STORE_EXISTS : status;
     status = STORE_ERROR;
-    for (unsigned i = 0; i < memcached->n; i++)
-        if (memcached_is_used(memcached, &memcached->servers[i]) &&
-            memcached_generation_raise(&memcached->servers[i], name, number, false))
+    for (unsigned i = 0; i < memcached->n; i++) {
+        struct memcached_server *server = &memcached->servers[i];
+        uint64_t cas;
+        bool exists;
+        if (!memcached_is_used(memcached, server))
+            continue;
+        store_u64(value, number);
+        enum memcached_outcome outcome =
+            memcached_server_write(server, MEMCACHED_ADD, name, (struct bytes){value, sizeof(value)}, 0, 0);
+        if (status == STORE_ERROR && outcome == MEMCACHED_DONE) {
             status = STORE_OK;
+        } else if (status == STORE_ERROR && outcome == MEMCACHED_CONFLICT) {
+            status = STORE_EXISTS;
+            if (read_copy(server, name, &there, &cas, &exists) && there > 0)
+                number = there;
+        }
+    }
     return status;
 }
 

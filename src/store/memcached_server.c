@@ -18,6 +18,9 @@
 /* A signal can come between libmemcached's look at its timeout and its wait: it is repeated. */
 #define BUDGET_REPEAT_NS 1000000
 
+/* On top of STORE_TIMEOUT_MS, once a turn. */
+#define RESERVE_US 8000
+
 /* A lifetime above this is taken for a time since 1970, so for one that is over. */
 #define TTL_MOST_S UINT64_C(2592000)
 
@@ -41,7 +44,10 @@ bool memcached_budget_init(struct memcached_budget *budget, struct memcached_ser
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = BUDGET_SIGNAL};
     event.sigev_value.sival_ptr = budget;
     event.sigev_notify_thread_id = gettid();
-    *budget = (struct memcached_budget){.servers = servers, .n = n, .most_us = timeout_ms * 1000};
+    *budget = (struct memcached_budget){
+        .servers = servers, .n = n, .turn_ms = UINT64_MAX, .most_us = timeout_ms * 1000};
+    for (unsigned i = 0; i < n; i++)
+        servers[i].budget = budget;
     if (sigaction(BUDGET_SIGNAL, &action, NULL) != 0 ||
         timer_create(CLOCK_MONOTONIC, &event, &budget->timer) != 0) {
         error_set_errno(error, errno, "no timer for the memcached servers");
@@ -73,24 +79,48 @@ static void set_timeouts(struct memcached_budget *budget, int ms) {
     }
 }
 
+static void grant(struct memcached_budget *budget, uint64_t us) {
+    budget->granted_us = us > 0 ? us : 1;
+    set_timeouts(budget, (int)((budget->granted_us + 999) / 1000));
+    budget->began_us = monotonic_us();
+    set_timer(budget, budget->granted_us, BUDGET_REPEAT_NS);
+}
+
+static uint64_t take_reserve(struct memcached_budget *budget) {
+    uint64_t half_us = budget->reserve_us / 2;
+    budget->reserve_us -= half_us;
+    return half_us;
+}
+
 void memcached_budget_begin(struct memcached_budget *budget, uint64_t now_ms) {
-    if (budget->turn_ms != now_ms || budget->left_us > budget->most_us) {
+    if (budget->turn_ms != now_ms) {
         budget->turn_ms = now_ms;
         budget->left_us = budget->most_us;
+        budget->reserve_us = RESERVE_US;
     }
     for (unsigned i = 0; i < budget->n; i++)
         budget->servers[i].now_ms = now_ms;
-    budget->began_us = monotonic_us();
-    set_timeouts(budget, (int)((budget->left_us + 999) / 1000));
     budget->running = 1;
-    set_timer(budget, budget->left_us > 0 ? budget->left_us : 1, BUDGET_REPEAT_NS);
+    grant(budget, budget->left_us > 0 ? budget->left_us : take_reserve(budget));
+}
+
+static void account(struct memcached_budget *budget) {
+    uint64_t spent_us = monotonic_us() - budget->began_us;
+    budget->left_us = spent_us < budget->left_us ? budget->left_us - spent_us : 0;
 }
 
 void memcached_budget_end(struct memcached_budget *budget) {
     set_timer(budget, 0, 0);
     budget->running = 0;
-    uint64_t spent_us = monotonic_us() - budget->began_us;
-    budget->left_us = spent_us < budget->left_us ? budget->left_us - spent_us : 0;
+    account(budget);
+}
+
+/* A server has failed. If that took all there was, the others have still to be asked. */
+static void go_on_after_failure(struct memcached_budget *budget) {
+    if (!budget->running || monotonic_us() - budget->began_us < budget->granted_us)
+        return;
+    account(budget);
+    grant(budget, take_reserve(budget));
 }
 
 /* ---- connection ---- */
@@ -145,6 +175,7 @@ static bool connect_to(struct memcached_server *server) {
 
 static enum memcached_outcome broken(struct memcached_server *server, const char *why) {
     disconnect(server);
+    go_on_after_failure(server->budget);
     if (breaker_trip(&server->breaker, server->now_ms))
         LOG(LOG_WARN, "cache_server_down", LOG_TEXT("server", server->name), LOG_TEXT("error", why));
     return MEMCACHED_BROKEN;
@@ -157,6 +188,8 @@ static enum memcached_outcome broken_by(struct memcached_server *server, memcach
     case MEMCACHED_NOTFOUND:
     case MEMCACHED_END:
         return broken(server, "not what was asked for");
+    case MEMCACHED_SERVER_TEMPORARILY_DISABLED: /* libmemcached's word when it could not connect */
+        return broken(server, "cannot connect");
     default:
         return broken(server, memcached_strerror(NULL, status));
     }

@@ -301,11 +301,27 @@ class WholeInterface(Case):
         self.with_a_token()
         self.from_another_machine()
         self.overloaded()
+        self.without_its_cache_server()
         self.draining()
         documented = {(operation["operationId"], status)
                       for _, _, operation in self.description.operations() for status in operation["responses"]}
         documented |= {("x-everywhere", status) for status in self.description.document["x-everywhere"]["responses"]}
         self.assertEqual({name for name in documented - self.seen if name[1] not in NOT_PROVOKED}, set())
+
+    def without_its_cache_server(self):
+        """As many invalidations as it remembers, and one more of each kind."""
+        self.client = self.serve_as("away", CACHE_BACKEND="memcached", MEMCACHED_SERVERS=f"unix:{self.directory}/nobody")
+        self.ask(200, "POST", "/predict", {"text": "A good one"})
+        self.ask(200, "GET", "/readyz")
+        self.ask(202, "DELETE", "/cache")
+        self.ask(202, "POST", "/cache/purge", {"text": "A good one"})
+        self.ask(202, "DELETE", f"/cache/{0:064x}")
+        for number in range(1, 510):
+            self.client.delete(f"/cache/{number:064x}")
+        self.ask(200, "GET", "/cache/stats")
+        self.ask(503, "DELETE", f"/cache/{600:064x}")
+        self.ask(503, "DELETE", "/cache", headers={"X-Cache-Namespace": "another"})
+        self.ask(503, "POST", "/cache/purge", {"text": "Another one"})
 
     def predictions(self, method):
         self.client = self.serve_as(method, MAX_BODY_KB=64, CACHE_TTL_MAX=100)

@@ -4,7 +4,10 @@
  * libmemcached's timeout counts per read, so that a server which sends a byte at a time could hold a worker
  * for minutes. A budget therefore bounds all that happens within one turn of the loop, whatever the number of
  * reads and servers: when it is used up a timer's signal sets the timeout of every handle, which
- * libmemcached reads again before each wait, to zero. */
+ * libmemcached reads again before each wait, to zero.
+ *
+ * A server that used the budget up must not make the others of that turn look as if they did not answer: they
+ * share a small reserve, of which each next one gets half of what is left. */
 #ifndef INFERONCE_STORE_MEMCACHED_SERVER_H
 #define INFERONCE_STORE_MEMCACHED_SERVER_H
 
@@ -24,8 +27,10 @@ struct memcached_budget {
     timer_t timer;
     uint64_t turn_ms; /* uv_now of the turn that `left_us` is of */
     uint64_t left_us;
+    uint64_t reserve_us;
     uint64_t most_us;
     uint64_t began_us;
+    uint64_t granted_us; /* since then */
     volatile sig_atomic_t running;
 };
 
@@ -51,6 +56,7 @@ struct memcached_server {
     char name[SERVER_NAME_MAX];
     uint64_t id; /* pending_server(name) */
     struct breaker breaker;
+    struct memcached_budget *budget; /* borrowed */
     bool connected;
     memcached_st handle; /* embedded: a signal may write to it at any time */
     memcached_result_st result;

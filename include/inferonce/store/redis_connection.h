@@ -24,7 +24,7 @@ struct redis_command {
     void (*dropped)(struct redis_command *command); /* instead, when everything ends; frees it */
 };
 
-/* Sends a pending invalidation; with NULL for `command` there was no memory. */
+/* Sends a pending invalidation, whose end redis_connection_pending_done is told. False: it could not. */
 typedef bool (*redis_send_pending)(void *user, const struct pending *pending);
 
 struct redis_connection_options {

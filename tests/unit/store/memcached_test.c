@@ -433,15 +433,14 @@ static void test_a_purge_is_pending(void) {
     rig_open(&rig, servers, SERVERS, TIMEOUT_MS);
     cache_server_halt(&servers[2]);
     CU_ASSERT_EQUAL(put_generation(&rig, 1000000, 80), STORE_PENDING);
-    CU_ASSERT_EQUAL(atomic_load(&rig.pendings.count), 1);
-    for (uint64_t n = 0; n < 20; n++)
-        CU_ASSERT_EQUAL(get_with_generation(&rig, n).generation, 80);
+    CU_ASSERT(atomic_load(&rig.pendings.count) >= 1);
     cache_server_continue(&servers[2]);
     CU_ASSERT_TRUE(comes_back(&rig));
-    CU_ASSERT_EQUAL(rig.returns, 1);
+    CU_ASSERT(rig.returns >= 1);
     CU_ASSERT_EQUAL(rig.pending_at_return, 0);
+    CU_ASSERT_FALSE(pending_any(&rig.pendings));
     for (uint64_t n = 0; n < 20; n++)
-        CU_ASSERT_EQUAL(get_with_generation(&rig, n).generation, 80);
+        CU_ASSERT(get_with_generation(&rig, n).generation >= 80);
     end_three(servers, &rig);
 }
 
@@ -485,6 +484,26 @@ static void test_pending_of_another_worker(void) {
     cache_server_end(&server);
 }
 
+/* Its copy is greater than what was asked for: entries that are visible under it must not be any more. */
+static void test_a_pending_purge_of_a_greater_generation(void) {
+    struct cache_server server;
+    struct rig rig;
+    char name[SERVER_NAME_MAX];
+    cache_server_start_memcached(&server);
+    rig_open(&rig, &server, 1, 2000);
+    CU_ASSERT_EQUAL(put_generation(&rig, 1000000, 90), STORE_OK);
+    snprintf(name, sizeof(name), "unix:%s", server.path);
+    struct pending pending = {.server = pending_server(name), .kind = STORE_GENERATION, .epoch = 80};
+    struct key key = key_of(1000000);
+    memcpy(pending.key, key.bytes, sizeof(pending.key));
+    CU_ASSERT_TRUE(pending_add(&rig.pendings, &pending));
+    CU_ASSERT_EQUAL(get(&rig, STORE_GENERATION, 1000000).status, STORE_ERROR);
+    CU_ASSERT_TRUE(comes_back(&rig));
+    CU_ASSERT_EQUAL(get(&rig, STORE_GENERATION, 1000000).number, 91);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
 static const struct unit_case CASES[] = {
     {"silence costs one timeout", test_silence},
     {"a byte at a time costs one timeout", test_trickle},
@@ -502,6 +521,7 @@ static const struct unit_case CASES[] = {
     {"a purge waits for a server", test_a_purge_is_pending},
     {"a removal waits for a server", test_a_removal_is_pending},
     {"what another worker could not tell", test_pending_of_another_worker},
+    {"a pending purge of a greater generation", test_a_pending_purge_of_a_greater_generation},
 };
 
 int main(int argc, char *argv[]) {

@@ -1,0 +1,54 @@
+#include "inferonce/store/breaker.h"
+
+#include "unit.h"
+
+static void test_closed(void) {
+    struct breaker breaker = {.open = false};
+    CU_ASSERT_FALSE(breaker_wants_probe(&breaker, 1000000));
+}
+
+static void test_first_failure(void) {
+    struct breaker breaker = {.open = false};
+    CU_ASSERT_TRUE(breaker_trip(&breaker, 5000));
+    CU_ASSERT_TRUE(breaker.open);
+    CU_ASSERT_FALSE(breaker_wants_probe(&breaker, 5999));
+    CU_ASSERT_TRUE(breaker_wants_probe(&breaker, 6000));
+}
+
+/* 1, 2, 4, 8, 16, 30, 30 s */
+static void test_pauses_double(void) {
+    static const uint64_t PAUSES_MS[] = {1000, 2000, 4000, 8000, 16000, 30000, 30000};
+    struct breaker breaker = {.open = false};
+    uint64_t now_ms = 77;
+    for (unsigned i = 0; i < sizeof(PAUSES_MS) / sizeof(PAUSES_MS[0]); i++) {
+        CU_ASSERT_EQUAL(breaker_trip(&breaker, now_ms), i == 0);
+        CU_ASSERT_FALSE(breaker_wants_probe(&breaker, now_ms + PAUSES_MS[i] - 1));
+        now_ms += PAUSES_MS[i];
+        CU_ASSERT_TRUE(breaker_wants_probe(&breaker, now_ms));
+    }
+    breaker_close(&breaker);
+    CU_ASSERT_FALSE(breaker.open);
+    CU_ASSERT_TRUE(breaker_trip(&breaker, now_ms));
+    CU_ASSERT_TRUE(breaker_wants_probe(&breaker, now_ms + 1000));
+}
+
+static void test_held(void) {
+    struct breaker breaker = {.open = false};
+    breaker_hold(&breaker, 500);
+    CU_ASSERT_TRUE(breaker.open);
+    CU_ASSERT_TRUE(breaker_wants_probe(&breaker, 500));
+    breaker_trip(&breaker, 500);
+    CU_ASSERT_FALSE(breaker_wants_probe(&breaker, 1499));
+    CU_ASSERT_TRUE(breaker_wants_probe(&breaker, 1500));
+}
+
+static const struct unit_case CASES[] = {
+    {"a closed one is not probed", test_closed},
+    {"one second after the first failure", test_first_failure},
+    {"pauses double, to 30 s, and begin anew", test_pauses_double},
+    {"a held one is probed at once", test_held},
+};
+
+int main(int argc, char *argv[]) {
+    return unit_main(argc, argv, "breaker", CASES, sizeof(CASES) / sizeof(CASES[0]));
+}

@@ -1,0 +1,142 @@
+#include "inferonce/store/pending.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+static struct pendings *make(void) {
+    struct pendings *pendings =
+        mmap(NULL, sizeof(*pendings), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CU_ASSERT_FATAL(pendings != MAP_FAILED);
+    pendings_setup(pendings, true);
+    return pendings;
+}
+
+static void end(struct pendings *pendings) {
+    munmap(pendings, sizeof(*pendings));
+}
+
+static struct pending of(uint64_t server, enum store_kind kind, uint8_t n, uint64_t epoch) {
+    struct pending pending = {.server = server, .kind = kind, .epoch = epoch, .tombstone_ms = 5000};
+    pending.key[0] = n;
+    return pending;
+}
+
+static bool add(struct pendings *pendings, struct pending pending) {
+    return pending_add(pendings, &pending);
+}
+
+static void test_in_order_and_by_server(void) {
+    struct pendings *pendings = make();
+    struct pending pending = {.number = 0};
+    CU_ASSERT_FALSE(pending_any(pendings));
+    CU_ASSERT_FALSE(pending_next(pendings, 7, 0, &pending));
+    CU_ASSERT_TRUE(add(pendings, of(7, STORE_ENTRY, 1, 10)));
+    CU_ASSERT_TRUE(add(pendings, of(8, STORE_ENTRY, 1, 11)));
+    CU_ASSERT_TRUE(add(pendings, of(7, STORE_GENERATION, 1, 12)));
+    CU_ASSERT_TRUE(pending_any(pendings));
+    CU_ASSERT_EQUAL(pending_count(pendings, 7), 2);
+    CU_ASSERT_EQUAL(pending_count(pendings, 8), 1);
+    CU_ASSERT_EQUAL(pending_count(pendings, 9), 0);
+    CU_ASSERT_TRUE(pending_next(pendings, 7, 0, &pending));
+    CU_ASSERT_EQUAL(pending.kind, STORE_ENTRY);
+    CU_ASSERT_EQUAL(pending.epoch, 10);
+    CU_ASSERT_EQUAL(pending.tombstone_ms, 5000);
+    CU_ASSERT_EQUAL(pending.key[0], 1);
+    uint64_t first = pending.number;
+    CU_ASSERT_TRUE(pending_next(pendings, 7, first, &pending));
+    CU_ASSERT_EQUAL(pending.kind, STORE_GENERATION);
+    CU_ASSERT_FALSE(pending_next(pendings, 7, pending.number, &pending));
+    pending_done(pendings, first);
+    CU_ASSERT_EQUAL(pending_count(pendings, 7), 1);
+    pending_done(pendings, pending.number);
+    CU_ASSERT_EQUAL(pending_count(pendings, 7), 0);
+    CU_ASSERT_TRUE(pending_any(pendings));
+    end(pendings);
+}
+
+/* The same item again takes no place of its own, and is not done by who did the earlier one. */
+static void test_the_same_again(void) {
+    struct pendings *pendings = make();
+    struct pending first;
+    struct pending again;
+    CU_ASSERT_TRUE(add(pendings, of(7, STORE_ENTRY, 1, 20)));
+    CU_ASSERT_TRUE(pending_next(pendings, 7, 0, &first));
+    CU_ASSERT_TRUE(add(pendings, of(7, STORE_ENTRY, 1, 15)));
+    CU_ASSERT_EQUAL(pending_count(pendings, 7), 1);
+    CU_ASSERT_TRUE(pending_next(pendings, 7, first.number, &again));
+    CU_ASSERT_EQUAL(again.epoch, 20);
+    pending_done(pendings, first.number);
+    CU_ASSERT_EQUAL(pending_count(pendings, 7), 1);
+    pending_done(pendings, again.number);
+    CU_ASSERT_FALSE(pending_any(pendings));
+    end(pendings);
+}
+
+static void test_full(void) {
+    struct pendings *pendings = make();
+    for (unsigned n = 0; n < PENDING_MAX; n++)
+        CU_ASSERT_TRUE(add(pendings, of(n, STORE_ENTRY, 1, 20)));
+    CU_ASSERT_FALSE(add(pendings, of(PENDING_MAX, STORE_ENTRY, 1, 20)));
+    CU_ASSERT_TRUE(add(pendings, of(3, STORE_ENTRY, 1, 30))); /* it has its place */
+    struct pending pending;
+    CU_ASSERT_TRUE(pending_next(pendings, 5, 0, &pending));
+    pending_done(pendings, pending.number);
+    CU_ASSERT_TRUE(add(pendings, of(PENDING_MAX, STORE_ENTRY, 1, 20)));
+    end(pendings);
+}
+
+static void test_kept_in_a_file(void) {
+    struct pendings *pendings = make();
+    struct pending pending;
+    CU_ASSERT_TRUE(add(pendings, of(7, STORE_ENTRY, 1, 20)));
+    CU_ASSERT_TRUE(add(pendings, of(7, STORE_GENERATION, 1, 20)));
+    pendings_setup(pendings, false);
+    CU_ASSERT_EQUAL(pending_count(pendings, 7), 2);
+    CU_ASSERT_TRUE(pending_next(pendings, 7, 0, &pending));
+    uint64_t last = pending.number;
+    CU_ASSERT_TRUE(pending_next(pendings, 7, last, &pending));
+    last = pending.number;
+    CU_ASSERT_TRUE(add(pendings, of(8, STORE_ENTRY, 1, 20)));
+    CU_ASSERT_TRUE(pending_next(pendings, 8, last, &pending)); /* numbers go on */
+    end(pendings);
+}
+
+/* Somebody is killed while he holds the lock: the others go on, with all that was acknowledged. */
+static void test_holder_is_killed(void) {
+    struct pendings *pendings = make();
+    CU_ASSERT_TRUE(add(pendings, of(7, STORE_ENTRY, 1, 20)));
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_mutex_lock(&pendings->lock);
+        raise(SIGKILL);
+    }
+    waitpid(pid, NULL, 0);
+    CU_ASSERT_EQUAL(pending_count(pendings, 7), 1);
+    CU_ASSERT_TRUE(add(pendings, of(7, STORE_ENTRY, 2, 20)));
+    CU_ASSERT_EQUAL(pending_count(pendings, 7), 2);
+    end(pendings);
+}
+
+static void test_names(void) {
+    CU_ASSERT_EQUAL(pending_server("unix:/a"), pending_server("unix:/a"));
+    CU_ASSERT_NOT_EQUAL(pending_server("unix:/a"), pending_server("unix:/b"));
+}
+
+static const struct unit_case CASES[] = {
+    {"in order, each server's own", test_in_order_and_by_server},
+    {"the same item again", test_the_same_again},
+    {"there is no place left", test_full},
+    {"a file keeps them", test_kept_in_a_file},
+    {"a holder is killed", test_holder_is_killed},
+    {"names of servers", test_names},
+};
+
+int main(int argc, char *argv[]) {
+    return unit_main(argc, argv, "pending", CASES, sizeof(CASES) / sizeof(CASES[0]));
+}
