@@ -107,12 +107,18 @@ $(BUILD)/generated/vader_lexicon.inc: src/engine/vader_lexicon.tsv src/engine/le
 	@mkdir -p $(@D)
 	$(Q)LC_ALL=C awk -f src/engine/lexicon.awk $< > $@
 
-# The description of the interface, as the bytes of an array.
-$(BUILD)/src/api/openapi.o: $(BUILD)/generated/openapi.inc
-$(BUILD)/generated/openapi.inc: src/api/openapi.json
+# Files that are served as they are, each as the bytes of an array; and the policy that lets the page run its own script.
+as_bytes = od -An -v -tu1 | sed 's/\([0-9]\{1,\}\)/\1,/g'
+$(BUILD)/src/api/openapi.o: $(BUILD)/generated/openapi.json.inc
+$(BUILD)/src/api/dashboard.o: $(BUILD)/generated/dashboard.html.inc $(BUILD)/generated/dashboard.html.policy.inc
+$(BUILD)/generated/%.policy.inc: src/api/% src/api/policy
 	$(say) GEN $@
 	@mkdir -p $(@D)
-	$(Q)od -An -v -tu1 $< | sed 's/\([0-9]\{1,\}\)/\1,/g' > $@
+	$(Q)policy=$$(sh src/api/policy $<) && printf '%s' "$$policy" | $(as_bytes) > $@
+$(BUILD)/generated/%.inc: src/api/%
+	$(say) GEN $@
+	@mkdir -p $(@D)
+	$(Q)< $< $(as_bytes) > $@
 
 deps:                                       ## install from the distribution's packages what building and testing needs
 	@deploy/install-deps test

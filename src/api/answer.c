@@ -2,6 +2,8 @@
 
 #define LITERAL(text) ((struct bytes){text, sizeof(text) - 1})
 
+#define FNV_PRIME UINT64_C(1099511628211)
+
 const char *answer_x_cache(const struct cache_answer *answer) {
     switch (answer->result) {
     case CACHE_HIT:
@@ -91,9 +93,13 @@ struct answer_problem answer_problem(const struct cache_answer *answer) {
 void answer_etag(const struct bytes *parts, size_t n, char etag[ANSWER_ETAG_LENGTH + 1]) {
     static const char digits[] = "0123456789abcdef";
     uint64_t hash = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        /* Where one part ends matters: 0xff, which is in no UTF-8, keeps [1,12] and [11,2] apart. */
+        if (i > 0)
+            hash = (hash ^ 0xff) * FNV_PRIME;
         for (size_t j = 0; j < parts[i].length; j++)
-            hash = (hash ^ (unsigned char)parts[i].data[j]) * UINT64_C(1099511628211);
+            hash = (hash ^ (unsigned char)parts[i].data[j]) * FNV_PRIME;
+    }
     memcpy(etag, "W/\"", 3);
     for (unsigned i = 0; i < 16; i++)
         etag[3 + i] = digits[hash >> (60 - 4 * i) & 15];

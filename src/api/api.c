@@ -2,7 +2,9 @@
 
 #include "inferonce/api/body.h"
 #include "inferonce/api/cache_admin.h"
+#include "inferonce/api/dashboard.h"
 #include "inferonce/api/health.h"
+#include "inferonce/api/metrics.h"
 #include "inferonce/api/openapi.h"
 #include "inferonce/api/predict.h"
 #include "inferonce/api/text_key.h"
@@ -17,6 +19,8 @@ const struct route API_ROUTES[] = {
     {METHOD_DELETE, "/cache", ROUTE_ADMIN, cache_admin_clear},
     {METHOD_GET, "/cache/{key}", ROUTE_ADMIN, cache_admin_get},
     {METHOD_DELETE, "/cache/{key}", ROUTE_ADMIN, cache_admin_delete},
+    {METHOD_GET, "/metrics", ROUTE_ADMIN, metrics_get},
+    {METHOD_GET, "/dashboard", ROUTE_ADMIN | ROUTE_PAGE, dashboard_get},
     {METHOD_GET, "/healthz", ROUTE_OPEN, health_alive},
     {METHOD_GET, "/readyz", ROUTE_OPEN, health_ready},
     {METHOD_GET, "/openapi.json", ROUTE_OPEN, openapi_get},
@@ -34,6 +38,19 @@ bool api_setup(struct api *api, struct error *error) {
 
 void api_teardown(struct api *api) {
     prediction_pool_destroy(&api->predictions);
+}
+
+unsigned api_workers(const struct api *api) {
+    unsigned n = 0;
+    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
+        n += atomic_load_explicit(&api->shared->slots[slot].pid, memory_order_relaxed) != 0;
+    return n;
+}
+
+uint64_t api_uptime_us(const struct api *api) {
+    uint64_t now_us = clock_wall_us(api->clock);
+    uint64_t started_us = api->shared->started_us;
+    return now_us > started_us ? now_us - started_us : 0; /* the clock may have been set back */
 }
 
 bool api_namespace_is_valid(struct bytes name) {

@@ -1,6 +1,5 @@
 #include <jansson.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "inferonce/api/api.h"
 #include "inferonce/api/cache_admin.h"
@@ -24,13 +23,6 @@ static void set_rounded(json_t *object, bool *complete, const char *name, double
 
 static void set_figure(json_t *object, bool *complete, const char *name, uint64_t figure) {
     set(object, complete, name, figure == UINT64_MAX ? json_null() : json_integer((json_int_t)figure));
-}
-
-static uint64_t workers(const struct shared *shared) {
-    uint64_t n = 0;
-    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
-        n += atomic_load_explicit(&shared->slots[slot].pid, memory_order_relaxed) != 0;
-    return n;
 }
 
 /* The members of the mission, in its order. */
@@ -66,33 +58,38 @@ static void set_counters(json_t *stats, bool *complete, const struct shared *sha
 
 static json_t *stats_of(const struct api *api, bool *complete) {
     struct store_figures figures;
-    uint64_t now_us = clock_wall_us(api->clock);
-    uint64_t started_us = api->shared->started_us;
     json_t *stats = json_object();
     store_figures(api->store, &figures);
     set_overview(stats, complete, api, &figures);
     set_counters(stats, complete, api->shared);
-    set_number(stats, complete, "uptime_seconds", now_us > started_us ? (now_us - started_us) / 1000000 : 0);
-    set_number(stats, complete, "workers", workers(api->shared));
+    set_number(stats, complete, "uptime_seconds", api_uptime_us(api) / 1000000);
+    set_number(stats, complete, "workers", api_workers(api));
     set(stats, complete, "backend",
         json_pack("{s:s, s:s, s:[]}", "type", api->store->operations->name, "state",
                   figures.degraded ? "degraded" : "ok", "servers"));
     return stats;
 }
 
+/* Writes the text itself: json_dumps overlooks it when there is no memory for the name of a member, and
+ * leaves that out. */
+static int append_text(const char *text, size_t length, void *body) {
+    struct buffer *buffer = body;
+    buffer_append(buffer, text, length);
+    return buffer->failed ? -1 : 0;
+}
+
 void cache_admin_stats(struct exchange *exchange, struct bytes parameter, void *context) {
+    struct buffer *body = &exchange->response.body;
     bool complete = true;
     (void)parameter;
     json_t *stats = stats_of(context, &complete);
-    char *text = complete ? json_dumps(stats, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS)) : NULL;
-    json_decref(stats);
-    if (!text) {
-        exchange_problem(exchange, PROBLEM_INTERNAL, "no memory for the statistics", NULL);
-        return;
-    }
-    const struct bytes body = bytes_of(text);
     response_start(&exchange->response, 200, "application/json");
     response_header_text(&exchange->response, "Cache-Control", "no-store");
-    exchange_send_parts(exchange, &body, 1);
-    free(text);
+    complete = complete && json_dump_callback(stats, append_text, body,
+                                              JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS)) == 0;
+    json_decref(stats);
+    if (complete && !body->failed)
+        exchange_send(exchange);
+    else
+        exchange_problem(exchange, PROBLEM_INTERNAL, "no memory for the statistics", NULL);
 }

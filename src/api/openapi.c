@@ -1,7 +1,7 @@
 #include "inferonce/api/openapi.h"
 
 static const char DOCUMENT[] = {
-#include "openapi.inc"
+#include "openapi.json.inc"
 };
 
 void openapi_get(struct exchange *exchange, struct bytes parameter, void *context) {

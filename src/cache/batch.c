@@ -13,6 +13,8 @@ struct cache_batch *batch_take(struct batch_pool *pool) {
         batch = malloc(sizeof(*batch));
         if (!batch)
             return NULL;
+        batch->next_made = pool->made;
+        pool->made = batch;
     }
     batch->n_requests = 0;
     batch->n_gets = 0;
@@ -26,9 +28,10 @@ void batch_release(struct batch_pool *pool, struct cache_batch *batch) {
 }
 
 void batch_pool_fini(struct batch_pool *pool) {
-    while (pool->free) {
-        struct cache_batch *batch = pool->free;
-        pool->free = batch->next_free;
+    pool->free = NULL;
+    while (pool->made) {
+        struct cache_batch *batch = pool->made;
+        pool->made = batch->next_made;
         free(batch);
     }
 }

@@ -12,7 +12,6 @@
 #define GENERATION_TRIES 3
 
 struct cache {
-    const struct settings *settings;
     struct store *store;
     const struct clock *clock;
     struct stats *stats;
@@ -30,7 +29,6 @@ struct cache *cache_create(const struct cache_options *options, struct error *er
         error_set(error, "no memory for the cache");
         return NULL;
     }
-    cache->settings = options->settings;
     cache->store = options->store;
     cache->clock = options->clock;
     cache->stats = options->stats;

@@ -28,6 +28,8 @@ struct flights *flights_create(const struct flights_options *options, struct err
     flights->stats = options->stats;
     flights->longest_us = engine_longest_us(options->settings) + FLIGHT_MARGIN_US;
     flights->end_of_leading = &flights->first_leading;
+    for (size_t word = 0; word < INTEREST_WORDS; word++)
+        flights->releases[word].flights = flights;
     solos_init(&flights->solos, options->engine, options->stats);
     /* Nonces only have to differ from those of other workers: they start somewhere and count. */
     if (getrandom(&flights->nonces, sizeof(flights->nonces), 0) != sizeof(flights->nonces)) {

@@ -9,12 +9,17 @@
 #define LOOK_FIRST_US UINT64_C(10000)
 #define LOOK_MOST_US  UINT64_C(100000)
 
+/* A follower gives up this much later than any lease it may have seen runs out. It has then seen it gone, and
+ * led, if its owner died where nobody here can know; a store that counts in seconds keeps a lease up to two
+ * longer than it was told. */
+#define GIVE_UP_MARGIN_US UINT64_C(3000000)
+
 #define TICK_MS 10
 
 /* One look at the store for up to LOOK_FLIGHTS flights. */
 struct look {
     struct flights *flights;
-    struct look *next_free;
+    struct look *next_free, *next_made;
     size_t n_flights, n_gets;
     struct flight *flight[LOOK_FLIGHTS]; /* NULL: ended meanwhile */
     size_t gets_at[LOOK_FLIGHTS];
@@ -36,12 +41,15 @@ static void unwant_look(struct flight *flight) {
 
 static struct look *look_take(struct flights *flights) {
     struct look *look = flights->free_looks;
-    if (look)
+    if (look) {
         flights->free_looks = look->next_free;
-    else
+    } else {
         look = malloc(sizeof(*look));
-    if (!look)
-        return NULL;
+        if (!look)
+            return NULL;
+        look->next_made = flights->looks;
+        flights->looks = look;
+    }
     look->flights = flights;
     look->n_flights = 0;
     look->n_gets = 0;
@@ -128,15 +136,14 @@ static void saw_lease(struct flight *flight, const struct store_get *get) {
         flight_lead_alone(flight);
         return;
     }
-    if (get->status != STORE_OK || !lease_owner_decode(get->value, &owner)) {
+    bool named = get->status == STORE_OK && lease_owner_decode(get->value, &owner);
+    if (!named || shared_owner_is_dead(flights->shared, owner.instance, owner.slot, owner.epoch)) {
         flight_unfollow(flight);
-        flight_lease(flight);
-        return;
-    }
-    if (shared_owner_is_dead(flights->shared, owner.instance, owner.slot, owner.epoch)) {
-        flight_unfollow(flight);
+        /* Counted whatever the reason, or a store that lies could send us round in a circle. A lease that is
+         * gone can be had; one that is there and leads nowhere is passed over. */
         flight->attempt++;
-        key_of_next_lease(&flight->lease_key, &flight->lease_key);
+        if (get->status == STORE_OK)
+            key_of_next_lease(&flight->lease_key, &flight->lease_key);
         flight_lease(flight);
         return;
     }
@@ -245,7 +252,7 @@ void flight_follow(struct flight *flight) {
     flight->look_at_us = 0;
     flight->look = NULL;
     want_look(flight);
-    flight->deadline_us = clock_monotonic_us(flights->clock) + flights->longest_us;
+    flight->deadline_us = clock_monotonic_us(flights->clock) + flights->longest_us + GIVE_UP_MARGIN_US;
     flight->previous_following = NULL;
     flight->next_following = flights->first_following;
     if (flights->first_following)
@@ -287,9 +294,9 @@ static void free_timer(uv_handle_t *handle) {
 
 void flight_following_teardown(struct flights *flights) {
     uv_close((uv_handle_t *)flights->timer, free_timer);
-    while (flights->free_looks) {
-        struct look *look = flights->free_looks;
-        flights->free_looks = look->next_free;
+    while (flights->looks) {
+        struct look *look = flights->looks;
+        flights->looks = look->next_made;
         free(look);
     }
 }

@@ -67,20 +67,29 @@ enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answ
 
 /* ---- the lease ---- */
 
-static void release_lease(struct flight *flight) {
-    struct flights *flights = flight->flights;
-    /* A lease that has run out may be somebody else's by now. */
-    if (flight->lease_held && clock_monotonic_us(flights->clock) < flight->lease_until_us)
-        store_remove(flights->store, STORE_LEASE, flight->lease_key.bytes, 0, 0, NULL, NULL);
-    flight->lease_held = false;
+/* What a removal's callback has to know once the flight is gone: which word to wake, told by its place in the
+ * table. */
+static void released(void *user, enum store_status status) {
+    const struct flight_release *release = user;
+    struct flights *flights = release->flights;
+    (void)status; /* a lease that could not be removed runs out */
+    shared_wake(flights->shared, (uint64_t)(release - flights->releases));
 }
 
-/* Tells those who follow in other workers that it is over, after what they will find was written. */
+/* Tells those who follow in other workers that it is over: when the lease is gone, and with it all written
+ * before, so that who is woken does not look too early. */
 static void tell_followers(struct flight *flight) {
+    struct flights *flights = flight->flights;
+    struct flight_release *release = &flights->releases[shared_interest_word(key_hash(&flight->key))];
     if (flight->generation == 0)
         return;
-    release_lease(flight);
-    shared_wake(flight->flights->shared, key_hash(&flight->key));
+    /* A lease that has run out may be somebody else's by now. */
+    bool held = flight->lease_held && clock_monotonic_us(flights->clock) < flight->lease_until_us;
+    flight->lease_held = false;
+    if (held)
+        store_remove(flights->store, STORE_LEASE, flight->lease_key.bytes, 0, 0, released, release);
+    else
+        released(release, STORE_OK);
 }
 
 static void leave_outcome(struct flight *flight, enum flight_outcome outcome) {

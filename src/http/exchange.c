@@ -116,6 +116,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, struct fastcgi_reque
     exchange->head = exchange->request.method == METHOD_HEAD;
     exchange->state = NULL;
     exchange->abandoned = NULL;
+    exchange->refused = 0;
     exchange->transport = transport;
     exchange->pool = pool;
     transport->user = exchange;

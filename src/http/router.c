@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 
+#include "inferonce/http/accept.h"
 #include "inferonce/http/syntax.h"
 
 /* What the table has for a path. */
@@ -112,23 +113,32 @@ static bool has_token(struct bytes authorization, struct bytes token) {
     return given.length == token.length && CRYPTO_memcmp(given.data, token.data, token.length) == 0;
 }
 
-/* False: the exchange was answered. */
-static bool admit_admin(const struct router *router, struct exchange *exchange) {
-    const struct request *request = &exchange->request;
+static bool is_admin(const struct router *router, const struct request *request) {
+    if (router->admin_token.length == 0)
+        return request_is_loopback(request->remote_addr);
+    return has_token(request->authorization, router->admin_token);
+}
 
-    if (router->admin_token.length == 0) {
-        if (request_is_loopback(request->remote_addr))
-            return true;
-        exchange_problem(exchange, PROBLEM_FORBIDDEN, "no ADMIN_TOKEN is set", NULL);
-        return false;
+static bool would_rather_have_html(const struct request *request) {
+    static const struct media_type HTML = {"text", "html", NULL};
+    static const struct media_type A_PROBLEM = {"application", "problem+json", NULL};
+
+    return accept_quality(request->accept, &HTML) > accept_quality(request->accept, &A_PROBLEM);
+}
+
+static void refuse_admin(const struct router *router, const struct route *route, struct exchange *exchange) {
+    enum problem problem = router->admin_token.length == 0 ? PROBLEM_FORBIDDEN : PROBLEM_UNAUTHORIZED;
+
+    if ((route->flags & ROUTE_PAGE) && would_rather_have_html(&exchange->request)) {
+        exchange->refused = problem_status(problem);
+        route->handle(exchange, (struct bytes){NULL, 0}, router->context);
+    } else if (problem == PROBLEM_FORBIDDEN) {
+        exchange_problem(exchange, problem, "no ADMIN_TOKEN is set", NULL);
+    } else {
+        problem_respond(&exchange->response, problem, 0, "send Authorization: Bearer ADMIN_TOKEN", NULL);
+        response_header_text(&exchange->response, "WWW-Authenticate", ROUTER_CHALLENGE);
+        exchange_send(exchange);
     }
-    if (has_token(request->authorization, router->admin_token))
-        return true;
-    problem_respond(&exchange->response, PROBLEM_UNAUTHORIZED, 0, "send Authorization: Bearer ADMIN_TOKEN",
-                    NULL);
-    response_header_text(&exchange->response, "WWW-Authenticate", "Bearer realm=\"inferonce\"");
-    exchange_send(exchange);
-    return false;
 }
 
 /* Which media type it should have been (RFC 9110 section 15.5.16; Accept-Query: RFC 10008), or that no coding
@@ -175,8 +185,10 @@ void router_dispatch(const struct router *router, struct exchange *exchange) {
         refuse_method(exchange, match.methods);
     } else {
         const struct route *route = match.route;
-        if ((route->flags & ROUTE_ADMIN) && !admit_admin(router, exchange))
+        if ((route->flags & ROUTE_ADMIN) && !is_admin(router, &exchange->request)) {
+            refuse_admin(router, route, exchange);
             return;
+        }
         if ((route->flags & ROUTE_JSON) && !admit_json(exchange))
             return;
         route->handle(exchange, match.parameter, router->context);

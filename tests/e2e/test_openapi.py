@@ -27,7 +27,7 @@ NOT_PROVOKED = {"500", "502"}
 
 # Header fields that the web server adds, or that HTTP defines for every response with a body.
 OF_EVERY_RESPONSE = {"server", "date", "connection", "content-type", "content-length"}
-OF_EVERY_REQUEST = {"content-type", "content-encoding", "authorization"}
+OF_EVERY_REQUEST = {"content-type", "content-encoding", "authorization", "accept"}
 
 JSON = {"Content-Type": "application/json"}
 NO_KEY = "/cache/" + "0" * 64
@@ -71,7 +71,8 @@ class Description(Validator):
         media = content.get(response.header("Content-Type"))
         if media is None:
             return found + [f"the content type is {response.header('Content-Type')}"]
-        return found + self.errors(response.json(), media["schema"])
+        is_json = response.header("Content-Type").endswith("json")
+        return found + self.errors(response.json() if is_json else response.body.decode(), media["schema"])
 
     def header_errors(self, documented, response):
         headers = {name.lower(): self.follow(header) for name, header in documented.items()}
@@ -335,6 +336,9 @@ class WholeInterface(Case):
 
     def entries(self):
         self.ask(200, "GET", "/cache/stats")
+        self.ask(200, "GET", "/metrics")
+        self.ask(200, "GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
+        self.ask(200, "GET", "/dashboard")
         path = "/cache/" + self.ask(200, "POST", "/predict", {"text": "kept"}).header("X-Cache-Key")
         etag = self.ask(200, "GET", path).header("ETag")
         self.ask(304, "GET", path, headers={"If-None-Match": etag})
@@ -386,12 +390,13 @@ class WholeInterface(Case):
         self.client.token = "something-else"
         for method, path, body in self.administration():
             self.ask(401, method, path, body)
+        self.ask(401, "GET", "/dashboard", headers={"Accept": "text/html"})
 
     def administration(self):
         """A request for each operation that says it needs a credential."""
         secured = [(method, path.replace("{key}", "0" * 64), {"text": "kept"} if "requestBody" in operation else None)
                    for path, method, operation in self.description.operations() if operation.get("security")]
-        self.assertEqual(len(secured), 5)
+        self.assertEqual(len(secured), 7)
         return secured
 
     def from_another_machine(self):
@@ -399,6 +404,7 @@ class WholeInterface(Case):
             for method, path, body in self.administration():
                 data = json.dumps(body).encode() if body else b""
                 self.ask_directly(403, connection, method, path, body=data, remote="192.0.2.7")
+            self.ask_directly(403, connection, "GET", "/dashboard", remote="192.0.2.7", HTTP_ACCEPT="text/html")
 
     def overloaded(self):
         self.client = self.serve_as("busy", WORKERS=1, INFERENCE_DELAY_MS=60000, INFERENCE_CONCURRENCY=1, INFERENCE_QUEUE=0,

@@ -31,6 +31,11 @@ extern const size_t API_ROUTES_COUNT;
  * (400). */
 bool api_namespace(struct api *api, struct exchange *exchange, struct bytes *cache_namespace) MUST_CHECK;
 
+/* How many workers live, those of other masters on the same mapping included, and for how long the mapping
+ * has counted. */
+unsigned api_workers(const struct api *api);
+uint64_t api_uptime_us(const struct api *api);
+
 /* Whether `name` can be a namespace: [A-Za-z0-9._-]{1,64}. */
 bool api_namespace_is_valid(struct bytes name);
 

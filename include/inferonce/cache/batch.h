@@ -23,17 +23,20 @@ struct cache_batch {
     uint16_t table[BATCH_TABLE]; /* 1 + index into gets, by key; a small batch does without */
     bool table_in_use;
     struct cache_batch *next_free;
+    struct cache_batch *next_made;
 };
 
-/* Batches that are not in use. With a store that answers at once there is only one. Zero-initialised: empty.
- */
+/* Batches to be used again. With a store that answers at once there is only one. Zero-initialised: empty. */
 struct batch_pool {
     struct cache_batch *free;
+    struct cache_batch *made; /* all, also those that are in use */
 };
 
 /* An empty batch; NULL: no memory. */
 struct cache_batch *batch_take(struct batch_pool *pool);
 void batch_release(struct batch_pool *pool, struct cache_batch *batch);
+
+/* Frees all of them: those in use, too, whose store is about to be closed and will not answer any more. */
 void batch_pool_fini(struct batch_pool *pool);
 
 /* Adds a request; at most BATCH_REQUESTS. */

@@ -10,7 +10,8 @@ enum flight_phase { FLIGHT_LEASING, FLIGHT_LEADING, FLIGHT_STORING, FLIGHT_FAILI
 
 #define FLIGHT_BUCKETS 4096
 
-/* How often a flight tries the next lease because the owner of one died, before it infers without a lease. */
+/* How often a flight tries for a lease again because its owner died or it was gone, before it infers without
+ * one. */
 #define FLIGHT_ATTEMPTS 16
 
 /* Owner of a lease, as it stands in the store. */
@@ -47,7 +48,7 @@ struct flight {
 
     /* leading */
     struct key lease_key;
-    unsigned attempt; /* how many leases were passed over because their owners had died */
+    unsigned attempt; /* how often the lease of another led nowhere */
     uint64_t nonce;
     bool lease_held;
     uint64_t lease_until_us; /* monotonic: after it the lease may be another's */
@@ -72,6 +73,11 @@ struct flight {
 
 struct look; /* flight_follow.c */
 
+/* One for each word of interest, so that the removal of a lease needs no memory of its own. */
+struct flight_release {
+    struct flights *flights;
+};
+
 struct flights {
     const struct settings *settings;
     struct store *store;
@@ -90,8 +96,10 @@ struct flights {
     struct solos solos;
     uv_timer_t *timer; /* runs while something is followed; freed by its close callback */
     struct look *free_looks;
+    struct look *looks; /* all, also those that are with the store */
     size_t looks_wanted;
     bool flushing;
+    struct flight_release releases[INTEREST_WORDS];
 };
 
 /* ---- flight.c ---- */

@@ -14,7 +14,11 @@
 enum route_flags {
     ROUTE_OPEN = 0,
     ROUTE_ADMIN = 1, /* bearer token, or loopback clients when there is none */
-    ROUTE_JSON = 2   /* has a body, which must be JSON by its Content-Type */
+    ROUTE_JSON = 2,  /* has a body, which must be JSON by its Content-Type */
+    ROUTE_PAGE =
+        4 /* with ROUTE_ADMIN: HTML that holds no secret. A browser cannot send a bearer token with the
+             first request of a page, so who may not, but would rather read HTML than a problem, gets
+             the page as the body of the 401 or 403: the handler is called with exchange->refused set */
 };
 
 struct route {
@@ -31,6 +35,9 @@ struct router {
     void *context;            /* handed to the handlers */
     struct bytes admin_token; /* borrowed; empty: loopback only */
 };
+
+/* The WWW-Authenticate of every 401. */
+#define ROUTER_CHALLENGE "Bearer realm=\"inferonce\""
 
 /* Answers the exchange or hands it to a route's handler, which does. `parameter` is borrowed from the
  * request. */

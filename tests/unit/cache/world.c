@@ -161,7 +161,10 @@ static void answered(struct cache_request *request, const struct cache_answer *a
     asked->status = answer->status;
     asked->age_s = answer->age_s;
     asked->inferred = answer->inferred;
+    asked->inference_us = answer->inference_us;
     asked->failure = answer->result == CACHE_FAILED ? answer->failure->status : ENGINE_OK;
+    asked->http_status = answer->result == CACHE_FAILED ? answer->failure->http_status : 0;
+    asked->retry_after_s = answer->result == CACHE_FAILED ? answer->failure->retry_after_s : 0;
     CU_ASSERT_FATAL(answer->body.length < sizeof(asked->body));
     if (answer->body.length > 0)
         memcpy(asked->body, answer->body.data, answer->body.length);

@@ -20,6 +20,9 @@ struct asked {
     uint64_t age_s;
     bool inferred;
     enum engine_status failure;
+    int http_status;        /* of the failure */
+    unsigned retry_after_s; /* of the failure */
+    uint64_t inference_us;
     unsigned order; /* the how many-th answer of all, from 1 */
 };
 

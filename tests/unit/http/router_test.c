@@ -24,6 +24,15 @@ HANDLER(handle_delete_entry, "delete ")
 HANDLER(handle_purge, "purge")
 HANDLER(handle_health, "health")
 
+/* Answers who is refused with the status that it is told. */
+static void handle_page(struct exchange *exchange, struct bytes parameter, void *context) {
+    (void)parameter;
+    ++*(unsigned *)context;
+    response_start(&exchange->response, exchange->refused ? exchange->refused : 200, "text/html");
+    buffer_append_text(&exchange->response.body, "page");
+    exchange_send(exchange);
+}
+
 static const struct route ROUTES[] = {
     {METHOD_GET, "/cache/{key}", ROUTE_ADMIN, handle_entry},
     {METHOD_DELETE, "/cache/{key}", ROUTE_ADMIN, handle_delete_entry},
@@ -32,6 +41,7 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/cache/stats", ROUTE_ADMIN, handle_stats},
     {METHOD_POST, "/cache/purge", ROUTE_ADMIN | ROUTE_JSON, handle_purge},
     {METHOD_GET, "/healthz", ROUTE_OPEN, handle_health},
+    {METHOD_GET, "/page", ROUTE_ADMIN | ROUTE_PAGE, handle_page},
 };
 
 /* What a test varies of a request. */
@@ -41,6 +51,7 @@ struct sent {
     const char *type;
     const char *encoding;
     const char *authorization;
+    const char *accept;
     const char *address; /* NULL: 127.0.0.1 */
     const char *length;
     bool too_large;
@@ -51,8 +62,8 @@ static unsigned handled;
 
 static int send_request(struct sent sent) {
     static struct stats stats;
-    char text[7][128];
-    char *params[8] = {NULL};
+    char text[8][128];
+    char *params[9] = {NULL};
     size_t n = 0;
     const struct {
         const char *name;
@@ -63,6 +74,7 @@ static int send_request(struct sent sent) {
         {"CONTENT_TYPE", sent.type},
         {"HTTP_CONTENT_ENCODING", sent.encoding},
         {"HTTP_AUTHORIZATION", sent.authorization},
+        {"HTTP_ACCEPT", sent.accept},
         {"REMOTE_ADDR", sent.address != NULL ? sent.address : "127.0.0.1"},
         {"CONTENT_LENGTH", sent.length},
     };
@@ -83,7 +95,8 @@ static int send_request(struct sent sent) {
     router_dispatch(&router, exchange_begin(pool, &transport));
     exchange_pool_destroy(&pool);
     CU_ASSERT_EQUAL(answered.answers, 1);
-    CU_ASSERT_EQUAL(handled, transport_status() == 200 ? 1 : 0);
+    bool is_page = strcmp(transport_header("Content-Type"), "text/html") == 0;
+    CU_ASSERT_EQUAL(handled, transport_status() == 200 || is_page ? 1 : 0);
     return transport_status();
 }
 
@@ -202,6 +215,21 @@ static void test_token(void) {
     CU_ASSERT_EQUAL(SEND("GET", "/healthz", .token = "s3cret", .address = "192.0.2.1"), 200);
 }
 
+/* The handler of a page answers a refusal when the client would rather have HTML than a problem. */
+static void test_pages(void) {
+    CU_ASSERT_EQUAL(SEND("GET", "/page", .accept = "text/html"), 200);
+    CU_ASSERT_EQUAL(SEND("GET", "/page", .accept = "text/html", .address = "192.0.2.1"), 403);
+    CU_ASSERT_STRING_EQUAL(transport_header("Content-Type"), "text/html");
+    CU_ASSERT_EQUAL(SEND("HEAD", "/page", .accept = "text/html, */*;q=0.8", .token = "s3cret"), 401);
+    CU_ASSERT_STRING_EQUAL(transport_header("Content-Type"), "text/html");
+    CU_ASSERT_EQUAL(SEND("GET", "/page", .accept = "*/*", .token = "s3cret"), 401);
+    CU_ASSERT_STRING_EQUAL(transport_header("Content-Type"), "application/problem+json");
+    CU_ASSERT_EQUAL(SEND("GET", "/page", .address = "192.0.2.1"), 403);
+    CU_ASSERT_STRING_EQUAL(transport_header("Content-Type"), "application/problem+json");
+    CU_ASSERT_EQUAL(SEND("GET", "/cache/stats", .accept = "text/html", .token = "s3cret"), 401);
+    CU_ASSERT_STRING_EQUAL(transport_header("Content-Type"), "application/problem+json");
+}
+
 static void test_bodies(void) {
     CU_ASSERT_EQUAL(SEND("POST", "/predict"), 415);
     CU_ASSERT_STRING_EQUAL(transport_header("Accept"), "application/json");
@@ -235,6 +263,7 @@ static const struct unit_case CASES[] = {
     {"HEAD where GET is", test_head},
     {"admin without a token", test_loopback_only},
     {"admin with a token", test_token},
+    {"admin pages", test_pages},
     {"bodies", test_bodies},
     {"what is said first", test_order},
 };

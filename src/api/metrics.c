@@ -1,0 +1,150 @@
+#include "inferonce/api/metrics.h"
+
+#include <inttypes.h>
+
+#include "inferonce/api/api.h"
+#include "inferonce/http/accept.h"
+
+enum format { TEXT, OPENMETRICS };
+
+enum family_kind { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO };
+
+/* The two formats differ in what a family is called. In OpenMetrics its samples have a suffix by their type
+ * and the family has none; in the text format the family is called what its samples are, and there is no type
+ * info. */
+static const struct {
+    const char *suffix;
+    const char *type[2]; /* by format */
+} KINDS[] = {
+    [FAMILY_COUNTER] = {"_total", {"counter", "counter"}},
+    [FAMILY_GAUGE] = {"", {"gauge", "gauge"}},
+    [FAMILY_INFO] = {"_info", {"gauge", "info"}},
+};
+
+struct exposition {
+    struct buffer *out; /* remembers for all when there was no memory */
+    enum format format;
+};
+
+/* Begins a family. `help` needs no escapes: no backslash, quote or line feed. `unit` is the end of the name,
+ * or NULL. */
+static void family(struct exposition *exposition, enum family_kind kind, const char *name, const char *unit,
+                   const char *help) {
+    struct buffer *out = exposition->out;
+    enum format format = exposition->format;
+    const char *suffix = format == TEXT ? KINDS[kind].suffix : "";
+    buffer_append_format(out, "# HELP inferonce_%s%s %s\n", name, suffix, help);
+    buffer_append_format(out, "# TYPE inferonce_%s%s %s\n", name, suffix, KINDS[kind].type[format]);
+    if (unit && format == OPENMETRICS)
+        buffer_append_format(out, "# UNIT inferonce_%s%s %s\n", name, suffix, unit);
+}
+
+static void counter(struct exposition *exposition, const char *name, const char *help, uint64_t value) {
+    family(exposition, FAMILY_COUNTER, name, NULL, help);
+    buffer_append_format(exposition->out, "inferonce_%s_total %" PRIu64 "\n", name, value);
+}
+
+static void gauge(struct exposition *exposition, const char *name, const char *unit, const char *help,
+                  uint64_t value) {
+    family(exposition, FAMILY_GAUGE, name, unit, help);
+    buffer_append_format(exposition->out, "inferonce_%s %" PRIu64 "\n", name, value);
+}
+
+/* `sample` with a value in seconds. In whole numbers, because what is summed over years has more digits than
+ * a double. */
+static void seconds(struct exposition *exposition, const char *sample, uint64_t us) {
+    buffer_append_format(exposition->out, "inferonce_%s %" PRIu64 ".%06" PRIu64 "\n", sample, us / 1000000,
+                         us % 1000000);
+}
+
+static void append_statistics(struct exposition *exposition, const struct shared *shared) {
+    for (unsigned stat = 0; stat < STATS_COUNT; stat++) {
+        const struct stat_description *its = &STAT_DESCRIPTIONS[stat];
+        uint64_t value = shared_stat(shared, stat);
+        if (stat == STAT_inference_us_saved)
+            continue;
+        if (its->kind == COUNTER)
+            counter(exposition, its->name, its->help, value);
+        else
+            gauge(exposition, its->name, NULL, its->help, value);
+    }
+    family(exposition, FAMILY_COUNTER, "inference_seconds_saved", NULL,
+           "Seconds of inference that hits did not have to wait for");
+    seconds(exposition, "inference_seconds_saved_total", shared_stat(shared, STAT_inference_us_saved));
+}
+
+/* A figure that the backend has not is left out. */
+static void figure(struct exposition *exposition, const char *name, const char *unit, const char *help,
+                   uint64_t value) {
+    if (value != UINT64_MAX)
+        gauge(exposition, name, unit, help, value);
+}
+
+static void append_store(struct exposition *exposition, struct store *store) {
+    struct store_figures figures;
+    store_figures(store, &figures);
+    figure(exposition, "size", NULL, "Entries stored now", figures.size);
+    figure(exposition, "max_size", NULL, "The most entries that are kept", figures.max_size);
+    figure(exposition, "memory_bytes", "bytes", "Memory that the entries take", figures.memory_bytes);
+    family(exposition, FAMILY_GAUGE, "backend_degraded", NULL,
+           "1 while the cache backend cannot be relied on");
+    buffer_append_format(exposition->out, "inferonce_backend_degraded{type=\"%s\"} %d\n",
+                         store->operations->name, figures.degraded);
+}
+
+/* Slots that have a worker, and those of this master that should have one. */
+static bool is_used(const struct shared *shared, unsigned slot) {
+    return atomic_load_explicit(&shared->slots[slot].pid, memory_order_relaxed) != 0 ||
+           (shared->slot_mask >> slot & 1) != 0;
+}
+
+static void append_workers(struct exposition *exposition, const struct api *api) {
+    const struct shared *shared = api->shared;
+    gauge(exposition, "workers", NULL, "Worker processes that live", api_workers(api));
+    family(exposition, FAMILY_GAUGE, "worker_up", NULL, "1 while the worker lives");
+    for (unsigned slot = 0; slot < WORKERS_MAX; slot++) {
+        if (is_used(shared, slot))
+            buffer_append_format(exposition->out, "inferonce_worker_up{worker=\"%u\"} %d\n", slot,
+                                 atomic_load_explicit(&shared->slots[slot].pid, memory_order_relaxed) != 0);
+    }
+    family(exposition, FAMILY_GAUGE, "worker_connections", NULL,
+           "FastCGI connections that the worker has open");
+    for (unsigned slot = 0; slot < WORKERS_MAX; slot++) {
+        if (is_used(shared, slot))
+            buffer_append_format(
+                exposition->out, "inferonce_worker_connections{worker=\"%u\"} %" PRIu32 "\n", slot,
+                atomic_load_explicit(&shared->slots[slot].connections, memory_order_relaxed));
+    }
+}
+
+static void append_program(struct exposition *exposition, const struct api *api) {
+    family(exposition, FAMILY_GAUGE, "uptime_seconds", "seconds", "Time since counting began");
+    seconds(exposition, "uptime_seconds", api_uptime_us(api));
+    family(exposition, FAMILY_INFO, "build", NULL, "The program that is running");
+    buffer_append_text(exposition->out, "inferonce_build_info{version=\"" INFERONCE_VERSION "\"} 1\n");
+}
+
+static enum format negotiate(struct bytes accept) {
+    static const struct media_type AS_TEXT = {"text", "plain", "0.0.4"};
+    static const struct media_type AS_OPENMETRICS = {"application", "openmetrics-text", "1.0.0"};
+    return accept_quality(accept, &AS_OPENMETRICS) > accept_quality(accept, &AS_TEXT) ? OPENMETRICS : TEXT;
+}
+
+void metrics_get(struct exchange *exchange, struct bytes parameter, void *context) {
+    static const char *const CONTENT_TYPES[] = {
+        [TEXT] = "text/plain; version=0.0.4; charset=utf-8",
+        [OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    };
+    const struct api *api = context;
+    (void)parameter;
+    struct exposition exposition = {&exchange->response.body, negotiate(exchange->request.accept)};
+    response_start(&exchange->response, 200, CONTENT_TYPES[exposition.format]);
+    response_header_text(&exchange->response, "Cache-Control", "no-store");
+    append_statistics(&exposition, api->shared);
+    append_store(&exposition, api->store);
+    append_workers(&exposition, api);
+    append_program(&exposition, api);
+    if (exposition.format == OPENMETRICS)
+        buffer_append_text(exposition.out, "# EOF\n");
+    exchange_send(exchange);
+}

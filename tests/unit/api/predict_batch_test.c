@@ -1,0 +1,319 @@
+#include "inferonce/api/predict_batch.h"
+
+#include "service.h"
+
+static void check_fields(const struct sent *sent, const char *x_cache, const char *cache_status,
+                         const char *age) {
+    CU_ASSERT_EQUAL(sent->status, 200);
+    CU_ASSERT_STRING_EQUAL(service_header(sent, "X-Cache"), x_cache);
+    CU_ASSERT_STRING_EQUAL(service_header(sent, "Cache-Status"), cache_status);
+    CU_ASSERT_STRING_EQUAL(service_header(sent, "Age"), age);
+    CU_ASSERT_STRING_EQUAL(service_header(sent, "X-Cache-Key"), ""); /* which one would it be? */
+}
+
+/* ---- hits and misses ---- */
+
+static void test_misses_then_hits(void) {
+    service_setup(NULL);
+    struct sent *misses = service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}");
+    CU_ASSERT_EQUAL(service.n_running, 2);
+    service_wait_ms(1250);
+    service_model_answers("1");
+    CU_ASSERT_EQUAL(misses->answers, 0); /* it is sent when the last one is there */
+    service_wait_ms(250);
+    service_model_answers("2");
+    check_fields(misses, "MISS", "inferonce; fwd=miss; stored", "");
+    CU_ASSERT_STRING_EQUAL(service_header(misses, "Server-Timing"),
+                           "cache;dur=0.000, inference;dur=1500.000");
+    CU_ASSERT_STRING_EQUAL(misses->body,
+                           "{\"results\":[{\"result\":1,\"cached\":false,\"inference_time_ms\":1250},"
+                           "{\"result\":2,\"cached\":false,\"inference_time_ms\":1500}],\"cached\":0}");
+    service_wait_ms(10000);
+    struct sent *hits = service_ask("POST", "/predict", NULL, "{\"texts\":[\"b\",\"a\"]}");
+    check_fields(hits, "HIT", "inferonce; hit; ttl=50", "10"); /* of the oldest: what may be said of all */
+    CU_ASSERT_STRING_EQUAL(service_header(hits, "Server-Timing"), "cache;dur=0.000");
+    CU_ASSERT_STRING_EQUAL(hits->body,
+                           "{\"results\":[{\"result\":2,\"cached\":true},"
+                           "{\"result\":1,\"cached\":true}],\"cached\":2}");
+    service_teardown();
+}
+
+static void test_only_the_misses_are_inferred(void) {
+    service_setup(NULL);
+    service_predict(NULL, "{\"text\":\"old\"}");
+    service_wait_ms(4000);
+    service_predict(NULL, "{\"text\":\"newer\"}");
+    service_wait_ms(3000);
+    struct sent *partial =
+        service_ask("POST", "/predict", NULL, "{\"texts\":[\"newer\",\"new\",\"old\",\"NEW\"]}");
+    CU_ASSERT_EQUAL_FATAL(service.n_running, 1);
+    CU_ASSERT(bytes_equal(service.running[0]->text, bytes_of("new")));
+    service_model_echoes();
+    check_fields(partial, "PARTIAL", "inferonce; fwd=miss; stored", "7");
+    CU_ASSERT_STRING_EQUAL(
+        partial->body,
+        "{\"results\":[{\"result\":{\"echo\":\"newer\"},\"cached\":true},"
+        "{\"result\":{\"echo\":\"new\"},\"cached\":false,\"inference_time_ms\":0},"
+        "{\"result\":{\"echo\":\"old\"},\"cached\":true},"
+        "{\"result\":{\"echo\":\"new\"},\"cached\":false,\"inference_time_ms\":0}],\"cached\":2}");
+    service_teardown();
+}
+
+static void test_equal_texts_are_inferred_once(void) {
+    service_setup(NULL);
+    struct sent *sent =
+        service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\",\" A\",\"\\u0061\",\"B \"]}");
+    CU_ASSERT_EQUAL(service.n_running, 2);
+    service_model_echoes();
+    json_t *json = service_json(sent);
+    const char *const expected[] = {"a", "b", "a", "a", "b"};
+    CU_ASSERT_EQUAL_FATAL(json_array_size(json_object_get(json, "results")), 5);
+    for (size_t i = 0; i < 5; i++) {
+        json_t *item = json_array_get(json_object_get(json, "results"), i);
+        json_t *result = json_object_get(item, "result");
+        CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(result, "echo")), expected[i]);
+    }
+    json_decref(json);
+    CU_ASSERT_EQUAL(service_counted(STAT_misses), 2);
+    struct sent *hits = service_predict(NULL, "{\"texts\":[\"a\",\"A\",\"b\"]}");
+    CU_ASSERT_PTR_NOT_NULL(strstr(hits->body, "],\"cached\":3}")); /* texts, not different ones */
+    service_teardown();
+}
+
+/* More than are looked up at once, more than the model takes at once. */
+static void test_as_many_as_allowed(void) {
+    char body[256 * 8 + 32];
+    size_t length = 0;
+    service_setup(NULL);
+    length += (size_t)snprintf(body, sizeof(body), "{\"texts\":[");
+    for (unsigned i = 0; i < 256; i++)
+        length += (size_t)snprintf(body + length, sizeof(body) - length, "%s\"t%u\"", i > 0 ? "," : "", i);
+    snprintf(body + length, sizeof(body) - length, "]}");
+    struct sent *sent = service_predict(NULL, body);
+    CU_ASSERT_EQUAL(service_counted(STAT_inferences), 256);
+    json_t *json = service_json(sent);
+    for (size_t i = 0; i < 256; i++) {
+        char expected[8];
+        snprintf(expected, sizeof(expected), "t%zu", i);
+        json_t *item = json_array_get(json_object_get(json, "results"), i);
+        json_t *result = json_object_get(item, "result");
+        CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(result, "echo")), expected);
+    }
+    json_decref(json);
+    check_fields(service_predict(NULL, body), "HIT", "inferonce; hit; ttl=60", "0");
+    service_teardown();
+}
+
+static void test_directives_hold_for_each(void) {
+    service_setup(NULL);
+    service_predict(NULL, "{\"text\":\"a\"}");
+    check_fields(service_predict("HTTP_CACHE_CONTROL=no-cache", "{\"texts\":[\"a\",\"b\"]}"), "BYPASS",
+                 "inferonce; fwd=request; stored", "");
+    check_fields(service_predict("HTTP_CACHE_CONTROL=no-store", "{\"texts\":[\"a\",\"c\"]}"), "BYPASS",
+                 "inferonce; fwd=request", "");
+    check_fields(service_predict("HTTP_CACHE_CONTROL=max-age=0", "{\"texts\":[\"a\",\"c\"]}"), "PARTIAL",
+                 "inferonce; fwd=request; stored", "");
+    service_teardown();
+}
+
+static void revalidating(struct settings *settings) {
+    settings->cache_stale_while_revalidate_ms = 100000;
+}
+
+static void test_stale_ones(void) {
+    service_setup(revalidating);
+    service_predict(NULL, "{\"text\":\"a\"}");
+    service_wait_ms(50000);
+    service_predict(NULL, "{\"text\":\"b\"}");
+    service_wait_ms(15500);
+    struct sent *mixed = service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}");
+    check_fields(mixed, "PARTIAL", "inferonce; hit; ttl=-6", "65");
+    CU_ASSERT_PTR_NOT_NULL(strstr(mixed->body, "\"cached\":2}"));
+    service_model_echoes();
+    service_teardown();
+}
+
+static void test_it_shares_flights(void) {
+    service_setup(NULL);
+    struct sent *single = service_ask("POST", "/predict", NULL, "{\"text\":\"a\"}");
+    struct sent *batch = service_ask("POST", "/predict", NULL, "{\"texts\":[\"b\",\"a\"]}");
+    struct sent *late = service_ask("POST", "/predict", NULL, "{\"text\":\"b\"}");
+    CU_ASSERT_EQUAL(service.n_running, 2);
+    service_model_echoes();
+    CU_ASSERT_EQUAL(single->status, 200);
+    CU_ASSERT_STRING_EQUAL(service_header(late, "Cache-Status"), "inferonce; fwd=miss; stored; collapsed");
+    check_fields(batch, "MISS", "inferonce; fwd=miss; stored", ""); /* one of its texts it inferred itself */
+    service_teardown();
+}
+
+/* ---- errors in their places ---- */
+
+static void test_one_fails(void) {
+    service_setup(NULL);
+    service_predict(NULL, "{\"text\":\"a\"}");
+    struct sent *sent = service_ask("POST", "/predict", NULL, "{\"texts\":[\"x\",\"a\",\"b\",\"x\"]}");
+    service_model_fails(ENGINE_REJECTED, 422, 0);
+    service_model_echoes();
+    CU_ASSERT_EQUAL(sent->status, 200);
+    json_t *json = service_json(sent), *results = json_object_get(json, "results");
+    for (size_t i = 0; i < 4; i += 3) {
+        json_t *error = json_object_get(json_array_get(results, i), "error");
+        CU_ASSERT_EQUAL(json_integer_value(json_object_get(error, "status")), 422);
+        CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(error, "type")),
+                               "urn:inferonce:problem:rejected");
+        CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(error, "detail")), "told to fail");
+    }
+    CU_ASSERT(json_is_true(json_object_get(json_array_get(results, 1), "cached")));
+    CU_ASSERT(json_is_false(json_object_get(json_array_get(results, 2), "cached")));
+    CU_ASSERT_EQUAL(json_integer_value(json_object_get(json, "cached")), 1);
+    json_decref(json);
+    CU_ASSERT_STRING_EQUAL(service_header(sent, "Cache-Status"), "inferonce; fwd=miss"); /* not all of it */
+    struct sent *again = service_predict(NULL, "{\"texts\":[\"x\"]}");
+    CU_ASSERT_STRING_EQUAL(service_header(again, "X-Cache"), "MISS"); /* errors are not stored */
+    service_teardown();
+}
+
+static void one_at_a_time(struct settings *settings) {
+    settings->inference_concurrency = 1;
+    settings->inference_queue = 0;
+}
+
+static void test_overload(void) {
+    service_setup(one_at_a_time);
+    struct sent *sent = service_predict(NULL, "{\"texts\":[\"a\",\"b\"]}");
+    CU_ASSERT_EQUAL(sent->status, 200);
+    json_t *json = service_json(sent);
+    json_t *second = json_array_get(json_object_get(json, "results"), 1);
+    CU_ASSERT_EQUAL(json_integer_value(json_object_get(json_object_get(second, "error"), "status")), 503);
+    json_decref(json);
+    service_teardown();
+}
+
+static void test_only_if_cached(void) {
+    service_setup(NULL);
+    service_predict(NULL, "{\"text\":\"a\"}");
+    struct sent *some = service_predict("HTTP_CACHE_CONTROL=only-if-cached", "{\"texts\":[\"a\",\"b\"]}");
+    CU_ASSERT_EQUAL(some->status, 200);
+    json_t *json = service_json(some);
+    json_t *second = json_array_get(json_object_get(json, "results"), 1);
+    CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(json_object_get(second, "error"), "type")),
+                           "urn:inferonce:problem:only-if-cached");
+    json_decref(json);
+    CU_ASSERT_EQUAL(service_predict("HTTP_CACHE_CONTROL=only-if-cached", "{\"texts\":[\"b\",\"a\"]}")->status,
+                    200);
+    struct sent *none = service_predict("HTTP_CACHE_CONTROL=only-if-cached", "{\"texts\":[\"c\",\"b\"]}");
+    service_check_problem(none, 504, "only-if-cached", NULL);
+    CU_ASSERT_EQUAL(service_counted(STAT_inferences), 1);
+    service_teardown();
+}
+
+/* ---- QUERY ---- */
+
+static void test_query(void) {
+    char match[128];
+    service_setup(NULL);
+    struct sent *misses = service_ask("QUERY", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}");
+    service_wait_ms(10);
+    service_model_echoes();
+    snprintf(match, sizeof(match), "HTTP_IF_NONE_MATCH=%s", service_header(misses, "ETag"));
+    struct sent *hits = service_ask("QUERY", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}");
+    CU_ASSERT_STRING_EQUAL(service_header(hits, "ETag"), service_header(misses, "ETag"));
+    struct sent *matching = service_ask("QUERY", "/predict", match, "{\"texts\":[\"a\",\"b\"]}");
+    CU_ASSERT_EQUAL(matching->status, 304);
+    CU_ASSERT_STRING_EQUAL(service_header(matching, "X-Cache"), "HIT");
+    CU_ASSERT_EQUAL(service_ask("QUERY", "/predict", match, "{\"texts\":[\"b\",\"a\"]}")->status, 200);
+    CU_ASSERT_STRING_EQUAL(
+        service_header(service_ask("POST", "/predict", match, "{\"texts\":[\"a\"]}"), "ETag"), "");
+    service_teardown();
+}
+
+/* A QUERY for two texts, of which the model says this and that; an answer of NULL is a failure. */
+static struct sent *query_two(const char *first, const char *second) {
+    struct sent *sent =
+        service_ask("QUERY", "/predict", "HTTP_CACHE_CONTROL=no-cache", "{\"texts\":[\"a\",\"b\"]}");
+    if (first)
+        service_model_answers(first);
+    else
+        service_model_fails(ENGINE_TIMEOUT, 0, 0);
+    if (second)
+        service_model_answers(second);
+    else
+        service_model_fails(ENGINE_REFUSED, 0, 0);
+    CU_ASSERT_EQUAL(sent->status, 200);
+    return sent;
+}
+
+/* Other results, results cut in another place, other failures: all are told apart. */
+static void test_etag_covers_all_results(void) {
+    static const char *const RESULTS[][2] = {{"1", "12"},  {"11", "2"}, {"1", "13"}, {"2", "12"},
+                                             {NULL, "12"}, {"1", NULL}, {NULL, NULL}};
+    enum { N = sizeof(RESULTS) / sizeof(RESULTS[0]) };
+    struct sent *sent[N];
+    service_setup(NULL);
+    for (size_t i = 0; i < N; i++) {
+        sent[i] = query_two(RESULTS[i][0], RESULTS[i][1]);
+        for (size_t j = 0; j < i; j++)
+            CU_ASSERT_STRING_NOT_EQUAL(service_header(sent[i], "ETag"), service_header(sent[j], "ETag"));
+    }
+    CU_ASSERT_STRING_EQUAL(service_header(query_two("1", NULL), "ETag"), service_header(sent[5], "ETag"));
+    service_teardown();
+}
+
+/* ---- clients that leave ---- */
+
+static void test_client_leaves(void) {
+    service_setup(NULL);
+    service_leave(service_send("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}"));
+    service_turn();
+    CU_ASSERT_EQUAL(service.n_running, 0);
+
+    service_leave(service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}"));
+    CU_ASSERT_EQUAL(service.n_running, 2); /* they go on and are stored */
+    service_model_echoes();
+
+    struct sent *partly = service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"c\",\"d\"]}");
+    service_model_answers("1");
+    service_leave(partly);
+    service_model_answers("2");
+    CU_ASSERT_STRING_EQUAL(
+        service_header(service_predict(NULL, "{\"texts\":[\"a\",\"b\",\"c\",\"d\"]}"), "X-Cache"), "HIT");
+
+    service_leave(
+        service_ask("POST", "/predict", "HTTP_CACHE_CONTROL=no-store", "{\"texts\":[\"a\",\"e\"]}"));
+    CU_ASSERT_EQUAL(service.n_running, 0);
+    service_teardown();
+}
+
+static void test_parameters_go_with_each(void) {
+    service_setup(NULL);
+    struct sent *sent = service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\"],\"k\": 1.0}");
+    for (size_t i = 0; i < service.n_running; i++)
+        CU_ASSERT(bytes_equal(service.running[i]->parameters, bytes_of("{\"k\":1.0}")));
+    service_model_echoes();
+    CU_ASSERT_EQUAL(sent->status, 200);
+    CU_ASSERT_STRING_EQUAL(service_header(service_predict(NULL, "{\"text\":\"a\",\"k\":1.0}"), "X-Cache"),
+                           "HIT");
+    CU_ASSERT_STRING_EQUAL(service_header(service_predict(NULL, "{\"text\":\"a\"}"), "X-Cache"), "MISS");
+    service_teardown();
+}
+
+static const struct unit_case CASES[] = {
+    {"misses, then hits", test_misses_then_hits},
+    {"only the misses are inferred", test_only_the_misses_are_inferred},
+    {"equal texts are inferred once", test_equal_texts_are_inferred_once},
+    {"as many as are allowed", test_as_many_as_allowed},
+    {"directives hold for each text", test_directives_hold_for_each},
+    {"some are stale", test_stale_ones},
+    {"it shares flights with other requests", test_it_shares_flights},
+    {"one fails, in its place", test_one_fails},
+    {"overload of a part", test_overload},
+    {"only-if-cached", test_only_if_cached},
+    {"QUERY is conditional", test_query},
+    {"the entity tag covers all results", test_etag_covers_all_results},
+    {"a client leaves", test_client_leaves},
+    {"parameters go with each text", test_parameters_go_with_each},
+};
+
+int main(int argc, char *argv[]) {
+    return unit_main(argc, argv, "predict_batch", CASES, sizeof(CASES) / sizeof(CASES[0]));
+}

@@ -1,0 +1,390 @@
+#include "inferonce/process/listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+static char directory[] = "/tmp/listener_test.XXXXXX";
+static char path[64]; /* of a socket in it */
+static struct settings settings;
+static struct listener listener;
+static struct error error;
+
+static void begin(void) {
+    settings_defaults(&settings);
+    snprintf(path, sizeof(path), "%s/socket", directory);
+    snprintf(settings.listen, sizeof(settings.listen), "unix:%s", path);
+    error.text[0] = '\0';
+}
+
+static void check_refused(const char *why) {
+    CU_ASSERT_FALSE(listener_open(&listener, &settings, &error));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, why));
+    if (!strstr(error.text, why))
+        printf("    %s: %s\n", settings.listen, error.text);
+    CU_ASSERT_EQUAL(listener.descriptor, -1);
+    CU_ASSERT_EQUAL(listener.path[0], '\0');
+}
+
+static bool exists(void) {
+    struct stat status;
+    return lstat(path, &status) == 0;
+}
+
+static struct sockaddr_un address_of_path(void) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    return address;
+}
+
+/* A socket of somebody else at the path; it listens when `backlog` is not negative. */
+static int bind_another(int backlog) {
+    struct sockaddr_un address = address_of_path();
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_EQUAL_FATAL(bind(descriptor, (const struct sockaddr *)&address, sizeof(address)), 0);
+    CU_ASSERT_FATAL(backlog < 0 || listen(descriptor, backlog) == 0);
+    return descriptor;
+}
+
+/* 0, or why not. */
+static int try_connect(void) {
+    struct sockaddr_un address = address_of_path();
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int why = connect(descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
+    close(descriptor);
+    return why;
+}
+
+/* ---- Unix sockets ---- */
+
+static void test_unix(void) {
+    static const mode_t MODES[] = {0660, 0600, 0666, 0777, 0};
+    mode_t before = umask(077); /* the mode does not depend on it */
+    for (size_t i = 0; i < sizeof(MODES) / sizeof(MODES[0]); i++) {
+        struct stat status;
+        begin();
+        settings.listen_mode = MODES[i];
+        CU_ASSERT_FATAL(listener_open(&listener, &settings, &error));
+        CU_ASSERT_FALSE(listener.inherited);
+        CU_ASSERT_STRING_EQUAL(listener.text, settings.listen);
+        CU_ASSERT_STRING_EQUAL(listener.path, path);
+        CU_ASSERT_EQUAL(fcntl(listener.descriptor, F_GETFD), FD_CLOEXEC);
+        CU_ASSERT_EQUAL_FATAL(lstat(path, &status), 0);
+        CU_ASSERT(S_ISSOCK(status.st_mode));
+        CU_ASSERT_EQUAL(status.st_mode & 07777, MODES[i]);
+        CU_ASSERT_EQUAL(try_connect(), 0);
+        int descriptor = listener.descriptor;
+        listener_close(&listener);
+        CU_ASSERT_EQUAL(fcntl(descriptor, F_GETFD), -1);
+        CU_ASSERT_FALSE(exists());
+        CU_ASSERT_EQUAL(listener.descriptor, -1);
+        listener_close(&listener); /* there is nothing left to close */
+    }
+    CU_ASSERT_EQUAL(umask(before), 077);
+}
+
+static void test_dead_socket_is_replaced(void) {
+    begin();
+    close(bind_another(1));
+    CU_ASSERT(exists());
+    CU_ASSERT_EQUAL(try_connect(), ECONNREFUSED);
+    CU_ASSERT_FATAL(listener_open(&listener, &settings, &error));
+    CU_ASSERT_EQUAL(try_connect(), 0);
+    listener_close(&listener);
+}
+
+static void test_live_socket_is_refused(void) {
+    begin();
+    int other = bind_another(8);
+    check_refused("in use");
+    CU_ASSERT_EQUAL(try_connect(), 0); /* and still there */
+    close(other);
+    unlink(path);
+}
+
+/* Who has too much to do to accept is not dead. */
+static void test_full_backlog_is_refused(void) {
+    int clients[64];
+    size_t n = 0;
+    struct sockaddr_un address;
+    begin();
+    int other = bind_another(0);
+    address = address_of_path();
+    for (int why = 0; n < 64 && why == 0; n++) {
+        clients[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        why = connect(clients[n], (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
+        CU_ASSERT(why == 0 || why == EAGAIN);
+    }
+    CU_ASSERT(n < 64);
+    check_refused("in use");
+    CU_ASSERT(exists());
+    while (n > 0)
+        close(clients[--n]);
+    close(other);
+    unlink(path);
+}
+
+static void test_other_files_are_refused(void) {
+    begin();
+    int file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    CU_ASSERT_EQUAL(write(file, "mine", 4), 4);
+    close(file);
+    check_refused("not a socket");
+    struct stat status;
+    CU_ASSERT_EQUAL_FATAL(stat(path, &status), 0);
+    CU_ASSERT_EQUAL(status.st_size, 4);
+    unlink(path);
+    CU_ASSERT_EQUAL(mkdir(path, 0700), 0);
+    check_refused("not a socket");
+    rmdir(path);
+    CU_ASSERT_EQUAL(symlink("/nowhere", path), 0);
+    check_refused("not a socket");
+    unlink(path);
+}
+
+static void test_paths_that_cannot_be(void) {
+    begin();
+    strcpy(settings.listen, "unix:");
+    check_refused("1 to 107 bytes"); /* sun_path of unix(7) has 108, one for the end */
+    strcpy(settings.listen, "unix:");
+    memset(settings.listen + 5, 'a', 108);
+    settings.listen[5 + 108] = '\0';
+    check_refused("1 to 107 bytes");
+    snprintf(settings.listen, sizeof(settings.listen), "unix:%s/none/socket", directory);
+    check_refused("none/socket");
+}
+
+static void test_longest_path(void) {
+    begin();
+    int length = snprintf(settings.listen, sizeof(settings.listen), "unix:%s/", directory);
+    memset(settings.listen + length, 'a', (size_t)(5 + 107 - length));
+    settings.listen[5 + 107] = '\0';
+    CU_ASSERT_FATAL(listener_open(&listener, &settings, &error));
+    CU_ASSERT_EQUAL(strlen(listener.path), 107);
+    CU_ASSERT_EQUAL(access(settings.listen + 5, F_OK), 0);
+    listener_close(&listener);
+    CU_ASSERT_EQUAL(access(settings.listen + 5, F_OK), -1);
+}
+
+/* Somebody put another one in its place: a new master that took over, say. */
+static void test_close_removes_its_own_only(void) {
+    begin();
+    CU_ASSERT_FATAL(listener_open(&listener, &settings, &error));
+    unlink(path);
+    int other = bind_another(1);
+    listener_close(&listener);
+    CU_ASSERT(exists());
+    CU_ASSERT_EQUAL(try_connect(), 0);
+    close(other);
+    unlink(path);
+
+    CU_ASSERT_FATAL(listener_open(&listener, &settings, &error));
+    unlink(path);
+    listener_close(&listener); /* nor is it an error when there is none */
+    CU_ASSERT_EQUAL(listener.descriptor, -1);
+}
+
+/* ---- TCP ---- */
+
+/* One that was free a moment ago. */
+static unsigned free_port(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_EQUAL_FATAL(bind(probe, (const struct sockaddr *)&address, sizeof(address)), 0);
+    CU_ASSERT_EQUAL_FATAL(getsockname(probe, (struct sockaddr *)&address, &length), 0);
+    close(probe);
+    return ntohs(address.sin_port);
+}
+
+static void test_tcp(void) {
+    static const char *const HOSTS[] = {"127.0.0.1", "localhost", "0.0.0.0"};
+    for (size_t i = 0; i < sizeof(HOSTS) / sizeof(HOSTS[0]); i++) {
+        struct sockaddr_in bound;
+        socklen_t length = sizeof(bound);
+        unsigned port = free_port();
+        begin();
+        snprintf(settings.listen, sizeof(settings.listen), "tcp:%s:%u", HOSTS[i], port);
+        CU_ASSERT_FATAL(listener_open(&listener, &settings, &error));
+        CU_ASSERT_EQUAL(getsockname(listener.descriptor, (struct sockaddr *)&bound, &length), 0);
+        CU_ASSERT_EQUAL(bound.sin_family, AF_INET);
+        CU_ASSERT_EQUAL(ntohs(bound.sin_port), port);
+        CU_ASSERT_EQUAL(bound.sin_addr.s_addr, i == 2 ? 0 : htonl(INADDR_LOOPBACK));
+        CU_ASSERT_EQUAL(listener.path[0], '\0');
+        struct listener taken = listener;
+        check_refused("cannot bind"); /* it is in use now */
+        listener_close(&taken);
+    }
+}
+
+/* Without IPv6 on this machine it cannot be bound; it is understood all the same. */
+static void test_tcp_v6(void) {
+    struct sockaddr_in6 bound;
+    socklen_t length = sizeof(bound);
+    begin();
+    snprintf(settings.listen, sizeof(settings.listen), "tcp:[::1]:%u", free_port());
+    if (!listener_open(&listener, &settings, &error)) {
+        CU_ASSERT(strstr(error.text, "cannot bind") || strstr(error.text, "no socket"));
+        return;
+    }
+    CU_ASSERT_EQUAL(getsockname(listener.descriptor, (struct sockaddr *)&bound, &length), 0);
+    CU_ASSERT(IN6_IS_ADDR_LOOPBACK(&bound.sin6_addr));
+    listener_close(&listener);
+}
+
+static void test_addresses_that_cannot_be(void) {
+    static const struct {
+        const char *listen, *why;
+    } ROWS[] = {
+        {"", "expected unix:PATH or tcp:ADDRESS:PORT"},
+        {"/run/x.sock", "expected unix:PATH or tcp:ADDRESS:PORT"},
+        {"udp:127.0.0.1:9000", "expected unix:PATH or tcp:ADDRESS:PORT"},
+        {"tcp:127.0.0.1", "with a port from 1 to 65535"},
+        {"tcp::9000", "with a port from 1 to 65535"},
+        {"tcp:127.0.0.1:", "with a port from 1 to 65535"},
+        {"tcp:127.0.0.1:0", "with a port from 1 to 65535"},
+        {"tcp:127.0.0.1:65536", "with a port from 1 to 65535"},
+        {"tcp:127.0.0.1:90x", "with a port from 1 to 65535"},
+        {"tcp:127.0.0.1:-1", "with a port from 1 to 65535"},
+        {"tcp:127.0.0.256:9000", "must be an IPv4"},
+        {"tcp:example.org:9000", "must be an IPv4"}, /* nothing is resolved */
+        {"tcp:[127.0.0.1:9000", "must be an IPv4"},
+        {"tcp:[]:9000", "must be an IPv4"},
+        {"tcp:192.0.2.1:9000", "cannot bind"}, /* TEST-NET-1, RFC 5737: nobody's address */
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        begin();
+        strcpy(settings.listen, ROWS[i].listen);
+        check_refused(ROWS[i].why);
+    }
+}
+
+/* ---- inherited ---- */
+
+/* Runs `check` in a child of its own, whose descriptors and environment it may change. */
+static void check_in_child(bool (*check)(int other)) {
+    begin();
+    int other = bind_another(8);
+    pid_t child = fork();
+    CU_ASSERT_FATAL(child >= 0);
+    if (child == 0)
+        _exit(check(other) ? 0 : 1);
+    int status = 0;
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(other);
+    unlink(path);
+}
+
+/* The one at the path is inherited; LISTEN names another. */
+static void listen_elsewhere(void) {
+    snprintf(settings.listen, sizeof(settings.listen), "unix:%s/own", directory);
+}
+
+static bool opens_its_own(void) {
+    bool own = listener_open(&listener, &settings, &error) && !listener.inherited &&
+               strcmp(listener.text, settings.listen) == 0;
+    listener_close(&listener);
+    return own;
+}
+
+static bool takes_descriptor_0(int other) {
+    listen_elsewhere();
+    return dup2(other, 0) == 0 && listener_open(&listener, &settings, &error) && listener.inherited &&
+           listener.descriptor == 0 && strcmp(listener.text, "descriptor 0") == 0 &&
+           listener.path[0] == '\0' && (listener_close(&listener), exists()); /* not its to remove */
+}
+
+/* inetd gives a connection, which is no listener. */
+static bool passes_over_a_connection(int other) {
+    int pair[2];
+    (void)other;
+    listen_elsewhere();
+    return socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && dup2(pair[0], 0) == 0 && opens_its_own();
+}
+
+static bool given(int descriptor, const char *count, long pid) {
+    char text[32];
+    snprintf(text, sizeof(text), "%ld", pid);
+    listen_elsewhere();
+    return (descriptor == 3 || dup2(descriptor, 3) == 3) && setenv("LISTEN_FDS", count, 1) == 0 &&
+           setenv("LISTEN_PID", text, 1) == 0;
+}
+
+static bool takes_systemd_s(int other) {
+    return given(other, "1", getpid()) && listener_open(&listener, &settings, &error) && listener.inherited &&
+           listener.descriptor == 3 && strcmp(listener.text, "descriptor 3") == 0 &&
+           fcntl(3, F_GETFD) == FD_CLOEXEC;
+}
+
+static bool takes_the_first_of_several(int other) {
+    return given(other, "2", getpid()) && listener_open(&listener, &settings, &error) &&
+           listener.descriptor == 3;
+}
+
+static bool passes_over_another_process_s(int other) {
+    return given(other, "1", getppid()) && opens_its_own();
+}
+
+static bool passes_over_none(int other) {
+    return given(other, "0", getpid()) && opens_its_own();
+}
+
+static bool passes_over_nonsense(int other) {
+    return given(other, "1x", getpid()) && opens_its_own();
+}
+
+static bool passes_over_a_file(int other) {
+    (void)other;
+    return given(open("/dev/null", O_RDONLY), "1", getpid()) && opens_its_own();
+}
+
+static void test_inherited(void) {
+    check_in_child(takes_descriptor_0);
+    check_in_child(passes_over_a_connection);
+}
+
+static void test_systemd(void) {
+    check_in_child(takes_systemd_s);
+    check_in_child(takes_the_first_of_several);
+    check_in_child(passes_over_another_process_s);
+    check_in_child(passes_over_none);
+    check_in_child(passes_over_nonsense);
+    check_in_child(passes_over_a_file);
+}
+
+static const struct unit_case CASES[] = {
+    {"a Unix socket", test_unix},
+    {"a dead socket is replaced", test_dead_socket_is_replaced},
+    {"a live socket is refused", test_live_socket_is_refused},
+    {"a full backlog is somebody", test_full_backlog_is_refused},
+    {"what is no socket is refused", test_other_files_are_refused},
+    {"paths that cannot be", test_paths_that_cannot_be},
+    {"the longest path", test_longest_path},
+    {"closing removes its own only", test_close_removes_its_own_only},
+    {"TCP", test_tcp},
+    {"TCP over IPv6", test_tcp_v6},
+    {"addresses that cannot be", test_addresses_that_cannot_be},
+    {"inherited on descriptor 0", test_inherited},
+    {"inherited from systemd", test_systemd},
+};
+
+int main(int argc, char *argv[]) {
+    /* Whatever this process inherited itself is of no interest. */
+    int null = open("/dev/null", O_RDONLY);
+    if (null < 0 || dup2(null, 0) != 0 || !mkdtemp(directory))
+        return 2;
+    unsetenv("LISTEN_FDS");
+    int status = unit_main(argc, argv, "listener", CASES, sizeof(CASES) / sizeof(CASES[0]));
+    return rmdir(directory) == 0 ? status : 2; /* nothing is left in it */
+}

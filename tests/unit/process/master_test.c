@@ -1,0 +1,208 @@
+#include "inferonce/process/master.h"
+
+#include <sched.h>
+#include <sys/prctl.h>
+
+#include "pool.h"
+
+static int run_master(void) {
+    return master_run(&pool.settings, &pool.shared, &pool.listener);
+}
+
+static pid_t worker_pid(unsigned i) {
+    return atomic_load(&pool_slot(i)->pid);
+}
+
+/* The workers are there, and told apart by their pids; they may not serve yet. */
+static void start(unsigned workers, void (*change)(struct settings *settings)) {
+    pool_setup(workers, change);
+    pool_start(run_master);
+    for (unsigned i = 0; i < workers; i++)
+        POOL_WAIT(worker_pid(i) != 0);
+}
+
+static bool is_gone(pid_t pid) {
+    return kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+static void stop(void) {
+    CU_ASSERT_EQUAL(kill(pool.process, SIGTERM), 0);
+    pool_check_exit(0);
+    pool_teardown();
+}
+
+/* ---- life ---- */
+
+static void test_start_and_stop(void) {
+    static const int SIGNALS[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < 2; i++) {
+        start(3, NULL);
+        pid_t pids[] = {worker_pid(0), worker_pid(1), worker_pid(2)};
+        CU_ASSERT(pids[0] != pids[1] && pids[1] != pids[2] && pids[0] != pids[2]);
+        CU_ASSERT_EQUAL(kill(pool.process, SIGNALS[i]), 0);
+        pool_check_exit(0);
+        for (unsigned w = 0; w < 3; w++) {
+            CU_ASSERT(is_gone(pids[w]));
+            CU_ASSERT_EQUAL(worker_pid(w), 0);
+        }
+        pool_teardown();
+    }
+}
+
+static void test_killed_worker_is_replaced(void) {
+    start(2, NULL);
+    pid_t killed = worker_pid(0), other = worker_pid(1);
+    uint64_t epoch = atomic_load(&pool_slot(0)->epoch);
+    CU_ASSERT_EQUAL(kill(killed, SIGKILL), 0);
+    POOL_WAIT(worker_pid(0) != killed && worker_pid(0) != 0);
+    CU_ASSERT(atomic_load(&pool_slot(0)->epoch) > epoch); /* its leases are known to be dead */
+    CU_ASSERT(is_gone(killed));
+    CU_ASSERT_EQUAL(worker_pid(1), other);
+    stop();
+}
+
+/* One that cannot start is tried again, at ever longer intervals: 100, 200, 400 ms. The others serve on. */
+static void test_back_off(void) {
+    pool_setup(2, NULL);
+    int descriptor = pool.shared.wake_descriptors[pool.shared.claimed[0]];
+    pool.shared.wake_descriptors[pool.shared.claimed[0]] = -1; /* it has nothing to be woken by */
+    uint64_t epoch = atomic_load(&pool_slot(0)->epoch);
+    uint64_t started_us = pool_now_us();
+    pool_start(run_master);
+    POOL_WAIT(worker_pid(1) != 0);
+    pid_t other = worker_pid(1);
+    POOL_WAIT(atomic_load(&pool_slot(0)->epoch) >= epoch + 4); /* raised by each death */
+    CU_ASSERT(pool_now_us() - started_us >= 700000);
+    CU_ASSERT_EQUAL(worker_pid(1), other);
+    CU_ASSERT_EQUAL(kill(other, 0), 0);
+    pool.shared.wake_descriptors[pool.shared.claimed[0]] = descriptor;
+    uint64_t asked_us = pool_now_us();
+    stop(); /* in the middle of a pause */
+    CU_ASSERT(pool_now_us() - asked_us < POOL_PATIENCE_US / 2);
+}
+
+/* ---- workers that do not answer ---- */
+
+/* As a loop that stands still looks from outside. */
+static void freeze(unsigned i) {
+    CU_ASSERT_EQUAL(kill(worker_pid(i), SIGSTOP), 0);
+}
+
+static void test_hung_worker_is_replaced(void) {
+    start(2, NULL);
+    pid_t hung = worker_pid(0), other = worker_pid(1);
+    freeze(0);
+    atomic_store(&pool_slot(0)->heartbeat_us, pool_now_us() - 31000000);
+    POOL_WAIT(worker_pid(0) != hung && worker_pid(0) != 0);
+    CU_ASSERT(is_gone(hung));
+    CU_ASSERT_EQUAL(worker_pid(1), other);
+    stop();
+}
+
+static void patient(struct settings *settings) {
+    settings->drain_timeout_ms = 3600000;
+}
+
+static void test_second_signal(void) {
+    start(2, patient);
+    pid_t frozen = worker_pid(0), other = worker_pid(1);
+    freeze(0);
+    CU_ASSERT_EQUAL(kill(pool.process, SIGTERM), 0);
+    POOL_WAIT(worker_pid(1) == 0); /* it drained */
+    CU_ASSERT(is_gone(other));
+    CU_ASSERT_EQUAL(worker_pid(0), frozen);
+    CU_ASSERT_EQUAL(kill(pool.process, SIGINT), 0);
+    pool_check_exit(0);
+    CU_ASSERT(is_gone(frozen));
+    pool_teardown();
+}
+
+static void impatient(struct settings *settings) {
+    settings->drain_timeout_ms = 0;
+}
+
+/* Without a second signal it is ended a little after DRAIN_TIMEOUT. */
+static void test_drain_timeout(void) {
+    start(1, impatient);
+    pid_t frozen = worker_pid(0);
+    freeze(0);
+    CU_ASSERT_EQUAL(kill(pool.process, SIGTERM), 0);
+    pool_check_exit(0);
+    CU_ASSERT(is_gone(frozen));
+    pool_teardown();
+}
+
+/* A worker that ends while the master stops is not replaced. */
+static void test_no_replacement_while_stopping(void) {
+    start(2, patient);
+    uint64_t epoch = atomic_load(&pool_slot(1)->epoch);
+    freeze(0);
+    CU_ASSERT_EQUAL(kill(pool.process, SIGTERM), 0);
+    POOL_WAIT(worker_pid(1) == 0);
+    CU_ASSERT_EQUAL(kill(worker_pid(0), SIGKILL), 0);
+    pool_check_exit(0);
+    CU_ASSERT_EQUAL(atomic_load(&pool_slot(1)->epoch), epoch + 1);
+    pool_teardown();
+}
+
+/* ---- the master itself is killed ---- */
+
+static void test_orphans_end(void) {
+    int status = 0;
+    CU_ASSERT_EQUAL(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* its workers become ours, to be reaped */
+    start(1, NULL);
+    pid_t orphan = worker_pid(0);
+    CU_ASSERT_EQUAL(kill(pool.process, SIGKILL), 0);
+    POOL_WAIT(pool_ended(pool.process, &status));
+    POOL_WAIT(pool_ended(orphan, &status));
+    CU_ASSERT(WIFEXITED(status));
+    CU_ASSERT_EQUAL(WEXITSTATUS(status), 0); /* drained, not killed */
+    pool_teardown();
+}
+
+/* ---- how many ---- */
+
+static bool on_one_cpu_one(void) {
+    struct settings settings;
+    cpu_set_t allowed, one;
+    settings_defaults(&settings);
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+        return false;
+    CPU_ZERO(&one);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; cpu++)
+        if (CPU_ISSET(cpu, &allowed))
+            CPU_SET(cpu, &one);
+    return master_workers(&settings) == (unsigned)CPU_COUNT(&allowed) &&
+           sched_setaffinity(0, sizeof(one), &one) == 0 && master_workers(&settings) == 1;
+}
+
+static void test_how_many(void) {
+    struct settings settings;
+    int status = 0;
+    settings_defaults(&settings);
+    settings.workers = 1;
+    CU_ASSERT_EQUAL(master_workers(&settings), 1);
+    settings.workers = WORKERS_MAX;
+    CU_ASSERT_EQUAL(master_workers(&settings), WORKERS_MAX);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(on_one_cpu_one() ? 0 : 1);
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT_EQUAL(status, 0);
+}
+
+static const struct unit_case CASES[] = {
+    {"start and stop", test_start_and_stop},
+    {"a killed worker is replaced", test_killed_worker_is_replaced},
+    {"a worker that cannot start", test_back_off},
+    {"a hung worker is replaced", test_hung_worker_is_replaced},
+    {"a second signal ends it at once", test_second_signal},
+    {"a worker that does not drain is killed", test_drain_timeout},
+    {"nobody is replaced while it stops", test_no_replacement_while_stopping},
+    {"without a master workers end", test_orphans_end},
+    {"how many workers", test_how_many},
+};
+
+int main(int argc, char *argv[]) {
+    return unit_main(argc, argv, "master", CASES, sizeof(CASES) / sizeof(CASES[0]));
+}
