@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#define AGAIN_MS 10
+
 struct transfers {
     CURLM *multi; /* NULL: closed */
     uv_loop_t *loop;
@@ -36,9 +38,14 @@ static void tell_ended(struct transfers *transfers) {
     }
 }
 
+static void on_timeout(uv_timer_t *timer);
+
 static void act(struct transfers *transfers, curl_socket_t descriptor, int events) {
     int running;
-    (void)curl_multi_socket_action(transfers->multi, descriptor, events, &running);
+    /* When memory was short libcurl has not said when to come back. What it could not go on with runs into
+     * its timeout. */
+    if (curl_multi_socket_action(transfers->multi, descriptor, events, &running) != CURLM_OK)
+        (void)uv_timer_start(&transfers->timer, on_timeout, AGAIN_MS, 0);
     tell_ended(transfers);
 }
 

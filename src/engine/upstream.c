@@ -9,12 +9,12 @@
 
 #include "inferonce/base/log.h"
 #include "inferonce/engine/backend.h"
-#include "inferonce/engine/breaker.h"
 #include "inferonce/engine/dialect.h"
 #include "inferonce/engine/http_post.h"
 #include "inferonce/engine/jobs.h"
 #include "inferonce/engine/trace_context.h"
 #include "inferonce/engine/transfers.h"
+#include "inferonce/engine/upstream_breaker.h"
 
 #define BATCH_MOST 256 /* UPSTREAM_BATCH's highest */
 
@@ -48,7 +48,7 @@ struct upstream {
     const struct clock *clock;
     struct transfers *transfers; /* NULL: closed */
     struct trust *trust;
-    struct breaker breaker;
+    struct upstream_breaker breaker;
     struct call *first; /* running */
     struct call *free;  /* linked by `next` */
     size_t n_free;
@@ -115,7 +115,7 @@ static void abandon_call(struct call *call) {
     struct upstream *upstream = call->upstream;
     unlist_call(call);
     transfers_abandon(upstream->transfers, call->post.easy);
-    breaker_gave_up(&upstream->breaker, call->probe);
+    upstream_breaker_gave_up(&upstream->breaker, call->probe);
     release_call(upstream, call);
 }
 
@@ -201,7 +201,7 @@ static void begin_call(struct upstream *upstream, struct engine_job *const *jobs
     if (call) {
         call->dialect = dialect_of((enum settings_dialect)upstream->settings->upstream_dialect);
         if (hold(call, jobs, n) && prepare(call) && transfers_begin(upstream->transfers, call->post.easy)) {
-            call->probe = breaker_asked(&upstream->breaker, clock_monotonic_us(upstream->clock));
+            call->probe = upstream_breaker_asked(&upstream->breaker, clock_monotonic_us(upstream->clock));
             list_call(call);
             return;
         }
@@ -326,9 +326,10 @@ static void begin_each_alone(struct call *call) {
 static void tell_breaker(struct call *call, const struct http_post_outcome *outcome) {
     struct upstream *upstream = call->upstream;
     if (outcome->reached) {
-        if (breaker_reached(&upstream->breaker))
+        if (upstream_breaker_reached(&upstream->breaker))
             LOG(LOG_INFO, "upstream_back");
-    } else if (breaker_not_reached(&upstream->breaker, call->probe, clock_monotonic_us(upstream->clock))) {
+    } else if (upstream_breaker_not_reached(&upstream->breaker, call->probe,
+                                            clock_monotonic_us(upstream->clock))) {
         LOG(LOG_WARN, "upstream_down", LOG_TEXT("error", outcome->error),
             LOG_NUMBER("pause_ms", upstream->breaker.pause_us / 1000));
     }
@@ -444,7 +445,7 @@ static void cancel(void *state, struct engine_job *job) {
 static size_t room(void *state, unsigned *retry_after_s) {
     const struct upstream *upstream = state;
     uint64_t wait_us = 0;
-    size_t room = breaker_room(&upstream->breaker, clock_monotonic_us(upstream->clock), &wait_us);
+    size_t room = upstream_breaker_room(&upstream->breaker, clock_monotonic_us(upstream->clock), &wait_us);
     if (room == 0)
         *retry_after_s = (unsigned)((wait_us + 999999) / 1000000);
     return room;

@@ -10,7 +10,7 @@ import time
 import model_server
 from case import Case
 from processes import children_of, free_port, wait_until
-from servers import find, run_program
+from servers import ROOT, Nginx, find, run_program
 
 TIMEOUT_S = 1.0
 
@@ -624,3 +624,45 @@ class Queue(UpstreamCase):
         self.assertEqual(client.app.stop(), 0)
         self.assertEqual(len(workers), 1)
         waiting.close()
+
+
+class Examples(UpstreamCase):
+    """deploy/examples: the settings are accepted, the sites serve."""
+
+    FOLDER = os.path.join(ROOT, "deploy", "examples")
+
+    def test_settings(self):
+        for dialect in ("plain", "tei", "kserve", "openai"):
+            with self.subTest(dialect=dialect):
+                ended = run_program("--config", os.path.join(self.FOLDER, f"{dialect}.conf"), "--print-config")
+                self.assertEqual(ended.returncode, 0, ended.stderr)
+                self.assertIn(f"UPSTREAM_DIALECT={dialect}\n", ended.stdout)
+
+    def site(self, name, key):
+        with open(os.path.join(self.FOLDER, name), encoding="utf-8") as file:
+            site = file.read().replace("/etc/nginx/openai-key.conf", key)
+
+        class Site(Nginx):
+            """The shipped nginx, with the example in place of its server."""
+
+            def fill_in(self, text, socket_path):
+                head, found, _ = text.partition("    include inferonce-upstream.conf;")
+                if found:
+                    text = head + site.replace("listen 80;", f"listen 127.0.0.1:{self.port} backlog=64;") + "}\n"
+                return super().fill_in(text, socket_path)
+
+        return Site
+
+    def test_sites(self):
+        key = os.path.join(self.directory, "key.conf")
+        with open(key, "w", encoding="utf-8") as file:
+            file.write('fastcgi_param HTTP_AUTHORIZATION "Bearer of the site";\n')
+        for name, sent in (("site.nginx.conf", "Bearer of the client"), ("openai.nginx.conf", "Bearer of the site")):
+            with self.subTest(site=name):
+                self.web = self.site(name, key)
+                client = self.serve_model(ADMIN_TOKEN="admin")
+                response = client.predict(f"through {name}", {"Authorization": "Bearer of the client"})
+                self.assertEqual(response.status, 200, response)
+                self.assertEqual(self.model.calls[-1].header("Authorization"), sent)
+                self.assertEqual(client.stats()["stores"], 1)
+                self.end(client)

@@ -408,6 +408,56 @@ static void test_namespace(void) {
     }
 }
 
+static void test_urls(void) {
+    static const char *const RIGHT[] = {"",
+                                        "http://h",
+                                        "http://127.0.0.1:8080/v1/predict",
+                                        "https://[::1]/a?b=c@d",
+                                        "http://h/a@b",
+                                        "http+unix:///run/model.sock",
+                                        "http+unix:///run/model.sock:/predict"};
+    static const char *const WRONG[] = {"h",
+                                        "http:/h",
+                                        "http://",
+                                        "http:///path",
+                                        "http://:80",
+                                        "ftp://h/",
+                                        "http://user:x@h/",
+                                        "http+unix://run/model.sock",
+                                        "http://h/ ",
+                                        "http://h#",
+                                        "http+unix:///",
+                                        "HTTP://h/",
+                                        "https://",
+                                        "https://?",
+                                        "http+unix:///:/path"};
+    char flag[128];
+    for (size_t i = 0; i < sizeof(RIGHT) / sizeof(RIGHT[0]); i++) {
+        snprintf(flag, sizeof(flag), "--upstream-url=%s", RIGHT[i]);
+        CU_ASSERT(load_flag(flag));
+        CU_ASSERT_STRING_EQUAL(settings.upstream_url, RIGHT[i]);
+    }
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
+        snprintf(flag, sizeof(flag), "--upstream-url=%s", WRONG[i]);
+        CU_ASSERT_FALSE(load_flag(flag));
+        CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "expected http://HOST"));
+    }
+}
+
+static void test_inference_server(void) {
+    CU_ASSERT_FALSE(load_flag("--engine=http"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "UPSTREAM_URL"));
+    char *const http[] = {FLAG("ENGINE=http"), FLAG("UPSTREAM_URL=http://h/"), NULL};
+    CU_ASSERT(load_with(http, ARGUMENTS(FLAG("--workers=5"))));
+    CU_ASSERT_EQUAL(settings.engine, SETTINGS_ENGINE_HTTP);
+    CU_ASSERT_EQUAL(settings.cache_normalize, CACHE_NORMALIZE_NFC);
+    /* Given is given, if only as what is the default elsewhere. */
+    CU_ASSERT(load_with(http, ARGUMENTS(FLAG("--cache-normalize=lower"))));
+    CU_ASSERT_EQUAL(settings.cache_normalize, CACHE_NORMALIZE_LOWER);
+    CU_ASSERT(load_flag("--engine=builtin"));
+    CU_ASSERT_EQUAL(settings.cache_normalize, CACHE_NORMALIZE_LOWER);
+}
+
 static void test_addresses(void) {
     static const char *const RIGHT[] = {"unix:/a",        "unix:a.sock",     "tcp:127.0.0.1:9000",
                                         "tcp:[::1]:9000", "tcp:localhost:0", "tcp:h:65535"};
@@ -571,6 +621,8 @@ static const struct unit_case CASES[] = {
     {"texts are short, clean UTF-8", test_texts},
     {"a namespace has its own alphabet", test_namespace},
     {"an address is unix: or tcp:", test_addresses},
+    {"addresses of inference servers", test_urls},
+    {"an inference server changes what is needed, and a default", test_inference_server},
     {"near misses are pointed out", test_near_misses},
     {"--print-config is read back", test_print_config_is_read_back},
     {"--print-config hides secrets", test_print_config_hides_secrets},

@@ -14,10 +14,7 @@ struct asked {
 };
 
 static void ask(struct asked *asked, enum settings_dialect name, size_t n, const char *parameters) {
-    static const char *const TEXTS[TEXTS_MOST] = {"one", "tw\"o\"\n",
-                                                  "thr\xc3\xa9"
-                                                  "e",
-                                                  "four"};
+    static const char *const TEXTS[TEXTS_MOST] = {"one", "tw\"o\"\n", "\xc3\xa9t\xc3\xa9", "four"};
     *asked = (struct asked){.dialect = dialect_of(name)};
     for (size_t i = 0; i < n; i++)
         asked->texts[i] = bytes_of(TEXTS[i]);
@@ -66,8 +63,7 @@ static void test_bodies(void) {
     check_body(SETTINGS_DIALECT_PLAIN, 1, PARAMETERS, "{\"text\":\"one\",\"a\":1,\"b\":[2.50]}");
     check_body(SETTINGS_DIALECT_TEI, 1, NULL, "{\"inputs\":\"one\"}");
     check_body(SETTINGS_DIALECT_TEI, 3, NULL,
-               "{\"inputs\":[[\"one\"],[\"tw\\\"o\\\"\\n\"],[\"thr\xc3\xa9"
-               "e\"]]}");
+               "{\"inputs\":[[\"one\"],[\"tw\\\"o\\\"\\n\"],[\"\xc3\xa9t\xc3\xa9\"]]}");
     check_body(SETTINGS_DIALECT_TEI, 2, "{\"truncate\":true}",
                "{\"inputs\":[[\"one\"],[\"tw\\\"o\\\"\\n\"]],\"truncate\":true}");
     check_body(

@@ -97,6 +97,7 @@ struct manual {
     unsigned cancelled;
     bool closed;
     unsigned retry_after_s; /* above 0: it takes no jobs */
+    size_t room;            /* above 0: that many at most */
 };
 
 static struct manual manual;
@@ -136,7 +137,13 @@ static void manual_close(void *state) {
 static size_t manual_room(void *state, unsigned *retry_after_s) {
     (void)state;
     *retry_after_s = manual.retry_after_s;
-    return manual.retry_after_s > 0 ? 0 : SIZE_MAX;
+    if (manual.retry_after_s > 0)
+        return 0;
+    if (manual.room > 0 && manual.running.n == manual.room) {
+        *retry_after_s = 1;
+        return 0;
+    }
+    return manual.room > 0 ? manual.room - manual.running.n : SIZE_MAX;
 }
 
 static uint64_t manual_longest_us(const struct settings *settings) {
@@ -442,6 +449,44 @@ static void test_reload(void) {
     tear_down();
 }
 
+/* A backend that takes no more jobs: they are told when to come back, and were never inferences. */
+static void test_backend_without_room(void) {
+    set_up(1, 10, 0, &MANUAL);
+    infer(0, 3);
+    CU_ASSERT_EQUAL(counted(STAT_queue), 2);
+    manual.retry_after_s = 7;
+    infer(3, 1);
+    CU_ASSERT_EQUAL(bench.answered, 0);
+    manual_end(ENGINE_REFUSED);
+    CU_ASSERT_EQUAL(bench.probes[0].answer.status, ENGINE_REFUSED);
+    run();
+    for (unsigned i = 1; i < 4; i++) {
+        CU_ASSERT_EQUAL(bench.probes[i].answers, 1);
+        CU_ASSERT_EQUAL(bench.probes[i].answer.status, ENGINE_OVERLOAD);
+        CU_ASSERT_EQUAL(bench.probes[i].answer.retry_after_s, 7);
+        CU_ASSERT_EQUAL(bench.probes[i].answer.duration_us, 0);
+    }
+    CU_ASSERT_EQUAL(counted(STAT_inferences), 1);
+    manual.retry_after_s = 0;
+    infer(4, 1);
+    CU_ASSERT_EQUAL(counted(STAT_inferences), 2);
+    tear_down();
+}
+
+static void test_backend_with_little_room(void) {
+    set_up(10, 10, 0, &MANUAL);
+    manual.room = 1;
+    infer(0, 3);
+    CU_ASSERT_EQUAL(manual.starts, 1);
+    CU_ASSERT_EQUAL(manual.last_start, 1);
+    run();
+    CU_ASSERT_EQUAL(bench.answered, 2);
+    CU_ASSERT_EQUAL(bench.probes[0].answers, 0);
+    manual_end(ENGINE_OK);
+    CU_ASSERT_EQUAL(bench.probes[0].answer.status, ENGINE_OK);
+    tear_down();
+}
+
 static void test_creation_fails(void) {
     const struct engine_options options = {&bench.settings, &bench.loop, &bench.clock, &bench.stats};
     static const struct engine_backend FAILING = {manual_open_fails, manual_start, manual_cancel,
@@ -509,6 +554,8 @@ static const struct unit_case CASES[] = {
     {"drops everything when it is destroyed", test_destroy_with_jobs},
     {"can be destroyed by a job's done", test_destroy_in_done},
     {"follows settings that a reload changed", test_reload},
+    {"a backend that takes no jobs", test_backend_without_room},
+    {"a backend that takes one job", test_backend_with_little_room},
     {"says why it cannot be created", test_creation_fails},
     {"infers without memory", test_no_memory_is_needed_to_infer},
     {"knows how long a job can take", test_longest},
