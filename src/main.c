@@ -59,8 +59,8 @@ static bool make_shared(struct shared *shared, const struct settings *settings, 
     return true;
 }
 
-/* Each parked request holds a connection, and the usual soft limit of 1,024 descriptors is there for programs that use
- * select(2). Enough for what a worker can hold, not the millions that some systems allow. */
+/* Each parked request holds a connection, and the usual soft limit of 1,024 descriptors is there for programs
+ * that use select(2). Enough for what a worker can hold, not the millions that some systems allow. */
 static void raise_descriptor_limit(void) {
     const rlim_t enough = 65536;
     struct rlimit limit;
