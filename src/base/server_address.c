@@ -1,5 +1,8 @@
 #include "inferonce/base/server_address.h"
 
+#include <netdb.h>
+#include <sys/socket.h>
+
 static bool begins_with(struct bytes text, const char *prefix) {
     size_t length = strlen(prefix);
     return text.length >= length && memcmp(text.data, prefix, length) == 0;
@@ -137,4 +140,20 @@ bool redis_url_read(struct bytes text, struct redis_url *url) {
         return false;
     *url = read;
     return true;
+}
+
+bool server_address_resolve(const struct server_address *address, struct server_address *numeric) {
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    *numeric = *address;
+    if (address->port == 0)
+        return true;
+    if (getaddrinfo(address->host, NULL, &hints, &found) != 0)
+        return false;
+    bool known = getnameinfo(found->ai_addr, found->ai_addrlen, numeric->host, sizeof(numeric->host), NULL, 0,
+                             NI_NUMERICHOST) == 0;
+    if (!known)
+        *numeric = *address;
+    freeaddrinfo(found);
+    return known;
 }

@@ -132,6 +132,8 @@ void memcached_server_init(struct memcached_server *server, const struct server_
     else
         snprintf(server->name, sizeof(server->name), "%s:%u", address->host, address->port);
     server->id = pending_server(server->name);
+    if (!server_address_resolve(address, &server->numeric))
+        LOG(LOG_WARN, "cache_server_unknown", LOG_TEXT("server", server->name));
 }
 
 /* Without waiting for a server that does not answer: what is read to say good-bye is not worth it. */
@@ -160,7 +162,7 @@ static bool connect_to(struct memcached_server *server) {
     server->connected = true;
     server->handle.poll_timeout = timeout_ms;
     server->handle.connect_timeout = timeout_ms;
-    const struct server_address *address = &server->address;
+    const struct server_address *address = &server->numeric;
     memcached_return_t added = address->port == 0
                                    ? memcached_server_add_unix_socket(&server->handle, address->host)
                                    : memcached_server_add(&server->handle, address->host, address->port);

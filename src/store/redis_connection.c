@@ -18,6 +18,7 @@ struct redis_connection {
     redis_send_pending send_pending;
     void *user;
     struct redis_url url;
+    struct server_address numeric; /* of the URL's, to connect to */
     char name[SERVER_NAME_MAX];
     uint64_t id;
     uint64_t timeout_ms;
@@ -83,7 +84,7 @@ static void greet(struct redis_connection *connection, struct redisAsyncContext 
 }
 
 static bool connect_to(struct redis_connection *connection) {
-    const struct server_address *address = &connection->url.address;
+    const struct server_address *address = &connection->numeric;
     if (connection->context)
         return true;
     struct redisAsyncContext *context = address->port == 0 ? redisAsyncConnectUnix(address->host)
@@ -389,6 +390,8 @@ struct redis_connection *redis_connection_create(const struct redis_connection_o
     else
         snprintf(connection->name, sizeof(connection->name), "%s:%u", address->host, address->port);
     connection->id = pending_server(connection->name);
+    if (!server_address_resolve(address, &connection->numeric))
+        LOG(LOG_WARN, "cache_server_unknown", LOG_TEXT("server", connection->name));
     connection->deadline = make_timer(connection);
     connection->prober = make_timer(connection);
     connection->asker = make_timer(connection);

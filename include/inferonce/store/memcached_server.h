@@ -52,7 +52,8 @@ enum memcached_outcome {
 };
 
 struct memcached_server {
-    struct server_address address;
+    struct server_address address; /* as the settings name it: decides which keys are its own */
+    struct server_address numeric; /* to connect to */
     char name[SERVER_NAME_MAX];
     uint64_t id; /* pending_server(name) */
     struct breaker breaker;
