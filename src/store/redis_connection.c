@@ -167,6 +167,10 @@ bool redis_connection_send(struct redis_connection *connection, struct redis_com
         return false;
     }
     command->connection = connection;
+    /* The loop's time is that of the turn's beginning: after a long turn the deadline would be past already.
+     */
+    if (!connection->first)
+        uv_update_time(connection->loop);
     command->deadline_ms = uv_now(connection->loop) + connection->timeout_ms;
     command->next = NULL;
     command->previous = connection->last;
