@@ -181,7 +181,7 @@ static void tear_down(void) {
 }
 
 static void infer(unsigned n) {
-    struct engine_job *jobs[JOBS_MOST];
+    struct engine_job *jobs[JOBS_MOST] = {NULL};
     for (unsigned i = 0; i < n; i++)
         jobs[i] = &bench.probes[i].job;
     engine_infer(bench.engine, jobs, n);
