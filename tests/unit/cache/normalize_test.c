@@ -379,7 +379,8 @@ static int filter(const char *level_name) {
             !normalize_append((enum cache_normalize)level, buffer_bytes(&text), &out))
             result = 1;
         printf("%zu\n", out.length);
-        fwrite(out.data, 1, out.length, stdout);
+        if (out.length > 0)
+            fwrite(out.data, 1, out.length, stdout);
     }
     buffer_fini(&text);
     buffer_fini(&out);
