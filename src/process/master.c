@@ -1,10 +1,13 @@
 #include "inferonce/process/master.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -22,6 +25,9 @@
 #define PAUSE_MOST_US    (10000 * US_PER_MS)
 #define HEARTBEAT_MAX_US (30000 * US_PER_MS)
 #define WATCH_MS         1000
+
+/* For those that stood behind a hung worker to beat again: two of their beats, and two looks of ours. */
+#define RECOVERY_US (4000 * US_PER_MS)
 
 /* Beyond the workers' own DRAIN_TIMEOUT, before they are killed. */
 #define DRAIN_MARGIN_US (2000 * US_PER_MS)
@@ -44,6 +50,7 @@ struct master {
     int signals; /* signalfd */
     bool stopping;
     uint64_t kill_at_us;
+    uint64_t next_kill_us; /* of a hung worker, at the earliest */
 };
 
 unsigned master_workers(const struct settings *settings) {
@@ -146,17 +153,44 @@ static void start_due(struct master *master) {
             start(master, i);
 }
 
-/* A worker whose loop stands still serves nobody, but holds its connections. */
+static bool is_hung(const struct master *master, const struct child *child, uint64_t now_us) {
+    uint64_t beat_us = atomic_load(&master->shared->slots[child->slot].heartbeat_us);
+    return child->pid != 0 && now_us >= beat_us && now_us - beat_us >= HEARTBEAT_MAX_US;
+}
+
+/* By a signal or a debugger (proc(5), the state in /proc/PID/stat). */
+static bool is_stopped(pid_t pid) {
+    char path[32];
+    char line[128] = ""; /* "PID (name) S ...": the name has at most 15 characters */
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return false;
+    ssize_t length = read(descriptor, line, sizeof(line) - 1);
+    close(descriptor);
+    const char *name_end = length > 0 ? strrchr(line, ')') : NULL;
+    return name_end && name_end[1] == ' ' && (name_end[2] == 'T' || name_end[2] == 't');
+}
+
+/* A worker whose loop stands still serves nobody, but holds its connections. Should it stand still within a
+ * shard's lock, others stand still behind it, and go on as soon as it is dead: they are ended one at a time,
+ * with a pause between, and first who was stopped, since that one waits for nobody. */
 static void kill_hung(struct master *master) {
     uint64_t now_us = clock_monotonic_us(&master->clock);
+    const struct child *chosen = NULL;
+    if (now_us < master->next_kill_us)
+        return;
     for (unsigned i = 0; i < master->n; i++) {
         const struct child *child = &master->children[i];
-        uint64_t beat_us = atomic_load(&master->shared->slots[child->slot].heartbeat_us);
-        if (child->pid == 0 || now_us < beat_us || now_us - beat_us < HEARTBEAT_MAX_US)
-            continue;
-        LOG(LOG_ERROR, "worker_hung", LOG_NUMBER("worker", i), LOG_NUMBER("child", child->pid));
-        kill(child->pid, SIGKILL);
+        if (is_hung(master, child, now_us) && (!chosen || is_stopped(child->pid)))
+            chosen = child;
     }
+    if (!chosen)
+        return;
+    LOG(LOG_ERROR, "worker_hung", LOG_NUMBER("worker", chosen - master->children),
+        LOG_NUMBER("child", chosen->pid));
+    kill(chosen->pid, SIGKILL);
+    master->next_kill_us = now_us + RECOVERY_US;
 }
 
 /* What other pools on the same CACHE_PATH left behind. Their leases are free now; who waits here for one

@@ -88,14 +88,33 @@ static void freeze(unsigned i) {
     CU_ASSERT_EQUAL(kill(worker_pid(i), SIGSTOP), 0);
 }
 
+/* As if it had not beaten for long. */
+static void hang(unsigned i) {
+    atomic_store(&pool_slot(i)->heartbeat_us, pool_now_us() - 31000000);
+}
+
 static void test_hung_worker_is_replaced(void) {
     start(2, NULL);
     pid_t hung = worker_pid(0), other = worker_pid(1);
     freeze(0);
-    atomic_store(&pool_slot(0)->heartbeat_us, pool_now_us() - 31000000);
+    hang(0);
     POOL_WAIT(worker_pid(0) != hung && worker_pid(0) != 0);
     CU_ASSERT(is_gone(hung));
     CU_ASSERT_EQUAL(worker_pid(1), other);
+    stop();
+}
+
+/* Worker 0 stands still because worker 1 was stopped while it held something. Whoever is not the cause goes
+ * on once the cause is gone, and so is not to be ended with it. */
+static void test_one_hung_worker_at_a_time(void) {
+    start(2, NULL);
+    pid_t behind = worker_pid(0), stopped = worker_pid(1);
+    freeze(1);
+    hang(1);
+    POOL_WAIT((hang(0), worker_pid(1) != stopped));
+    CU_ASSERT_EQUAL(worker_pid(0), behind);
+    /* Unless it stands still for a reason of its own. */
+    POOL_WAIT((hang(0), worker_pid(0) != behind));
     stop();
 }
 
@@ -196,6 +215,7 @@ static const struct unit_case CASES[] = {
     {"a killed worker is replaced", test_killed_worker_is_replaced},
     {"a worker that cannot start", test_back_off},
     {"a hung worker is replaced", test_hung_worker_is_replaced},
+    {"hung workers are ended one at a time", test_one_hung_worker_at_a_time},
     {"a second signal ends it at once", test_second_signal},
     {"a worker that does not drain is killed", test_drain_timeout},
     {"nobody is replaced while it stops", test_no_replacement_while_stopping},
