@@ -186,10 +186,19 @@ class Misbehaviour(UpstreamCase):
         self.assertLess(time.monotonic() - began, 0.9)
         self.assertIsNone(self.model.calls[0].header("Expect"))
 
-    def test_an_answer_in_front_of_a_reset(self):
-        client = self.serve_model(MAX_BODY_KB=4096, UPSTREAM_TIMEOUT=10, UPSTREAM_URL=self.start_model().url("/early"))
+    def check_refused(self, manner, length, **options):
+        client = self.serve_model(MAX_BODY_KB=8192, UPSTREAM_TIMEOUT=30,
+                                  UPSTREAM_URL=self.start_model(**options).url(f"/refuses/{manner}"))
         for number in range(5):
-            self.assertProblem(client.predict(f"{number}" * 3000000), 413)
+            self.assertProblem(client.predict(f"{number}" * length), 413)
+        self.assertEqual(self.model.connections, 5)
+
+    def test_refused_before_it_was_sent(self):
+        self.check_refused("lingers", 3000000)
+
+    def test_refused_and_reset_before_it_was_sent(self):
+        """More than any socket's buffers take, so that the connection stands still when it is reset."""
+        self.check_refused("resets", 8000000, buffers_little=True)
 
     def test_the_environments_proxy_is_not_used(self):
         client = self.serve_model(http_proxy=f"http://127.0.0.1:{free_port()}", ALL_PROXY=f"http://127.0.0.1:{free_port()}")
