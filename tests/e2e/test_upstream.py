@@ -584,6 +584,21 @@ class Tls(UpstreamCase):
             self.assertServes(client, f"text {number}")
         self.assertEqual(self.model.connections, 1)
 
+    def test_a_file_that_is_no_certificate(self):
+        """Known before anything is started: nobody finds a pool whose workers die one after another."""
+        words = os.path.join(self.directory, "words.pem")
+        with open(words, "w", encoding="utf-8") as file:
+            file.write("not a certificate\n")
+        for path in (words, os.path.join(self.directory, "missing.pem"), self.directory):
+            with self.subTest(path=path):
+                ended = run_program(ENGINE="http", UPSTREAM_URL="https://127.0.0.1/", UPSTREAM_CA_FILE=path,
+                                    LISTEN=f"unix:{self.directory}/not.sock", timeout_s=10)
+                self.assertEqual((ended.returncode, ended.stdout), (2, ""))
+                self.assertIn("UPSTREAM_CA_FILE", ended.stderr)
+                self.assertIn(path, ended.stderr)
+                self.assertNotIn("event=started", ended.stderr)
+                self.assertFalse(os.path.exists(os.path.join(self.directory, "not.sock")))
+
     def test_another_certificate_does_not_do(self):
         certificate, key = self.make_certificate("model")
         other, _ = self.make_certificate("other")
