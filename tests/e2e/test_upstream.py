@@ -481,6 +481,39 @@ class Credentials(UpstreamCase):
         self.assertEqual(client.predict("the same text", {"Authorization": "Bearer two"}).cache, "HIT")
         self.assertEqual([call.header("Authorization") for call in self.model.calls], ["Bearer one"])
 
+    def wait_with(self, client, credentials):
+        """Starts a request for one text with each credential in turn; returns them when all wait for the model."""
+        waiting = []
+        for credential in credentials:
+            waiting.append(client.start(client.encode("POST", "/predict", {"text": "the same text"}, {"Authorization": credential})))
+            wait_until(lambda: client.stats()["parked"] == len(waiting), "it waits", interval_s=0.002)
+        return waiting
+
+    def ask_with_bad_ones(self, workers):
+        """Returns the credentials that the model was asked with: each once, and those that it refused are told so, nobody else."""
+        client = self.serve_model(CACHE_SHARE_AUTHORIZED="on", WORKERS=workers, UPSTREAM_TIMEOUT=30)
+        self.model.accepted = ["Bearer good"]
+        self.model.delay_s = 0.2
+        self.model.gate.clear()
+        credentials = ["Bearer bad", "Bearer worse", "Bearer good", "Bearer worst"] * 8
+        waiting = self.wait_with(client, credentials)
+        self.model.gate.set()
+        asked = {}
+        for credential, response in zip(credentials, [client.finish(connection) for connection in waiting]):
+            asked.setdefault(credential, set()).add((response.status, response.cache))
+        calls = [call.header("Authorization") for call in self.model.calls]
+        self.assertEqual(len(set(calls)), len(calls), calls)
+        self.assertEqual(asked, {credential: {(401 if credential in calls[:-1] else 200, "MISS")} for credential in credentials})
+        self.assertEqual(client.predict("the same text", {"Authorization": "Bearer bad"}).cache, "HIT")
+        return calls
+
+    def test_a_refused_credential_is_nobody_elses(self):
+        self.assertEqual(self.ask_with_bad_ones(1), ["Bearer bad", "Bearer worse", "Bearer good"])
+
+    def test_a_refused_credential_is_nobody_elses_in_other_workers(self):
+        calls = self.ask_with_bad_ones(4)
+        self.assertEqual((calls[0], calls[-1]), ("Bearer bad", "Bearer good"))
+
     def test_a_refused_credential_is_not_served_what_is_stale(self):
         client = self.serve_model(CACHE_STALE_IF_ERROR=600, CACHE_TTL=0.1)
         headers = {"Authorization": "Bearer one"}

@@ -186,9 +186,13 @@ class Connection(socketserver.StreamRequestHandler):
     # Behaviours
 
     def do_well(self, call, *_):
-        if self.server.model.delay_s:
-            self.server.model.released.wait(self.server.model.delay_s)
-        return self.send(200, call.answer(), *self.server.model.fields)
+        model = self.server.model
+        model.gate.wait()
+        if model.delay_s:
+            model.released.wait(model.delay_s)
+        if model.accepted is not None and call.header("Authorization") not in model.accepted:
+            return self.send(401, '{"error":"who are you?"}')
+        return self.send(200, call.answer(), *model.fields)
 
     def do_status(self, call, status, retry_after=None, *_):
         lines = [f"Retry-After: {retry_after}"] if retry_after and retry_after.isdigit() else []
@@ -324,6 +328,9 @@ class Model:
         self.behaviour = None  # for all calls: ["hang"], ["status", "500"]
         self.fields = []  # header lines of good answers
         self.delay_s = 0
+        self.gate = threading.Event()  # while it is clear, no good answer is given
+        self.gate.set()
+        self.accepted = None  # the credentials that are good; None: all
         self.released = threading.Event()
         self.lock = threading.Lock()
         self.tls = None
@@ -356,6 +363,7 @@ class Model:
 
     def close(self):
         self.released.set()
+        self.gate.set()
         self.listener.shutdown()
         self.listener.server_close()
         self.thread.join()
