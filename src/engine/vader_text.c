@@ -70,19 +70,15 @@ static struct bytes without_punctuation(struct bytes word) {
 }
 
 bool vader_text_next(struct bytes *rest, struct bytes *word) {
-    for (;;) {
-        size_t space;
-        while (rest->length > 0 && (space = white_space(*rest)) > 0)
-            *rest = from(*rest, space);
-        if (rest->length == 0)
-            return false;
-        struct bytes token = {rest->data, 0};
-        while (token.length < rest->length && white_space(from(*rest, token.length)) == 0)
-            token.length++;
-        *rest = from(*rest, token.length);
-        if (is_longer_than_one(token)) {
-            *word = without_punctuation(token);
-            return true;
-        }
-    }
+    size_t space;
+    while (rest->length > 0 && (space = white_space(*rest)) > 0)
+        *rest = from(*rest, space);
+    if (rest->length == 0)
+        return false;
+    struct bytes token = {rest->data, 0};
+    while (token.length < rest->length && white_space(from(*rest, token.length)) == 0)
+        token.length++;
+    *rest = from(*rest, token.length);
+    *word = is_longer_than_one(token) ? without_punctuation(token) : (struct bytes){token.data, 0};
+    return true;
 }
