@@ -92,9 +92,18 @@ static bool is_capitals(struct bytes word) {
     return capitals;
 }
 
+/* "isn't". */
+static bool has_nt(struct bytes word) {
+    for (size_t i = 1; i + 1 < word.length; i++) {
+        if (word.data[i] == '\'' && word.data[i - 1] == 'n' && word.data[i + 1] == 't')
+            return true;
+    }
+    return false;
+}
+
 static struct word word_of(struct bytes bytes) {
     struct word word = {.capitals = is_capitals(bytes), .lower = true};
-    word.negates = memmem(bytes.data, bytes.length, "n't", 3) != NULL;
+    word.negates = has_nt(bytes);
 
     char folded[32]; /* nothing that is known is longer */
     if (bytes.length > sizeof(folded))

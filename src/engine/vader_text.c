@@ -7,8 +7,10 @@ static bool is_wide_space(unsigned point) {
 
 /* The length in bytes of the white space at the front of `text`; 0: there is none. White space is what
  * ECMAScript's \s matches, for that is what the reference implementation splits at. */
-static size_t white_space(struct bytes text) {
+static inline size_t white_space(struct bytes text) {
     const unsigned char *byte = (const unsigned char *)text.data;
+    if (byte[0] > ' ' && byte[0] < 0xc2) /* nearly always */
+        return 0;
     if (byte[0] < 0x80)
         return byte[0] == ' ' || (byte[0] >= '\t' && byte[0] <= '\r') ? 1 : 0;
     if (byte[0] == 0xc2)
