@@ -163,12 +163,17 @@ static void test_no_memory_to_start_over(void) {
     world_setup(NULL);
     struct asked *bad = world_ask_as(0, "bad", "a");
     struct asked *good = world_ask_as(0, "good", "a");
+    unit_allocations_count_start();
     unit_allocations_fail(1, false);
     refuse(0, 401);
     unit_allocations_heal();
     check_refused(bad, 401);
-    check_answer(good, CACHE_FAILED, "");
-    CU_ASSERT_EQUAL(good->failure, ENGINE_OVERLOAD);
+    if (unit_allocations_count() > 0) { /* no sanitizer has the allocator */
+        check_answer(good, CACHE_FAILED, "");
+        CU_ASSERT_EQUAL(good->failure, ENGINE_OVERLOAD);
+    } else {
+        world_model_answers(0, "A");
+    }
     world_teardown();
 }
 
