@@ -11,6 +11,7 @@
 #include "inferonce/base/log.h"
 #include "inferonce/base/settings.h"
 #include "inferonce/base/shared.h"
+#include "inferonce/engine/engine.h"
 #include "inferonce/process/listener.h"
 #include "inferonce/process/master.h"
 #include "inferonce/store/memory.h"
@@ -93,17 +94,22 @@ static int serve(const struct settings *settings) {
     return status == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
+static int refuse(const struct error *error) {
+    fprintf(stderr, "inferonce: %s\n", error->text);
+    return EXIT_SETTINGS;
+}
+
 int main(int argc, char *argv[]) {
     /* Static: it is large, and workers keep it. */
     static struct settings settings;
     enum settings_request request;
     struct error error;
-    if (!settings_load(&settings, argc, argv, environ, &request, &error)) {
-        fprintf(stderr, "inferonce: %s\n", error.text);
-        return EXIT_SETTINGS;
-    }
+    if (!settings_load(&settings, argc, argv, environ, &request, &error))
+        return refuse(&error);
     if (request != SETTINGS_SERVE)
         return print(request, &settings);
+    if (!engine_check(&settings, &error))
+        return refuse(&error);
     log_setup((enum log_level)settings.log_level, (enum log_format)settings.log_format, STDERR_FILENO);
     return serve(&settings);
 }

@@ -194,8 +194,11 @@ static void answer_overload(struct flights *flights, struct cache_request *reque
     request->done(request, &answer);
 }
 
-void flights_join(struct flights *flights, struct cache_request *request, uint64_t epoch,
-                  uint64_t generation) {
+/* `after`: the flight whose failure was not the request's, and whose leases this one goes on with; NULL:
+ * none.
+ */
+static void join(struct flights *flights, struct cache_request *request, uint64_t epoch, uint64_t generation,
+                 const struct flight *after) {
     struct flight *flight = find(flights, &request->key, epoch);
     request->collapsed = flight != NULL;
     if (flight) {
@@ -207,8 +210,18 @@ void flights_join(struct flights *flights, struct cache_request *request, uint64
         answer_overload(flights, request);
         return;
     }
+    if (after) {
+        flight->attempt = after->attempt;
+        flight->lease_key = after->lease_key;
+        flight->refuser = after->refuser;
+    }
     park(flight, request);
     flight_lease(flight);
+}
+
+void flights_join(struct flights *flights, struct cache_request *request, uint64_t epoch,
+                  uint64_t generation) {
+    join(flights, request, epoch, generation, NULL);
 }
 
 void flights_refresh(struct flights *flights, const struct cache_request *request, uint64_t epoch,
@@ -282,11 +295,25 @@ static void answer_stale(struct flights *flights, struct cache_request *request,
     request->done(request, &answer);
 }
 
+/* A credential that was refused says nothing of another one. Digests are compared, of something that nobody
+ * outside can know beforehand: how long it takes tells nothing. */
+static bool concerns(const struct flight *flight, const struct cache_request *request) {
+    struct key refusal;
+    if (!flight->refused)
+        return true;
+    key_of_refusal(&flight->lease_key, flight->refuser, request->authorization, &refusal);
+    return key_equal(&refusal, &flight->refusal);
+}
+
 void flight_fail_all(struct flight *flight, const struct entry *stale) {
     struct flights *flights = flight->flights;
     uint64_t now_us = clock_wall_us(flights->clock);
     struct cache_request *request;
     while ((request = next_waiter(flight)) != NULL) {
+        if (!concerns(flight, request)) {
+            join(flights, request, flight->epoch, flight->generation, flight);
+            continue;
+        }
         if (stale && policy_usable_on_error(&request->control, stale, now_us)) {
             answer_stale(flights, request, stale, now_us);
             continue;

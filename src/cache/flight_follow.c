@@ -106,16 +106,30 @@ static bool saw_entry(struct flight *flight, const struct store_get *get) {
     return true;
 }
 
+static void fail_as_followed(struct flight *flight, const struct engine_answer *failure) {
+    flight_unfollow(flight);
+    flight->followed = true;
+    flight_set_failure(flight, failure);
+    flight_fail(flight);
+}
+
 static bool saw_outcome(struct flight *flight, const struct store_get *get) {
     struct engine_answer failure;
+    struct key refusal;
     if (get->status != STORE_OK)
         return false;
-    switch (flight_outcome_decode(get->value, &failure)) {
+    switch (flight_outcome_decode(get->value, &failure, &refusal)) {
+    case OUTCOME_REFUSED:
+        /* Nothing new: its lease is about to go. */
+        if (flight->owner_nonce == flight->refuser)
+            return false;
+        flight->refused = true;
+        flight->refuser = flight->owner_nonce;
+        flight->refusal = refusal;
+        fail_as_followed(flight, &failure);
+        return true;
     case OUTCOME_FAILED:
-        flight_unfollow(flight);
-        flight->followed = true;
-        flight_set_failure(flight, &failure);
-        flight_fail(flight);
+        fail_as_followed(flight, &failure);
         return true;
     case OUTCOME_NOT_SHARED:
         flight_unfollow(flight);
@@ -218,10 +232,7 @@ static void time_out(struct flight *flight) {
     const struct engine_answer failure = {.status = ENGINE_TIMEOUT,
                                           .detail = "another worker's inference took too long",
                                           .duration_us = flight->flights->longest_us};
-    flight_unfollow(flight);
-    flight->followed = true;
-    flight_set_failure(flight, &failure);
-    flight_fail(flight);
+    fail_as_followed(flight, &failure);
 }
 
 static void tick(uv_timer_t *timer) {

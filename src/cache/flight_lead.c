@@ -18,8 +18,12 @@ enum {
     OUTCOME_HTTP_STATUS = 2,
     OUTCOME_RETRY_AFTER = 4,
     OUTCOME_DURATION = 8,
-    OUTCOME_LENGTH = 16
+    OUTCOME_LENGTH = 16,
+    OUTCOME_REFUSAL = 16, /* of OUTCOME_REFUSED alone */
+    OUTCOME_REFUSED_LENGTH = OUTCOME_REFUSAL + KEY_LENGTH
 };
+
+_Static_assert(OUTCOME_REFUSED_LENGTH <= STORE_SMALL_MAX, "a refusal is a small item");
 
 struct bytes lease_owner_encode(const struct lease_owner *owner, char value[STORE_SMALL_MAX]) {
     store_u64(value + OWNER_INSTANCE, owner->instance);
@@ -39,18 +43,27 @@ bool lease_owner_decode(struct bytes value, struct lease_owner *owner) {
     return owner->nonce != 0;
 }
 
-static struct bytes outcome_encode(enum flight_outcome outcome, const struct engine_answer *failure,
+static struct bytes outcome_encode(enum flight_outcome outcome, const struct flight *flight,
                                    char value[STORE_SMALL_MAX]) {
+    const struct engine_answer *failure = &flight->failure;
     value[OUTCOME_KIND] = (char)outcome;
     value[OUTCOME_STATUS] = (char)failure->status;
     store_u16(value + OUTCOME_HTTP_STATUS, (uint16_t)failure->http_status);
     store_u32(value + OUTCOME_RETRY_AFTER, failure->retry_after_s);
     store_u64(value + OUTCOME_DURATION, failure->duration_us);
-    return (struct bytes){value, OUTCOME_LENGTH};
+    if (outcome != OUTCOME_REFUSED)
+        return (struct bytes){value, OUTCOME_LENGTH};
+    memcpy(value + OUTCOME_REFUSAL, flight->refusal.bytes, KEY_LENGTH);
+    return (struct bytes){value, OUTCOME_REFUSED_LENGTH};
 }
 
-enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answer *failure) {
-    if (value.length != OUTCOME_LENGTH)
+bool flight_is_refusal(const struct engine_answer *failure) {
+    return failure->status == ENGINE_REJECTED && (failure->http_status == 401 || failure->http_status == 403);
+}
+
+enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answer *failure,
+                                          struct key *refusal) {
+    if (value.length != OUTCOME_LENGTH && value.length != OUTCOME_REFUSED_LENGTH)
         return OUTCOME_NONE;
     unsigned status = (unsigned char)value.data[OUTCOME_STATUS];
     *failure = (struct engine_answer){.status = (enum engine_status)status,
@@ -58,6 +71,11 @@ enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answ
                                       .retry_after_s = load_u32(value.data + OUTCOME_RETRY_AFTER),
                                       .duration_us = load_u64(value.data + OUTCOME_DURATION),
                                       .detail = "the inference that this request waited for failed"};
+    if (value.length == OUTCOME_REFUSED_LENGTH) {
+        memcpy(refusal->bytes, value.data + OUTCOME_REFUSAL, KEY_LENGTH);
+        return value.data[OUTCOME_KIND] == OUTCOME_REFUSED && flight_is_refusal(failure) ? OUTCOME_REFUSED
+                                                                                         : OUTCOME_NONE;
+    }
     if (value.data[OUTCOME_KIND] == OUTCOME_NOT_SHARED)
         return OUTCOME_NOT_SHARED;
     if (value.data[OUTCOME_KIND] == OUTCOME_FAILED && status > ENGINE_OK && status <= ENGINE_REJECTED)
@@ -100,7 +118,7 @@ static void leave_outcome(struct flight *flight, enum flight_outcome outcome) {
     key_of_outcome(&flight->lease_key, flight->nonce, &key);
     struct store_item item = {.kind = STORE_OUTCOME,
                               .key = key.bytes,
-                              .value = outcome_encode(outcome, &flight->failure, value),
+                              .value = outcome_encode(outcome, flight, value),
                               .ttl_ms = OUTCOME_MS};
     store_put(flight->flights->store, &item, NULL, NULL);
 }
@@ -164,14 +182,25 @@ static bool encode(struct flight *flight, const struct engine_answer *answer, ui
     return true;
 }
 
+static void failed(struct flight *flight, const struct engine_answer *answer) {
+    struct flights *flights = flight->flights;
+    flight_set_failure(flight, answer);
+    flight->refused = flight_is_refusal(answer);
+    if (flight->refused) {
+        flight->refuser = flight->nonce;
+        key_of_refusal(&flight->lease_key, flight->refuser, flight->job.authorization, &flight->refusal);
+    }
+    leave_outcome(flight, flight->refused ? OUTCOME_REFUSED : OUTCOME_FAILED);
+    tell_followers(flight);
+    flight_fail(flight);
+    flights_flush(flights); /* somebody may have started over */
+}
+
 static void inferred(struct engine_job *job, const struct engine_answer *answer) {
     struct flight *flight = job->user;
     flight->inference_us = answer->duration_us;
     if (answer->status != ENGINE_OK) {
-        flight_set_failure(flight, answer);
-        leave_outcome(flight, OUTCOME_FAILED);
-        tell_followers(flight);
-        flight_fail(flight);
+        failed(flight, answer);
         return;
     }
     flight->phase = FLIGHT_STORING;

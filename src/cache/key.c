@@ -103,6 +103,15 @@ void key_of_outcome(const struct key *lease, uint64_t nonce, struct key *key) {
     key_of_pair("outcome", lease, nonce, key);
 }
 
+void key_of_refusal(const struct key *lease, uint64_t nonce, struct bytes credential, struct key *key) {
+    struct field_writer writer;
+    start(&writer, "refusal");
+    put_key_field(&writer, lease);
+    put_number_field(&writer, nonce);
+    put_field(&writer, credential);
+    finish(&writer, key);
+}
+
 void key_to_hex(const struct key *key, char hex[KEY_HEX_LENGTH + 1]) {
     static const char DIGITS[] = "0123456789abcdef";
     for (size_t i = 0; i < KEY_LENGTH; i++) {

@@ -4,11 +4,11 @@
 #include "inferonce/engine/jobs.h"
 #include "inferonce/engine/vader.h"
 
-/* What is computed in one turn of the loop before its descriptors are served again, so that hits do not wait
- * for long texts or for many that became due together: about a millisecond. A job costs its bytes, and a
- * fixed sum for answering it. */
-#define TURN_BYTES 32768
-#define JOB_BYTES  1024
+/* What is read in one turn of the loop before its descriptors are served again, so that hits do not wait for
+ * a long text or for many that became due together: about a millisecond. A job costs what is read for it,
+ * which is its text twice, and a fixed sum for answering it. */
+#define TURN_BYTES 65536
+#define JOB_BYTES  2048
 
 #define BODY_CAP 128 /* more than vader_append_result writes */
 
@@ -19,17 +19,17 @@ struct builtin {
     struct engine *engine;
     const struct settings *settings;
     struct engine_jobs running;
+    struct vader_scoring *scoring;
+    bool scores; /* the first job's text, in as many turns as it takes */
     struct buffer body;
     uv_timer_t timer; /* while the first job is not due yet */
     uv_idle_t work;   /* while it is; gives way to the loop's other work between turns */
     unsigned open_handles;
 };
 
-static void infer(struct builtin *builtin, struct engine_job *job) {
-    struct vader_scores scores;
-    vader_score(job->text, &scores);
+static void answer(struct builtin *builtin, struct engine_job *job, const struct vader_scores *scores) {
     buffer_reset(&builtin->body, BODY_CAP);
-    vader_append_result(&scores, &builtin->body);
+    vader_append_result(scores, &builtin->body);
     INVARIANT(!builtin->body.failed); /* its memory was taken when the backend was opened */
     engine_finish(builtin->engine, job,
                   (struct engine_answer){
@@ -65,26 +65,41 @@ static void on_timer(uv_timer_t *timer) {
     schedule(timer->data);
 }
 
+/* Goes on with the first job, and lowers `*bytes` by what that cost. */
+static void work_on_first(struct builtin *builtin, size_t *bytes) {
+    struct engine_job *job = builtin->running.first;
+    struct vader_scores scores;
+    if (!builtin->scores)
+        vader_scoring_begin(builtin->scoring, job->text);
+    builtin->scores = !vader_scoring_go_on(builtin->scoring, bytes, &scores);
+    if (builtin->scores)
+        return;
+    *bytes -= *bytes < JOB_BYTES ? *bytes : JOB_BYTES;
+    engine_jobs_remove(&builtin->running, job);
+    answer(builtin, job, &scores);
+}
+
 static void on_work(uv_idle_t *work) {
     struct builtin *builtin = work->data;
-    size_t bytes = 0;
-    while (bytes < TURN_BYTES && builtin->running.first && is_due(builtin, builtin->running.first)) {
-        struct engine_job *job = builtin->running.first;
-        engine_jobs_remove(&builtin->running, job);
-        bytes += JOB_BYTES + job->text.length;
-        infer(builtin, job);
-    }
+    size_t bytes = TURN_BYTES;
+    while (bytes > 0 && builtin->running.first && is_due(builtin, builtin->running.first))
+        work_on_first(builtin, &bytes);
     schedule(builtin);
+}
+
+/* All that it will ever need: an inference allocates nothing. */
+static bool take_memory(struct builtin *builtin) {
+    buffer_init(&builtin->body, BODY_CAP);
+    builtin->scoring = vader_scoring_create();
+    if (builtin->scoring && buffer_reserve(&builtin->body, BODY_CAP))
+        return true;
+    vader_scoring_destroy(&builtin->scoring);
+    return false;
 }
 
 static void *open_builtin(struct engine *engine, const struct engine_options *options, struct error *error) {
     struct builtin *builtin = calloc(1, sizeof(*builtin));
-    if (!builtin) {
-        error_set(error, "no memory for the built-in model");
-        return NULL;
-    }
-    buffer_init(&builtin->body, BODY_CAP);
-    if (!buffer_reserve(&builtin->body, BODY_CAP)) {
+    if (!builtin || !take_memory(builtin)) {
         error_set(error, "no memory for the built-in model");
         free(builtin);
         return NULL;
@@ -116,6 +131,8 @@ static void start(void *state, struct engine_job *const *jobs, size_t n) {
 
 static void cancel(void *state, struct engine_job *job) {
     struct builtin *builtin = state;
+    if (job == builtin->running.first)
+        builtin->scores = false;
     engine_jobs_remove(&builtin->running, job);
     schedule(builtin);
 }
@@ -124,6 +141,7 @@ static void on_closed(uv_handle_t *handle) {
     struct builtin *builtin = handle->data;
     if (--builtin->open_handles > 0)
         return;
+    vader_scoring_destroy(&builtin->scoring);
     buffer_fini(&builtin->body);
     free(builtin);
 }

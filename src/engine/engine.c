@@ -120,6 +120,11 @@ static const struct engine_backend *backend_of(const struct settings *settings) 
     return settings->engine == SETTINGS_ENGINE_HTTP ? &engine_upstream : &engine_builtin;
 }
 
+bool engine_check(const struct settings *settings, struct error *error) {
+    const struct engine_backend *backend = backend_of(settings);
+    return !backend->check || backend->check(settings, error);
+}
+
 struct engine *engine_create(const struct engine_options *options, struct error *error) {
     return engine_create_with(backend_of(options->settings), options, error);
 }

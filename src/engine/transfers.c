@@ -54,12 +54,16 @@ static void act(struct transfers *transfers, curl_socket_t descriptor, int event
 static void on_readiness(uv_poll_t *poll, int status, int events) {
     struct watch *watch = poll->data;
     int flags = 0;
-    if (status < 0) {
-        /* The peer has reset the connection, and libuv has left off watching. There may be an answer in front
-         * of the reset: libcurl shall read up to it. */
+    /* The peer has reset the connection, and libuv has left off watching. There may be an answer in front of
+     * the reset: libcurl shall read up to it. */
+    if (status < 0)
         (void)uv_poll_start(&watch->poll, watch->events, on_readiness);
+    /* A server that refuses a body before it has read all of it answers and resets. If that comes after the
+     * loop has asked the kernel, there was room to write and nothing to read; libcurl would write, fail, and
+     * drop the answer unread. Told of both, it reads first. (What comes between its reading and its writing,
+     * microseconds, is lost: that is inside libcurl.) */
+    if (status < 0 || events & UV_WRITABLE)
         events = watch->events;
-    }
     if (events & UV_READABLE)
         flags |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)

@@ -475,8 +475,21 @@ static void close_upstream(void *state) {
     uv_close((uv_handle_t *)&upstream->turn, on_closed);
 }
 
+/* False: the setting names a file that cannot be used. */
+static bool load_trust(const struct settings *settings, struct trust **trust, struct error *error) {
+    *trust = NULL;
+    return settings->upstream_ca_file[0] == '\0' ||
+           (*trust = trust_load(settings->upstream_ca_file, error)) != NULL;
+}
+
+static bool check(const struct settings *settings, struct error *error) {
+    struct trust *trust;
+    bool good = load_trust(settings, &trust, error);
+    trust_free(&trust);
+    return good;
+}
+
 static void *open_upstream(struct engine *engine, const struct engine_options *options, struct error *error) {
-    const char *ca_file = options->settings->upstream_ca_file;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         error_set(error, "libcurl cannot be used");
         return NULL;
@@ -490,7 +503,7 @@ static void *open_upstream(struct engine *engine, const struct engine_options *o
     upstream->engine = engine;
     upstream->settings = options->settings;
     upstream->clock = options->clock;
-    if (ca_file[0] == '\0' || (upstream->trust = trust_load(ca_file, error)) != NULL)
+    if (load_trust(options->settings, &upstream->trust, error))
         upstream->transfers = transfers_create(options->loop, on_ended, upstream, error);
     if (!upstream->transfers) {
         trust_free(&upstream->trust);
@@ -515,4 +528,5 @@ const struct engine_backend engine_upstream = {
     .close = close_upstream,
     .room = room,
     .longest_us = longest_us,
+    .check = check,
 };

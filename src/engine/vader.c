@@ -1,6 +1,7 @@
 #include "inferonce/engine/vader.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "inferonce/engine/vader_lexicon.h"
 #include "inferonce/engine/vader_text.h"
@@ -34,7 +35,17 @@ struct word {
     enum vader_name name;
 };
 
-/* What has to be known about the whole text before its words can be valued. */
+/* What is counted on the first way through the text, because its words cannot be valued before. */
+struct counts {
+    size_t words;
+    size_t capitals;
+    size_t lower_but, upper_but; /* which word is the first "but", the first "BUT"; NOWHERE */
+    size_t exclamations, questions;
+};
+
+#define NOWHERE SIZE_MAX
+
+/* What follows from it. */
 struct survey {
     size_t words;
     bool mixed_case; /* some words, and not all, are in capitals */
@@ -52,6 +63,22 @@ struct place {
     struct word ring[8];
 };
 
+struct sums {
+    double valences; /* signed */
+    double positive, negative, neutral;
+};
+
+/* Two ways through a text: the first ends with the survey, the second with the sums. */
+struct vader_scoring {
+    struct bytes text;
+    struct bytes unsurveyed;
+    struct counts counts;
+    bool surveyed;
+    struct survey survey;
+    struct place place;
+    struct sums sums;
+};
+
 _Static_assert(sizeof(((struct place *)0)->ring) / sizeof(struct word) > BACK + AHEAD,
                "the ring holds what is looked at");
 
@@ -65,9 +92,18 @@ static bool is_capitals(struct bytes word) {
     return capitals;
 }
 
+/* "isn't". */
+static bool has_nt(struct bytes word) {
+    for (size_t i = 1; i + 1 < word.length; i++) {
+        if (word.data[i] == '\'' && word.data[i - 1] == 'n' && word.data[i + 1] == 't')
+            return true;
+    }
+    return false;
+}
+
 static struct word word_of(struct bytes bytes) {
     struct word word = {.capitals = is_capitals(bytes), .lower = true};
-    word.negates = memmem(bytes.data, bytes.length, "n't", 3) != NULL;
+    word.negates = has_nt(bytes);
 
     char folded[32]; /* nothing that is known is longer */
     if (bytes.length > sizeof(folded))
@@ -91,12 +127,7 @@ static struct word word_of(struct bytes bytes) {
 
 /* Emphasis from exclamation marks, of which more than four add nothing, and from more than one question mark.
  */
-static double punctuation_of(struct bytes text) {
-    size_t exclamations = 0, questions = 0;
-    for (size_t i = 0; i < text.length; i++) {
-        exclamations += text.data[i] == '!';
-        questions += text.data[i] == '?';
-    }
+static double emphasis_of(size_t exclamations, size_t questions) {
     if (exclamations > EXCLAMATIONS_MOST)
         exclamations = EXCLAMATIONS_MOST;
     double emphasis = (double)exclamations * EXCLAMATION;
@@ -105,26 +136,32 @@ static double punctuation_of(struct bytes text) {
     return questions > 1 ? emphasis + (double)questions * QUESTION : emphasis;
 }
 
+static void count_word(struct counts *counts, struct bytes word) {
+    counts->capitals += is_capitals(word);
+    if (counts->lower_but == NOWHERE && bytes_equal(word, bytes_of("but")))
+        counts->lower_but = counts->words;
+    if (counts->upper_but == NOWHERE && bytes_equal(word, bytes_of("BUT")))
+        counts->upper_but = counts->words;
+    counts->words++;
+}
+
+static void count_punctuation(struct counts *counts, struct bytes text) {
+    for (size_t i = 0; i < text.length; i++) {
+        counts->exclamations += text.data[i] == '!';
+        counts->questions += text.data[i] == '?';
+    }
+}
+
 /* "but" divides the text; "BUT" does when there is no "but"; "But" does not, as in the reference
  * implementation. */
-static struct survey survey_of(struct bytes text) {
-    size_t none = SIZE_MAX, lower = none, upper = none;
-    size_t words = 0, capitals = 0;
-    struct bytes rest = text, word;
-    for (; vader_text_next(&rest, &word); words++) {
-        capitals += is_capitals(word);
-        if (lower == none && bytes_equal(word, bytes_of("but")))
-            lower = words;
-        if (upper == none && bytes_equal(word, bytes_of("BUT")))
-            upper = words;
-    }
+static struct survey survey_of(const struct counts *counts) {
     return (struct survey){
-        .words = words,
-        .mixed_case = capitals > 0 && capitals < words,
-        .but = lower != none   ? lower
-               : upper != none ? upper
-                               : words,
-        .punctuation = punctuation_of(text),
+        .words = counts->words,
+        .mixed_case = counts->capitals > 0 && counts->capitals < counts->words,
+        .but = counts->lower_but != NOWHERE   ? counts->lower_but
+               : counts->upper_but != NOWHERE ? counts->upper_but
+                                              : counts->words,
+        .punctuation = emphasis_of(counts->exclamations, counts->questions),
     };
 }
 
@@ -137,16 +174,6 @@ static bool is_there(const struct place *place, int offset) {
 static const struct word *at(const struct place *place, int offset) {
     return &place->ring[(place->index + (size_t)(ptrdiff_t)offset) %
                         (sizeof(place->ring) / sizeof(struct word))];
-}
-
-/* Goes to word `index`, reading ahead. */
-static void go_to(struct place *place, size_t index) {
-    struct bytes bytes;
-    while (place->read <= index + AHEAD && vader_text_next(&place->rest, &bytes)) {
-        place->ring[place->read % (sizeof(place->ring) / sizeof(struct word))] = word_of(bytes);
-        place->read++;
-    }
-    place->index = index;
 }
 
 /* Whether the word at `offset` is `name`, in lower case. */
@@ -267,44 +294,127 @@ static double valence_of(const struct place *place) {
     return is_negated_by_least(place) ? valence * NEGATION : valence;
 }
 
+/* ---- the ways through a text ---- */
+
+static void spend(size_t *bytes, size_t read) {
+    *bytes -= read < *bytes ? read : *bytes;
+}
+
+/* False: it has not come to the end. */
+static bool survey_on(struct vader_scoring *scoring, size_t *bytes) {
+    struct bytes *rest = &scoring->unsurveyed, word;
+    while (rest->length > 0) {
+        if (*bytes == 0)
+            return false;
+        const char *from = rest->data;
+        if (vader_text_next(rest, &word) && word.length > 0)
+            count_word(&scoring->counts, word);
+        struct bytes read = {from, (size_t)(rest->data - from)};
+        count_punctuation(&scoring->counts, read);
+        spend(bytes, read.length);
+    }
+    return true;
+}
+
+static void read_word(struct place *place, size_t *bytes) {
+    size_t before = place->rest.length;
+    struct bytes word;
+    if (vader_text_next(&place->rest, &word) && word.length > 0) {
+        place->ring[place->read % (sizeof(place->ring) / sizeof(struct word))] = word_of(word);
+        place->read++;
+    }
+    spend(bytes, before - place->rest.length);
+}
+
+/* Adds the word that `place` is at. The 1 makes up for neutral words, each of which counts 1. */
+static void add(struct sums *sums, const struct place *place) {
+    const struct survey *survey = place->survey;
+    double valence = valence_of(place);
+    if (survey->but < survey->words && place->index != survey->but)
+        valence *= place->index < survey->but ? BEFORE_BUT : AFTER_BUT;
+    sums->valences += valence;
+    if (valence > 0)
+        sums->positive += valence + 1;
+    else if (valence < 0)
+        sums->negative += 1 - valence;
+    else
+        sums->neutral += 1;
+}
+
+/* False: it has not come to the end. Who stops is about to read, never about to add, so that the last word
+ * read brings the end. */
+static bool sum_on(struct vader_scoring *scoring, size_t *bytes) {
+    struct place *place = &scoring->place;
+    while (place->index < scoring->survey.words) {
+        if (place->read > place->index + AHEAD || place->read == scoring->survey.words) {
+            add(&scoring->sums, place);
+            place->index++;
+        } else if (*bytes == 0) {
+            return false;
+        } else {
+            read_word(place, bytes);
+        }
+    }
+    return true;
+}
+
 static double rounded(double value, double unit) {
     return round(value * unit) / unit + 0.0; /* + 0.0 makes -0 0 */
 }
 
-void vader_score(struct bytes text, struct vader_scores *scores) {
+static void conclude(const struct vader_scoring *scoring, struct vader_scores *scores) {
+    struct sums sums = scoring->sums;
+    double punctuation = scoring->survey.punctuation;
     *scores = (struct vader_scores){0};
-    const struct survey survey = survey_of(text);
-    if (survey.words == 0)
+    if (scoring->survey.words == 0)
         return;
+    if (sums.valences != 0)
+        sums.valences += copysign(punctuation, sums.valences);
+    if (sums.positive > sums.negative)
+        sums.positive += punctuation;
+    else if (sums.negative > sums.positive)
+        sums.negative += punctuation;
 
-    double sum = 0, positive = 0, negative = 0, neutral = 0;
-    struct place place = {.survey = &survey, .rest = text};
-    for (size_t i = 0; i < survey.words; i++) {
-        go_to(&place, i);
-        double valence = valence_of(&place);
-        if (survey.but < survey.words && i != survey.but)
-            valence *= i < survey.but ? BEFORE_BUT : AFTER_BUT;
-        sum += valence;
-        /* The 1 makes up for neutral words, each of which counts 1. */
-        if (valence > 0)
-            positive += valence + 1;
-        else if (valence < 0)
-            negative += 1 - valence;
-        else
-            neutral += 1;
+    double total = sums.positive + sums.negative + sums.neutral;
+    scores->compound = rounded(sums.valences / sqrt(sums.valences * sums.valences + NORMALISATION), 1e4);
+    scores->positive = rounded(sums.positive / total, 1e3);
+    scores->neutral = rounded(sums.neutral / total, 1e3);
+    scores->negative = rounded(sums.negative / total, 1e3);
+}
+
+struct vader_scoring *vader_scoring_create(void) {
+    return calloc(1, sizeof(struct vader_scoring));
+}
+
+void vader_scoring_destroy(struct vader_scoring **scoring) {
+    free(*scoring);
+    *scoring = NULL;
+}
+
+void vader_scoring_begin(struct vader_scoring *scoring, struct bytes text) {
+    *scoring = (struct vader_scoring){
+        .text = text, .unsurveyed = text, .counts = {.lower_but = NOWHERE, .upper_but = NOWHERE}};
+}
+
+bool vader_scoring_go_on(struct vader_scoring *scoring, size_t *bytes, struct vader_scores *scores) {
+    if (!scoring->surveyed) {
+        if (!survey_on(scoring, bytes))
+            return false;
+        scoring->surveyed = true;
+        scoring->survey = survey_of(&scoring->counts);
+        scoring->place = (struct place){.survey = &scoring->survey, .rest = scoring->text};
     }
-    if (sum != 0)
-        sum += copysign(survey.punctuation, sum);
-    if (positive > negative)
-        positive += survey.punctuation;
-    else if (negative > positive)
-        negative += survey.punctuation;
+    if (!sum_on(scoring, bytes))
+        return false;
+    conclude(scoring, scores);
+    return true;
+}
 
-    double total = positive + negative + neutral;
-    scores->compound = rounded(sum / sqrt(sum * sum + NORMALISATION), 1e4);
-    scores->positive = rounded(positive / total, 1e3);
-    scores->neutral = rounded(neutral / total, 1e3);
-    scores->negative = rounded(negative / total, 1e3);
+void vader_score(struct bytes text, struct vader_scores *scores) {
+    struct vader_scoring scoring;
+    size_t all = SIZE_MAX;
+    vader_scoring_begin(&scoring, text);
+    INVARIANT(vader_scoring_go_on(&scoring, &all, scores));
 }
 
 void vader_append_result(const struct vader_scores *scores, struct buffer *buffer) {

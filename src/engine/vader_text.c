@@ -7,8 +7,10 @@ static bool is_wide_space(unsigned point) {
 
 /* The length in bytes of the white space at the front of `text`; 0: there is none. White space is what
  * ECMAScript's \s matches, for that is what the reference implementation splits at. */
-static size_t white_space(struct bytes text) {
+static inline size_t white_space(struct bytes text) {
     const unsigned char *byte = (const unsigned char *)text.data;
+    if (byte[0] > ' ' && byte[0] < 0xc2) /* nearly always */
+        return 0;
     if (byte[0] < 0x80)
         return byte[0] == ' ' || (byte[0] >= '\t' && byte[0] <= '\r') ? 1 : 0;
     if (byte[0] == 0xc2)
@@ -70,19 +72,15 @@ static struct bytes without_punctuation(struct bytes word) {
 }
 
 bool vader_text_next(struct bytes *rest, struct bytes *word) {
-    for (;;) {
-        size_t space;
-        while (rest->length > 0 && (space = white_space(*rest)) > 0)
-            *rest = from(*rest, space);
-        if (rest->length == 0)
-            return false;
-        struct bytes token = {rest->data, 0};
-        while (token.length < rest->length && white_space(from(*rest, token.length)) == 0)
-            token.length++;
-        *rest = from(*rest, token.length);
-        if (is_longer_than_one(token)) {
-            *word = without_punctuation(token);
-            return true;
-        }
-    }
+    size_t space;
+    while (rest->length > 0 && (space = white_space(*rest)) > 0)
+        *rest = from(*rest, space);
+    if (rest->length == 0)
+        return false;
+    struct bytes token = {rest->data, 0};
+    while (token.length < rest->length && white_space(from(*rest, token.length)) == 0)
+        token.length++;
+    *rest = from(*rest, token.length);
+    *word = is_longer_than_one(token) ? without_punctuation(token) : (struct bytes){token.data, 0};
+    return true;
 }

@@ -186,10 +186,19 @@ class Misbehaviour(UpstreamCase):
         self.assertLess(time.monotonic() - began, 0.9)
         self.assertIsNone(self.model.calls[0].header("Expect"))
 
-    def test_an_answer_in_front_of_a_reset(self):
-        client = self.serve_model(MAX_BODY_KB=4096, UPSTREAM_TIMEOUT=10, UPSTREAM_URL=self.start_model().url("/early"))
+    def check_refused(self, manner, length, **options):
+        client = self.serve_model(MAX_BODY_KB=8192, UPSTREAM_TIMEOUT=30,
+                                  UPSTREAM_URL=self.start_model(**options).url(f"/refuses/{manner}"))
         for number in range(5):
-            self.assertProblem(client.predict(f"{number}" * 3000000), 413)
+            self.assertProblem(client.predict(f"{number}" * length), 413)
+        self.assertEqual(self.model.connections, 5)
+
+    def test_refused_before_it_was_sent(self):
+        self.check_refused("lingers", 3000000)
+
+    def test_refused_and_reset_before_it_was_sent(self):
+        """More than any socket's buffers take, so that the connection stands still when it is reset."""
+        self.check_refused("resets", 8000000, buffers_little=True)
 
     def test_the_environments_proxy_is_not_used(self):
         client = self.serve_model(http_proxy=f"http://127.0.0.1:{free_port()}", ALL_PROXY=f"http://127.0.0.1:{free_port()}")
@@ -472,6 +481,39 @@ class Credentials(UpstreamCase):
         self.assertEqual(client.predict("the same text", {"Authorization": "Bearer two"}).cache, "HIT")
         self.assertEqual([call.header("Authorization") for call in self.model.calls], ["Bearer one"])
 
+    def wait_with(self, client, credentials):
+        """Starts a request for one text with each credential in turn; returns them when all wait for the model."""
+        waiting = []
+        for credential in credentials:
+            waiting.append(client.start(client.encode("POST", "/predict", {"text": "the same text"}, {"Authorization": credential})))
+            wait_until(lambda: client.stats()["parked"] == len(waiting), "it waits", interval_s=0.002)
+        return waiting
+
+    def ask_with_bad_ones(self, workers):
+        """Returns the credentials that the model was asked with: each once, and those that it refused are told so, nobody else."""
+        client = self.serve_model(CACHE_SHARE_AUTHORIZED="on", WORKERS=workers, UPSTREAM_TIMEOUT=30)
+        self.model.accepted = ["Bearer good"]
+        self.model.delay_s = 0.2
+        self.model.gate.clear()
+        credentials = ["Bearer bad", "Bearer worse", "Bearer good", "Bearer worst"] * 8
+        waiting = self.wait_with(client, credentials)
+        self.model.gate.set()
+        asked = {}
+        for credential, response in zip(credentials, [client.finish(connection) for connection in waiting]):
+            asked.setdefault(credential, set()).add((response.status, response.cache))
+        calls = [call.header("Authorization") for call in self.model.calls]
+        self.assertEqual(len(set(calls)), len(calls), calls)
+        self.assertEqual(asked, {credential: {(401 if credential in calls[:-1] else 200, "MISS")} for credential in credentials})
+        self.assertEqual(client.predict("the same text", {"Authorization": "Bearer bad"}).cache, "HIT")
+        return calls
+
+    def test_a_refused_credential_is_nobody_elses(self):
+        self.assertEqual(self.ask_with_bad_ones(1), ["Bearer bad", "Bearer worse", "Bearer good"])
+
+    def test_a_refused_credential_is_nobody_elses_in_other_workers(self):
+        calls = self.ask_with_bad_ones(4)
+        self.assertEqual((calls[0], calls[-1]), ("Bearer bad", "Bearer good"))
+
     def test_a_refused_credential_is_not_served_what_is_stale(self):
         client = self.serve_model(CACHE_STALE_IF_ERROR=600, CACHE_TTL=0.1)
         headers = {"Authorization": "Bearer one"}
@@ -574,6 +616,21 @@ class Tls(UpstreamCase):
         for number in range(3):
             self.assertServes(client, f"text {number}")
         self.assertEqual(self.model.connections, 1)
+
+    def test_a_file_that_is_no_certificate(self):
+        """Known before anything is started: nobody finds a pool whose workers die one after another."""
+        words = os.path.join(self.directory, "words.pem")
+        with open(words, "w", encoding="utf-8") as file:
+            file.write("not a certificate\n")
+        for path in (words, os.path.join(self.directory, "missing.pem"), self.directory):
+            with self.subTest(path=path):
+                ended = run_program(ENGINE="http", UPSTREAM_URL="https://127.0.0.1/", UPSTREAM_CA_FILE=path,
+                                    LISTEN=f"unix:{self.directory}/not.sock", timeout_s=10)
+                self.assertEqual((ended.returncode, ended.stdout), (2, ""))
+                self.assertIn("UPSTREAM_CA_FILE", ended.stderr)
+                self.assertIn(path, ended.stderr)
+                self.assertNotIn("event=started", ended.stderr)
+                self.assertFalse(os.path.exists(os.path.join(self.directory, "not.sock")))
 
     def test_another_certificate_does_not_do(self):
         certificate, key = self.make_certificate("model")

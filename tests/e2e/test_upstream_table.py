@@ -1,5 +1,5 @@
-"""The tables of the other files once more, with an inference server in place of the built-in model: what a request gets does not depend
-on where answers come from, and every inference is one call."""
+"""The session and the tables of the other files once more, with an inference server in place of the built-in model: what a request gets
+does not depend on where answers come from, and every inference is one call."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ import servers
 from processes import wait_until
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-FILES = ("test_semantics_table", "test_coalescing", "test_rules", "test_entries")
+FILES = ("test_session", "test_semantics_table", "test_coalescing", "test_rules", "test_entries")
 
 
 class WithModel:

@@ -8,6 +8,7 @@ enough for what the tests ask, and for 5,000 sleeping ones.
 """
 
 import asyncio
+import fcntl
 import gzip
 import json
 import resource
@@ -16,9 +17,14 @@ import socketserver
 import ssl
 import struct
 import sys
+import termios
 import threading
+import time
 
 BIG = 3 * 1024 * 1024
+RECEIVE_BYTES = 65536  # what a listener's connections buffer, where it is to be little
+STALLED_S = 0.2  # without a new byte
+PATIENCE_S = 30
 
 
 def score(text):
@@ -28,7 +34,10 @@ def score(text):
 
 
 def sentiment(text):
-    return f'{{ "sentiment":"neutral",  "length":{len(text)}, "confidence":{score(text)[0]} }}'
+    """As far as the tests of the built-in model look, it would say the same."""
+    words = text.lower().split()
+    mood = "positive" if {"good", "great"} & {*words} else "negative" if "bad" in words else "neutral"
+    return f'{{ "sentiment":"{mood}",  "length":{len(text)}, "confidence":{score(text)[0]} }}'
 
 
 class Call:
@@ -124,10 +133,34 @@ class Connection(socketserver.StreamRequestHandler):
             name, _, value = line.decode("latin-1").partition(":")
             headers.append((name.strip().lower(), value.strip()))
         length = int(dict(headers)["content-length"])
-        if path == "/early":  # refuses before it has read the body, and resets the connection because of what is left of it
-            self.send(413, "{}")
+        if path.startswith("/refuses/"):
+            self.refuse(path.rpartition("/")[2])
             return None
         return Call(path, headers, self.rfile.read(length), number)
+
+    def refuse(self, manner):
+        """Answers before it has read the body."""
+        if manner == "resets":  # because of what is left unread
+            self.wait_until_stalled()
+        self.send(413, "{}")
+        if manner == "lingers":  # as RFC 9112 section 9.6 would have it
+            self.request.shutdown(socket.SHUT_WR)
+            while self.request.recv(65536):
+                pass
+
+    def wait_until_stalled(self):
+        """Until nothing more comes: the buffers of both ends are full, and the client waits."""
+        unread, since = self.unread(), time.monotonic()
+        deadline = since + PATIENCE_S
+        while time.monotonic() - since < STALLED_S:
+            assert time.monotonic() < deadline, "it never stalled"
+            time.sleep(0.01)
+            if (now := self.unread()) != unread:
+                unread, since = now, time.monotonic()
+
+    def unread(self):
+        """Bytes that the kernel has for us."""
+        return struct.unpack("i", fcntl.ioctl(self.request, termios.FIONREAD, bytes(4)))[0]
 
     def write(self, data):
         self.wfile.write(data if isinstance(data, bytes) else data.encode())
@@ -156,9 +189,13 @@ class Connection(socketserver.StreamRequestHandler):
     # Behaviours
 
     def do_well(self, call, *_):
-        if self.server.model.delay_s:
-            self.server.model.released.wait(self.server.model.delay_s)
-        return self.send(200, call.answer(), *self.server.model.fields)
+        model = self.server.model
+        model.gate.wait()
+        if model.delay_s:
+            model.released.wait(model.delay_s)
+        if model.accepted is not None and call.header("Authorization") not in model.accepted:
+            return self.send(401, '{"error":"who are you?"}')
+        return self.send(200, call.answer(), *model.fields)
 
     def do_status(self, call, status, retry_after=None, *_):
         lines = [f"Retry-After: {retry_after}"] if retry_after and retry_after.isdigit() else []
@@ -265,11 +302,15 @@ class Listener(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 8192
 
-    def __init__(self, model, address):
+    def __init__(self, model, address, buffers_little):
         if isinstance(address, str):
             self.address_family = socket.AF_UNIX
         self.model = model
-        super().__init__(address, Connection)
+        super().__init__(address, Connection, bind_and_activate=False)
+        if buffers_little:  # before the connections are made, which inherit it
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        self.server_bind()
+        self.server_activate()
 
     def get_request(self):
         connection, address = super().get_request()
@@ -284,19 +325,22 @@ class Listener(socketserver.ThreadingTCPServer):
 class Model:
     """The server, in this process. `calls` are the requests that came in, in order."""
 
-    def __init__(self, address=("127.0.0.1", 0), certificate=None, key=None):
+    def __init__(self, address=("127.0.0.1", 0), certificate=None, key=None, buffers_little=False):
         self.calls = []
         self.connections = 0
         self.behaviour = None  # for all calls: ["hang"], ["status", "500"]
         self.fields = []  # header lines of good answers
         self.delay_s = 0
+        self.gate = threading.Event()  # while it is clear, no good answer is given
+        self.gate.set()
+        self.accepted = None  # the credentials that are good; None: all
         self.released = threading.Event()
         self.lock = threading.Lock()
         self.tls = None
         if certificate:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(certificate, key)
-        self.listener = Listener(self, address)
+        self.listener = Listener(self, address, buffers_little)
         self.thread = threading.Thread(target=self.listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.thread.start()
 
@@ -322,6 +366,7 @@ class Model:
 
     def close(self):
         self.released.set()
+        self.gate.set()
         self.listener.shutdown()
         self.listener.server_close()
         self.thread.join()

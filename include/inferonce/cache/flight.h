@@ -10,19 +10,26 @@
  * and nobody else: an error is passed on, never cached. Followers of a leader on another host look again
  * every 10 to 100 ms, all in one get_many.
  *
+ * Where credentials are not part of the key (CACHE_SHARE_AUTHORIZED=on) a flight has the one of its first
+ * request. If the model refuses that (401, 403), the refusal is passed on to those who gave the same, here
+ * and elsewhere: the outcome has a digest by which they know. The others start over, in a flight which one of
+ * them leads with its own credential: each costs one inference at most, and a good one serves the rest.
+ *
  * A lease names its owner by instance (of the shared mapping), slot and epoch of the slot. When the owner is
  * known to be dead the followers go on to the lease's next number, where again one of them wins; nobody
  * removes another's lease, so two cannot remove each other's.
  *
- *   flight:  LEASING    `add` of the lease is out              -> LEADING (got it, or the store failed:
- * better twice than never)
- *                                                              -> FOLLOWING (somebody has it), gone
- * (background: they refresh already) LEADING    the engine infers                      -> STORING, FAILING
- *            STORING    the entry is on its way to the store   -> gone: all answered
- *            FAILING    looks for a stale entry to serve       -> gone: all answered
- *            FOLLOWING  another worker or host infers          -> gone (entry seen: all answered), FAILING
- * (their failure, our deadline), LEASING (owner dead or lease gone), gone (may not be shared: each waiter on
- * its own)
+ *   LEASING    `add` of the lease is out
+ *              -> LEADING (got it, or the store failed: better twice than never)
+ *              -> FOLLOWING (somebody has it), gone (background: they refresh already)
+ *   LEADING    the engine infers                      -> STORING, FAILING
+ *   STORING    the entry is on its way to the store   -> gone: all answered
+ *   FAILING    looks for a stale entry to serve
+ *              -> gone: all answered, or in a new flight (another's credential was refused)
+ *   FOLLOWING  another worker or host infers
+ *              -> gone (entry seen: all answered), FAILING (their failure, our deadline)
+ *              -> LEASING (owner dead or lease gone)
+ *              -> LEADING (may not be shared: alone)
  */
 #ifndef INFERONCE_CACHE_FLIGHT_H
 #define INFERONCE_CACHE_FLIGHT_H

@@ -58,6 +58,11 @@ struct flight {
     struct engine_answer failure;
     char failure_detail[160];
 
+    /* of a credential that the model refused, in this flight or in one whose waiters began this one */
+    bool refused;       /* this flight's failure is about that credential */
+    uint64_t refuser;   /* the nonce of the flight that had it; 0: none */
+    struct key refusal; /* key_of_refusal */
+
     /* following */
     uint64_t not_before_us; /* wall: an entry older than this is not the one that is waited for */
     uint64_t owner_nonce;   /* 0: not known yet */
@@ -109,7 +114,8 @@ struct flights {
 void flight_answer_all(struct flight *flight, bool stored, const struct entry *entry);
 
 /* Answers every waiter with the flight's failure, or with `stale` (may be NULL) who accepts that; the flight
- * is gone. */
+ * is gone. Who gave another credential than the one that was refused starts over: in a new flight, which the
+ * first of them leads with its own. */
 void flight_fail_all(struct flight *flight, const struct entry *stale);
 
 /* Ends a flight that has no waiters, or whose waiters are never answered because everything ends. */
@@ -141,15 +147,20 @@ bool flight_unlist_leading(struct flight *flight);
  * has not begun. */
 void flight_abandoned(struct flight *flight);
 
+/* Whether a failure is about the credential of who asked, not about the text or the model. */
+bool flight_is_refusal(const struct engine_answer *failure);
+
 /* The stored form of a lease's owner, in `value`. */
 struct bytes lease_owner_encode(const struct lease_owner *owner, char value[STORE_SMALL_MAX]);
 bool lease_owner_decode(struct bytes value, struct lease_owner *owner) MUST_CHECK;
 
 /* What a flight that stored nothing leaves for those who follow it. */
-enum flight_outcome { OUTCOME_NONE, OUTCOME_FAILED, OUTCOME_NOT_SHARED };
+enum flight_outcome { OUTCOME_NONE, OUTCOME_FAILED, OUTCOME_NOT_SHARED, OUTCOME_REFUSED };
 
-/* OUTCOME_NONE: `value` is not an outcome. `failure->detail` is a literal. */
-enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answer *failure);
+/* OUTCOME_NONE: `value` is not an outcome. `failure->detail` is a literal. `refusal` is set with
+ * OUTCOME_REFUSED: the failure is about that credential. */
+enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answer *failure,
+                                          struct key *refusal);
 
 /* ---- flight_follow.c ---- */
 

@@ -1,7 +1,7 @@
 /* Keys: SHA-256 over length-prefixed fields, nothing truncated, nothing concatenated without its length.
  *
  * A field is its length as 8 bytes, little-endian, and its bytes; a number is a field of 8 bytes,
- * little-endian. The first field names what the key is of ("entry", "generation", "lease", "outcome"), so
+ * little-endian. The first field names what the key is of ("entry", "generation", "lease", ...), so
  * that no two kinds can meet; the second is the number KEY_SCHEMA_VERSION. */
 #ifndef INFERONCE_CACHE_KEY_H
 #define INFERONCE_CACHE_KEY_H
@@ -48,6 +48,10 @@ void key_of_next_lease(const struct key *lease, struct key *key);
 
 /* Of a flight's outcome: the lease's key and the owner's nonce. */
 void key_of_outcome(const struct key *lease, uint64_t nonce, struct key *key);
+
+/* Tells a credential that the model refused to those who have the same, and nothing to anybody else: of the
+ * lease and the nonce of the flight that was refused, and the Authorization field's value. */
+void key_of_refusal(const struct key *lease, uint64_t nonce, struct bytes credential, struct key *key);
 
 void key_to_hex(const struct key *key, char hex[KEY_HEX_LENGTH + 1]);
 

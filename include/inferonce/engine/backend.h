@@ -29,6 +29,9 @@ struct engine_backend {
 
     /* The longest that one inference can take, in microseconds, as far as the settings bound it. */
     uint64_t (*longest_us)(const struct settings *settings);
+
+    /* Whether the files that the settings name are what they should be; NULL: they name none. */
+    bool (*check)(const struct settings *settings, struct error *error);
 };
 
 /* VADER, after INFERENCE_DELAY_MS. */

@@ -75,6 +75,11 @@ struct engine_options {
     struct stats *stats;
 };
 
+/* Whether an engine can be made of these settings, as far as the files say that they name: asked before
+ * anything is started, because each worker makes its own and would fail again and again. Reads them; false:
+ * error names setting and file. */
+bool engine_check(const struct settings *settings, struct error *error) MUST_CHECK;
+
 /* Returns owned; NULL: error tells why. */
 struct engine *engine_create(const struct engine_options *options, struct error *error) MUST_CHECK;
 

@@ -23,7 +23,7 @@ static struct key key_of(struct key_fields fields) {
 /* Computed with Python's hashlib from the documented layout of the fields. */
 static void test_known_answers(void) {
     char hex[KEY_HEX_LENGTH + 1];
-    struct key entry = key_of(sample()), generation, lease, outcome;
+    struct key entry = key_of(sample()), generation, lease, outcome, refusal;
     key_to_hex(&entry, hex);
     CU_ASSERT_STRING_EQUAL(hex, "940a7e3eadcda15223c0b55050a85c50b875d0a772147349e4a294c5c207daad");
     key_of_generation(bytes_of("default"), &generation);
@@ -35,6 +35,9 @@ static void test_known_answers(void) {
     key_of_outcome(&lease, UINT64_MAX, &outcome);
     key_to_hex(&outcome, hex);
     CU_ASSERT_STRING_EQUAL(hex, "d8446a7eb007bc3dec0ef302cd26e8cb02d2700d04937c2a939ad455f8b6c491");
+    key_of_refusal(&lease, 7, bytes_of("Bearer x"), &refusal);
+    key_to_hex(&refusal, hex);
+    CU_ASSERT_STRING_EQUAL(hex, "4d5720d979792e6201b7c8bb8d3d66e06a4481ac41d5979711b4843a60a277c1");
 }
 
 static void append_field(struct buffer *all, const void *data, size_t length) {

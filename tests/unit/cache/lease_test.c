@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "inferonce/base/little_endian.h"
 #include "inferonce/cache/flight_parts.h"
 #include "inferonce/cache/generation.h"
 #include "late.h"
@@ -79,10 +80,12 @@ static void test_owner_there_and_back(void) {
 static void test_outcome_of_something_else(void) {
     char value[STORE_SMALL_MAX];
     struct engine_answer failure;
+    struct key refusal;
     for (int fill = 0; fill < 256; fill++)
         for (size_t length = 0; length <= sizeof(value); length++) {
             memset(value, fill, sizeof(value));
-            enum flight_outcome outcome = flight_outcome_decode((struct bytes){value, length}, &failure);
+            enum flight_outcome outcome =
+                flight_outcome_decode((struct bytes){value, length}, &failure, &refusal);
             /* 1, 1: a failure that is ENGINE_REFUSED; 2: not shared, whatever the failure */
             CU_ASSERT(outcome == OUTCOME_NONE || ((fill == 1 || fill == 2) && length == 16));
         }
@@ -273,6 +276,47 @@ static void test_other_host_fails(void) {
     world_teardown();
 }
 
+/* A follower there: with the credential that was refused, or another one. The lease that led to it still
+ * stands, until the other host has told its store to remove it. */
+static struct asked *follow_refused(const char *credential, struct key *lease) {
+    const struct lease_owner owner = stranger();
+    uint64_t generation;
+    struct key refusal;
+    char value[16 + KEY_LENGTH] = {OUTCOME_REFUSED, ENGINE_REJECTED};
+    world_setup(NULL);
+    *lease = prepare_lease(&generation);
+    put_lease_of(lease, &owner);
+    struct asked *asked = world_ask_as(1, credential, "a");
+    key_of_refusal(lease, owner.nonce, bytes_of("Bearer bad"), &refusal);
+    store_u16(value + 2, 401);
+    memcpy(value + 16, refusal.bytes, KEY_LENGTH);
+    put_outcome_of_stranger(lease, (struct bytes){value, sizeof(value)});
+    wait_for(asked, 20);
+    return asked;
+}
+
+static void test_other_host_is_refused(void) {
+    struct key lease;
+    struct asked *asked = follow_refused("Bearer bad", &lease);
+    check_answer(asked, CACHE_FAILED, "");
+    CU_ASSERT_EQUAL(asked->http_status, 401);
+    world_teardown();
+
+    static const char *const OTHERS[] = {"Bearer good", "", "bearer bad"};
+    for (size_t i = 0; i < sizeof(OTHERS) / sizeof(OTHERS[0]); i++) {
+        asked = follow_refused(OTHERS[i], &lease);
+        CU_ASSERT_EQUAL(asked->answers, 0);
+        CU_ASSERT_EQUAL(running(1), 0);
+        store_remove(world.workers[1].store, STORE_LEASE, lease.bytes, 0, 0, NULL, NULL);
+        wait_for(asked, 100);
+        CU_ASSERT_EQUAL_FATAL(running(1), 1);
+        CU_ASSERT(bytes_equal(world.workers[1].running[0]->authorization, bytes_of(OTHERS[i])));
+        world_model_answers(1, "A");
+        check_answer(asked, CACHE_MISS, "A");
+        world_teardown();
+    }
+}
+
 /* An outcome that says nothing changes nothing. */
 static void test_other_host_says_nothing(void) {
     uint64_t generation;
@@ -332,6 +376,7 @@ static const struct unit_case CASES[] = {
     {"another host stores", test_other_host_stores},
     {"another host stores what is old", test_other_host_stores_the_old},
     {"another host fails", test_other_host_fails},
+    {"another host's credential is refused", test_other_host_is_refused},
     {"another host says nothing", test_other_host_says_nothing},
     {"another host goes", test_other_host_goes},
 };

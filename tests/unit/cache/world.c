@@ -171,7 +171,7 @@ static void answered(struct cache_request *request, const struct cache_answer *a
     asked->body[answer->body.length] = '\0';
 }
 
-struct asked *world_ask_in(unsigned w, const char *cache_namespace, const char *text, const char *control) {
+static struct asked *prepare(const char *cache_namespace, const char *text, const char *control) {
     CU_ASSERT_FATAL(world.n_asked < WORLD_ASKED);
     struct asked *asked = &world.asked[world.n_asked++];
     struct cache_request *request = &asked->request;
@@ -188,12 +188,26 @@ struct asked *world_ask_in(unsigned w, const char *cache_namespace, const char *
         cache_control_parse(&request->control, bytes_of(control));
     request->done = answered;
     request->user = asked;
-    cache_ask(world.workers[w].cache, request);
+    return asked;
+}
+
+struct asked *world_ask_in(unsigned w, const char *cache_namespace, const char *text, const char *control) {
+    struct asked *asked = prepare(cache_namespace, text, control);
+    cache_ask(world.workers[w].cache, &asked->request);
     return asked;
 }
 
 struct asked *world_ask(unsigned w, const char *text, const char *control) {
     struct asked *asked = world_ask_in(w, NULL, text, control);
+    world_turn();
+    return asked;
+}
+
+struct asked *world_ask_as(unsigned w, const char *credential, const char *text) {
+    struct asked *asked = prepare(NULL, text, NULL);
+    if (credential)
+        asked->request.authorization = bytes_of(credential);
+    cache_ask(world.workers[w].cache, &asked->request);
     world_turn();
     return asked;
 }

@@ -57,6 +57,9 @@ void world_teardown(void);
 struct asked *world_ask_in(unsigned w, const char *cache_namespace, const char *text, const char *control);
 struct asked *world_ask(unsigned w, const char *text, const char *control);
 
+/* With a credential (NULL: none) that is not part of the key. */
+struct asked *world_ask_as(unsigned w, const char *credential, const char *text);
+
 /* One turn of all workers: look-ups, wakes, the loop's timers. */
 void world_turn(void);
 

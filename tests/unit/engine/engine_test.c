@@ -151,8 +151,12 @@ static uint64_t manual_longest_us(const struct settings *settings) {
     return 1;
 }
 
-static const struct engine_backend MANUAL = {manual_open,  manual_start, manual_cancel,
-                                             manual_close, manual_room,  manual_longest_us};
+static const struct engine_backend MANUAL = {.open = manual_open,
+                                             .start = manual_start,
+                                             .cancel = manual_cancel,
+                                             .close = manual_close,
+                                             .room = manual_room,
+                                             .longest_us = manual_longest_us};
 
 /* The first of the running jobs ends. */
 static void manual_end(enum engine_status status) {
@@ -249,6 +253,58 @@ static void test_builtin_gives_way(void) {
         CU_ASSERT_EQUAL(bench.answered, turn);
     }
     tear_down();
+}
+
+/* "good bad good ..." of this many bytes, at most a megabyte. */
+static struct bytes long_text(size_t length) {
+    static const char UNIT[] = "good bad good ";
+    static char text[1 << 20];
+    CU_ASSERT_FATAL(length <= sizeof(text));
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = UNIT[i % (sizeof(UNIT) - 1)];
+    return (struct bytes){text, length};
+}
+
+static unsigned turns_until(const struct probe *probe) {
+    unsigned turns = 0;
+    for (; probe->answers == 0 && turns < 1000; turns++)
+        (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+    CU_ASSERT_EQUAL(probe->answers, 1);
+    return turns;
+}
+
+/* Nor is one long text scored in one go; what comes of it is the same, and who is behind it is next. */
+static void test_builtin_gives_way_within_a_text(void) {
+    set_up(10, 0, 0, NULL);
+    bench.probes[0].job.text = long_text(1 << 20);
+    infer(0, 2);
+    CU_ASSERT(turns_until(&bench.probes[0]) >= 32);
+    CU_ASSERT_STRING_EQUAL(bench.probes[0].body,
+                           "{\"sentiment\":\"positive\",\"confidence\":1,\"compound\":1}");
+    CU_ASSERT(turns_until(&bench.probes[1]) <= 1);
+    CU_ASSERT_STRING_EQUAL(bench.probes[1].body,
+                           "{\"sentiment\":\"positive\",\"confidence\":0.4404,\"compound\":0.4404}");
+    tear_down();
+}
+
+/* Cancelled half-way; the next one begins with its own text. */
+static void test_builtin_cancels_within_a_text(void) {
+    set_up(10, 0, 0, NULL);
+    bench.probes[0].job.text = long_text(1 << 20);
+    bench.probes[2].job.text = bytes_of("bad");
+    infer(0, 3);
+    for (unsigned turn = 0; turn < 5; turn++)
+        (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+    engine_cancel(bench.engine, &bench.probes[1].job); /* this one has not begun */
+    engine_cancel(bench.engine, &bench.probes[0].job);
+    CU_ASSERT(turns_until(&bench.probes[2]) <= 1);
+    CU_ASSERT_STRING_EQUAL(bench.probes[2].body,
+                           "{\"sentiment\":\"negative\",\"confidence\":0.5423,\"compound\":-0.5423}");
+    CU_ASSERT_EQUAL(bench.answered, 1);
+    infer(0, 1);
+    (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+    tear_down(); /* destroyed half-way */
+    CU_ASSERT_EQUAL(bench.answered, 1);
 }
 
 static void infer_again(struct engine_job *job, const struct engine_answer *answer) {
@@ -489,8 +545,7 @@ static void test_backend_with_little_room(void) {
 
 static void test_creation_fails(void) {
     const struct engine_options options = {&bench.settings, &bench.loop, &bench.clock, &bench.stats};
-    static const struct engine_backend FAILING = {manual_open_fails, manual_start, manual_cancel,
-                                                  manual_close,      manual_room,  manual_longest_us};
+    static const struct engine_backend FAILING = {.open = manual_open_fails};
     CU_ASSERT_EQUAL_FATAL(uv_loop_init(&bench.loop), 0);
     struct error error = {.text = ""};
     CU_ASSERT_PTR_NULL(engine_create_with(&FAILING, &options, &error));
@@ -544,6 +599,8 @@ static const struct unit_case CASES[] = {
     {"the built-in model leaves no timer behind", test_builtin_is_idle_after_a_cancel},
     {"the built-in model gives way after a turn's work", test_builtin_gives_way},
     {"the built-in model does not starve the loop", test_builtin_does_not_starve_the_loop},
+    {"the built-in model gives way within a text", test_builtin_gives_way_within_a_text},
+    {"the built-in model cancels within a text", test_builtin_cancels_within_a_text},
     {"admits, queues, turns away", test_admission},
     {"turns away at once when there is no queue", test_no_queue},
     {"queues first in, first out", test_queue_is_first_in_first_out},

@@ -351,6 +351,37 @@ static void test_long_texts(void) {
     free(text);
 }
 
+/* In parts of any size the scores are the same, and a part is about as long as was said. */
+static void test_in_parts(void) {
+    static const char *const TEXTS[] = {
+        "",
+        " ",
+        "a",
+        "good",
+        "a good a",
+        "  The SERVICE here is a kind of extremely good, but it's a pity: NOT the bomb!! \u3000 ",
+        "At least it isn't a horrible book?? a b c d e f g h i j k l m n o p q r s t u v w x y z GREAT but "
+        "BAD"};
+    struct vader_scoring *scoring = vader_scoring_create();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(scoring);
+    for (size_t i = 0; i < sizeof(TEXTS) / sizeof(TEXTS[0]); i++) {
+        struct vader_scores whole = score(TEXTS[i]), parts;
+        for (size_t part = 1; part <= strlen(TEXTS[i]) + 1; part++) {
+            size_t bytes, n = 1;
+            vader_scoring_begin(scoring, bytes_of(TEXTS[i]));
+            while (bytes = part, !vader_scoring_go_on(scoring, &bytes, &parts)) {
+                CU_ASSERT_EQUAL(bytes, 0);
+                n++;
+            }
+            CU_ASSERT_EQUAL(memcmp(&whole, &parts, sizeof(whole)), 0);
+            CU_ASSERT(n <= 2 * strlen(TEXTS[i]) / part + 1);
+            CU_ASSERT(n >= 2 * strlen(TEXTS[i]) / (part + sizeof("extremely ")));
+        }
+    }
+    vader_scoring_destroy(&scoring);
+    CU_ASSERT_PTR_NULL(scoring);
+}
+
 static void check_result(double score, const char *expected) {
     struct buffer buffer;
     buffer_init(&buffer, 256);
@@ -391,6 +422,7 @@ static const struct unit_case CASES[] = {
     {"takes any bytes", test_odd_texts},
     {"reads nothing behind the text", test_every_prefix},
     {"scores long texts without memory", test_long_texts},
+    {"in parts", test_in_parts},
     {"writes the result with the paper's thresholds", test_result},
 };
 
