@@ -1,5 +1,7 @@
 #include "inferonce/http/problem.h"
 
+#include "inferonce/base/utf8.h"
+
 #define APPEND_LITERAL(buffer, literal) buffer_append((buffer), (literal), sizeof(literal) - 1)
 
 static const struct description {
@@ -26,7 +28,7 @@ static void append_text(struct buffer *buffer, const char *text) {
     size_t length = 0;
 
     while (rest.length > 0) {
-        size_t step = bytes_utf8_step(rest);
+        size_t step = utf8_step(rest);
         size_t taken = step > 0 ? step : 1;
         if (taken > sizeof(clean) - length)
             break;

@@ -33,10 +33,6 @@ struct bytes bytes_trim(struct bytes bytes);
 /* Decimal digits only, at least one; false when there is anything else. Saturates at UINT64_MAX. */
 bool bytes_to_number(struct bytes bytes, uint64_t *number) MUST_CHECK;
 
-/* The length, 1 to 4, of the well-formed UTF-8 sequence (RFC 3629) that `bytes` begins with; 0 when it begins
- * with none. */
-size_t bytes_utf8_step(struct bytes bytes);
-
 /* A growing buffer. It keeps its memory when it is reset, so that a pooled owner does not allocate per use.
  *
  * An append that would pass `cap`, or for which there is no memory, appends nothing and sets `failed`, which

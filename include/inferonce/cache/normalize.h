@@ -20,7 +20,4 @@
  * must have room for all of `text` even if less of it is left; nothing was appended. */
 bool normalize_append(enum cache_normalize level, struct bytes text, struct buffer *out) MUST_CHECK;
 
-/* Whether `text` is well-formed UTF-8 (RFC 3629: shortest form, no surrogates, up to U+10FFFF). */
-bool normalize_is_utf8(struct bytes text);
-
 #endif
