@@ -14,15 +14,18 @@
  * known to be dead the followers go on to the lease's next number, where again one of them wins; nobody
  * removes another's lease, so two cannot remove each other's.
  *
- *   flight:  LEASING    `add` of the lease is out              -> LEADING (got it, or the store failed:
- * better twice than never)
- *                                                              -> FOLLOWING (somebody has it), gone
- * (background: they refresh already) LEADING    the engine infers                      -> STORING, FAILING
- *            STORING    the entry is on its way to the store   -> gone: all answered
- *            FAILING    looks for a stale entry to serve       -> gone: all answered
- *            FOLLOWING  another worker or host infers          -> gone (entry seen: all answered), FAILING
- * (their failure, our deadline), LEASING (owner dead or lease gone), gone (may not be shared: each waiter on
- * its own)
+ *   LEASING    `add` of the lease is out          -> LEADING    got it, or the store failed: better twice
+ *                                                               than never
+ *                                                 -> FOLLOWING  somebody has it
+ *                                                 -> gone       in the background: they refresh already
+ *   LEADING    the engine infers                  -> STORING    a result
+ *                                                 -> FAILING    none
+ *   STORING    the entry is on its way            -> gone       all answered
+ *   FOLLOWING  another worker or host infers      -> gone       entry seen: all answered; or it may not be
+ *                                                               shared: each waiter on its own
+ *                                                 -> LEASING    the owner is dead, or the lease gone
+ *                                                 -> FAILING    theirs failed, or our deadline passed
+ *   FAILING    looks for a stale entry to serve   -> gone       all answered
  */
 #ifndef INFERONCE_CACHE_FLIGHT_H
 #define INFERONCE_CACHE_FLIGHT_H
