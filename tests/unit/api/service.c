@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "inferonce/api/routes.h"
 #include "inferonce/engine/backend.h"
 #include "inferonce/store/memory.h"
 

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "inferonce/api/api.h"
+#include "inferonce/http/router.h"
 #include "unit.h"
 
 #define SERVICE_SENT_MAX 1024
