@@ -6,8 +6,6 @@
 #include "inferonce/api/prediction_pool.h"
 #include "inferonce/api/text_key.h"
 
-#define LITERAL(text) ((struct bytes){text, sizeof(text) - 1})
-
 /* ---- its end ---- */
 
 void prediction_send(struct prediction *prediction, const struct bytes *parts, size_t n) {

@@ -2,8 +2,6 @@
 
 #include "inferonce/engine/json_text.h"
 
-#define LITERAL(text) ((struct bytes){text, sizeof(text) - 1})
-
 /* ---- for all dialects ---- */
 
 void dialect_append_texts(const struct dialect_question *question, struct buffer *body) {

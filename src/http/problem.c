@@ -2,8 +2,6 @@
 
 #include "inferonce/base/utf8.h"
 
-#define APPEND_LITERAL(buffer, literal) buffer_append((buffer), (literal), sizeof(literal) - 1)
-
 static const struct description {
     int status;
     struct bytes members; /* "type" and "title", which need no escapes, ready to be copied */
