@@ -10,6 +10,8 @@
 #define OPEN_AT_FIRST 32
 #define OPEN_KEPT     1024
 
+#define FEW_MEMBERS 8
+
 enum {
     EXPECTS_VALUE, /* the text's, or a member's */
     EXPECTS_FIRST, /* item or member, or the end of an empty container */
@@ -105,6 +107,21 @@ static bool are_ascending(const struct json_member *members, size_t n) {
     return true;
 }
 
+/* By insertion where there are few members, which is nearly everywhere: setting up qsort takes longer. */
+static void sort(struct json_member *members, size_t n) {
+    if (n > FEW_MEMBERS) {
+        qsort(members, n, sizeof(*members), compare);
+        return;
+    }
+    for (size_t i = 1; i < n; i++) {
+        struct json_member member = members[i];
+        size_t to = i;
+        for (; to > 0 && compare(&member, &members[to - 1]) < 0; to--)
+            members[to] = members[to - 1];
+        members[to] = member;
+    }
+}
+
 /* Behind the closing brace. Most objects are small, or written by a program that sorts; the others are
  * sorted, so that many members cost no more than n log n comparisons. */
 static enum json_token leave_object(struct json_reader *reader) {
@@ -112,7 +129,7 @@ static enum json_token leave_object(struct json_reader *reader) {
     size_t n = reader->n_open - reader->container - 1;
     reader->in_order = are_ascending(members, n);
     if (!reader->in_order) {
-        qsort(members, n, sizeof(*members), compare);
+        sort(members, n);
         if (!are_ascending(members, n))
             return bad(reader, "a member is given twice");
     }
