@@ -50,7 +50,7 @@ UNIT_SOURCES     := $(sort $(wildcard tests/unit/*/*_test.c))
 UNIT_TESTS       := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 CONTRACT_SOURCES := $(sort $(wildcard tests/contract/*_test.c))
 CONTRACT_TESTS   := $(CONTRACT_SOURCES:%.c=$(BUILD)/%)
-TEST_SUPPORT     := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)))
+TEST_SUPPORT     := $(BUILD)/tests/libsupport.a
 BENCH_SOURCES    := $(sort $(wildcard tests/bench/*.c))
 BENCHES          := $(BENCH_SOURCES:%.c=$(BUILD)/%)
 
@@ -82,6 +82,12 @@ $$(BUILD)/lib$(1).a: $$(patsubst %.c,$$(BUILD)/%.o,$$(sort $$(wildcard src/$(1)/
 	$$(Q)$$(AR) rcs $$@ $$^
 endef
 $(foreach f,$(FOLDERS),$(eval $(call archive,$(f))))
+
+# An archive, so that a test links of it, and of the folders below, only what it uses.
+$(TEST_SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)))
+	$(say) AR $@
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
 
 # A unit test sees its own folder and the ones before it, as the source does, and what its folder of tests shares.
 unit_support = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(sort $(wildcard tests/unit/$(1)/*.c))))

@@ -1,7 +1,5 @@
 #include "inferonce/api/answer.h"
 
-#define LITERAL(text) ((struct bytes){text, sizeof(text) - 1})
-
 #define FNV_PRIME UINT64_C(1099511628211)
 
 const char *answer_x_cache(const struct cache_answer *answer) {

@@ -1,32 +1,8 @@
 #include "inferonce/api/api.h"
 
-#include "inferonce/api/body.h"
-#include "inferonce/api/cache_admin.h"
-#include "inferonce/api/dashboard.h"
-#include "inferonce/api/health.h"
-#include "inferonce/api/metrics.h"
-#include "inferonce/api/openapi.h"
-#include "inferonce/api/predict.h"
-#include "inferonce/api/text_key.h"
+#include "inferonce/api/prediction_pool.h"
 
 #define NAMESPACE_MAX 64
-
-const struct route API_ROUTES[] = {
-    {METHOD_POST, "/predict", ROUTE_JSON, predict_handle},
-    {METHOD_QUERY, "/predict", ROUTE_JSON, predict_handle},
-    {METHOD_GET, "/cache/stats", ROUTE_ADMIN, cache_admin_stats},
-    {METHOD_POST, "/cache/purge", ROUTE_ADMIN | ROUTE_JSON, cache_admin_purge},
-    {METHOD_DELETE, "/cache", ROUTE_ADMIN, cache_admin_clear},
-    {METHOD_GET, "/cache/{key}", ROUTE_ADMIN, cache_admin_get},
-    {METHOD_DELETE, "/cache/{key}", ROUTE_ADMIN, cache_admin_delete},
-    {METHOD_GET, "/metrics", ROUTE_ADMIN, metrics_get},
-    {METHOD_GET, "/dashboard", ROUTE_ADMIN | ROUTE_PAGE, dashboard_get},
-    {METHOD_GET, "/healthz", ROUTE_OPEN, health_alive},
-    {METHOD_GET, "/readyz", ROUTE_OPEN, health_ready},
-    {METHOD_GET, "/openapi.json", ROUTE_OPEN, openapi_get},
-};
-
-const size_t API_ROUTES_COUNT = sizeof(API_ROUTES) / sizeof(API_ROUTES[0]);
 
 bool api_setup(struct api *api, struct error *error) {
     key_of_generation(bytes_of(api->settings->cache_namespace), &api->default_generation_key);
@@ -79,8 +55,8 @@ bool api_namespace(struct api *api, struct exchange *exchange, struct bytes *cac
     return false;
 }
 
-void api_body_problem(struct exchange *exchange, int status, const struct body *body) {
-    switch ((enum body_status)status) {
+void api_body_problem(struct exchange *exchange, enum body_status status, const struct body *body) {
+    switch (status) {
     case BODY_BAD_JSON:
         exchange_problem(exchange, PROBLEM_BAD_JSON, body->detail, NULL);
         return;

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "inferonce/cache/normalize.h"
+#include "inferonce/base/json_string.h"
+#include "inferonce/base/json_value.h"
+#include "inferonce/base/utf8.h"
 
 /* Memory that is kept between bodies. */
 #define KEPT_STORAGE     (64 * 1024)
@@ -100,10 +102,10 @@ static bool read_plain(struct bytes json, struct bytes *text) {
         *at != '"')
         return false;
     const char *start = at + 1;
-    at = canonical_plain_end(start, end);
+    at = json_plain_end(start, end);
     struct bytes plain = {start, (size_t)(at - start)};
     if (plain.length == 0 || !take(&at, end, "\"", 1) || !take(&at, end, "}", 1) || at < end ||
-        !normalize_is_utf8(plain))
+        !utf8_is_valid(plain))
         return false;
     *text = plain;
     return true;
@@ -116,14 +118,19 @@ static enum body_status bad_shape(struct body *body, const char *detail) {
     return BODY_BAD_SHAPE;
 }
 
+/* In the canonical form, which is ours to change. */
+static char *value_end(char *at, const char *end) {
+    return at + (json_value_end(at, end) - at);
+}
+
 /* Reads the member that begins at `at`; returns where the next one does, or NULL behind the last. */
 static char *next_member(const struct body *body, char *at, struct member *member) {
     const char *end = body->storage.data + body->storage.length;
-    char *name_end = canonical_value_end(at, end);
+    char *name_end = value_end(at, end);
     *member = (struct member){.start = at,
                               .name = {at + 1, (size_t)(name_end - at) - 2},
                               .value = name_end + 1,
-                              .end = canonical_value_end(name_end + 1, end)};
+                              .end = value_end(name_end + 1, end)};
     return *member->end == ',' ? member->end + 1 : NULL;
 }
 
@@ -179,7 +186,7 @@ static enum body_status take_string(struct body *body, const struct shape *shape
                                     const char *end, struct bytes *string) {
     if (*value != '"')
         return bad_shape(body, "must be a string");
-    size_t length = canonical_unescape(value + 1, (size_t)(end - value) - 2);
+    size_t length = json_string_unescape(value + 1, (size_t)(end - value) - 2);
     if (length == 0 && !shape->empty_allowed)
         return bad_shape(body, "must not be empty");
     *string = (struct bytes){value + 1, length};
@@ -209,7 +216,7 @@ static enum body_status take_strings(struct body *body, const struct shape *shap
     char *end = value;
     do {
         char *item = end + 1;
-        end = canonical_value_end(item, contents->member.end);
+        end = value_end(item, contents->member.end);
         if (*n == shape->max_batch)
             return bad_shape(body, "has more items than one request may have");
         if (!make_room(body, *n))
@@ -274,7 +281,7 @@ static enum body_status read_body(struct body *body, struct bytes json, const st
         status = read_shape(body, shape);
         break;
     case CANONICAL_BAD_JSON:
-        body->detail = body->canonical.detail;
+        body->detail = body->canonical.reader.detail;
         status = BODY_BAD_JSON;
         break;
     case CANONICAL_NO_MEMORY:

@@ -1,86 +1,21 @@
 #include "inferonce/api/predict.h"
 
-#include <stdlib.h>
-
 #include "inferonce/api/answer.h"
-#include "inferonce/api/body.h"
 #include "inferonce/api/predict_batch.h"
 #include "inferonce/api/prediction.h"
+#include "inferonce/api/prediction_pool.h"
 #include "inferonce/api/text_key.h"
 
-#define LITERAL(text) ((struct bytes){text, sizeof(text) - 1})
-
-/* How many predictions are kept for the next requests. */
-#define POOLED_MAX 256
-
-/* ---- the pool ---- */
-
-struct prediction_pool {
-    struct prediction *free;
-    size_t n_free;
-};
-
-struct prediction_pool *prediction_pool_create(void) {
-    return calloc(1, sizeof(struct prediction_pool));
-}
-
-static void destroy(struct prediction *prediction) {
-    body_fini(&prediction->body);
-    free(prediction);
-}
-
-void prediction_pool_destroy(struct prediction_pool **pool) {
-    if (!*pool)
-        return;
-    while ((*pool)->free) {
-        struct prediction *prediction = (*pool)->free;
-        (*pool)->free = prediction->next_free;
-        destroy(prediction);
-    }
-    free(*pool);
-    *pool = NULL;
-}
-
-static struct prediction *take(struct api *api, struct exchange *exchange) {
-    struct prediction_pool *pool = api->predictions;
-    struct prediction *prediction = pool->free;
-    if (prediction) {
-        pool->free = prediction->next_free;
-        pool->n_free--;
-    } else {
-        prediction = calloc(1, sizeof(*prediction));
-        if (!prediction)
-            return NULL;
-        body_init(&prediction->body);
-    }
-    prediction->api = api;
-    prediction->exchange = exchange;
-    prediction->batch = NULL;
-    prediction->began_us = clock_monotonic_us(api->clock);
-    exchange->state = prediction;
-    return prediction;
-}
-
-static void release(struct prediction *prediction) {
-    struct prediction_pool *pool = prediction->api->predictions;
-    if (pool->n_free == POOLED_MAX) {
-        destroy(prediction);
-        return;
-    }
-    body_reset(&prediction->body);
-    prediction->next_free = pool->free;
-    pool->free = prediction;
-    pool->n_free++;
-}
+/* ---- its end ---- */
 
 void prediction_send(struct prediction *prediction, const struct bytes *parts, size_t n) {
     exchange_send_parts(prediction->exchange, parts, n);
-    release(prediction);
+    prediction_release(prediction);
 }
 
 void prediction_problem(struct prediction *prediction, enum problem problem, const char *detail) {
     exchange_problem(prediction->exchange, problem, detail, NULL);
-    release(prediction);
+    prediction_release(prediction);
 }
 
 /* ---- what a request may say of its answer ---- */
@@ -184,7 +119,7 @@ static void left(struct exchange *exchange) {
         predict_batch_left(prediction);
     else
         cache_forget(prediction->api->cache, &prediction->only);
-    release(prediction);
+    prediction_release(prediction);
 }
 
 static void ask_one(struct prediction *prediction) {
@@ -197,7 +132,7 @@ static void ask_one(struct prediction *prediction) {
     if (text.length == 0) {
         exchange_problem(prediction->exchange, PROBLEM_BAD_SHAPE, "the text is nothing but white space",
                          "#/text");
-        release(prediction);
+        prediction_release(prediction);
         return;
     }
     prediction_fill(prediction, text, &prediction->only);
@@ -212,7 +147,7 @@ void predict_handle(struct exchange *exchange, struct bytes parameter, void *con
     (void)parameter;
     if (!api_namespace(api, exchange, &cache_namespace))
         return;
-    struct prediction *prediction = take(api, exchange);
+    struct prediction *prediction = prediction_take(api, exchange);
     if (!prediction) {
         exchange_problem(exchange, PROBLEM_INTERNAL, "no memory for the request", NULL);
         return;
@@ -226,7 +161,7 @@ void predict_handle(struct exchange *exchange, struct bytes parameter, void *con
         body_read_predict(&prediction->body, exchange->request.body, api->settings->max_batch);
     if (status != BODY_OK) {
         api_body_problem(exchange, (int)status, &prediction->body);
-        release(prediction);
+        prediction_release(prediction);
         return;
     }
     exchange->abandoned = left;

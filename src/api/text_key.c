@@ -2,8 +2,6 @@
 
 #include "inferonce/cache/normalize.h"
 
-#define LITERAL(text) ((struct bytes){text, sizeof(text) - 1})
-
 static const struct bytes LEVELS[] = {
     [CACHE_NORMALIZE_NONE] = {"none", 4},
     [CACHE_NORMALIZE_NFC] = {"nfc", 3},

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "inferonce/base/eight_bytes.h"
+#include "inferonce/base/json_string.h"
 #include "inferonce/base/little_endian.h"
 
 #define SMALLEST_CAPACITY 64
@@ -50,35 +52,6 @@ bool bytes_to_number(struct bytes bytes, uint64_t *number) {
     }
     *number = value;
     return true;
-}
-
-static bool is_continuation(unsigned char c) {
-    return (c & 0xc0) == 0x80;
-}
-
-size_t bytes_utf8_step(struct bytes bytes) {
-    const unsigned char *s = (const unsigned char *)bytes.data;
-    if (bytes.length == 0)
-        return 0;
-    if (s[0] < 0x80)
-        return 1;
-    if (s[0] >= 0xc2 && s[0] <= 0xdf)
-        return bytes.length >= 2 && is_continuation(s[1]) ? 2 : 0;
-    if (s[0] >= 0xe0 && s[0] <= 0xef) {
-        if (bytes.length < 3 || !is_continuation(s[1]) || !is_continuation(s[2]))
-            return 0;
-        bool overlong = s[0] == 0xe0 && s[1] < 0xa0;
-        bool surrogate = s[0] == 0xed && s[1] >= 0xa0;
-        return overlong || surrogate ? 0 : 3;
-    }
-    if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-        if (bytes.length < 4 || !is_continuation(s[1]) || !is_continuation(s[2]) || !is_continuation(s[3]))
-            return 0;
-        bool overlong = s[0] == 0xf0 && s[1] < 0x90;
-        bool beyond = s[0] == 0xf4 && s[1] >= 0x90;
-        return overlong || beyond ? 0 : 4;
-    }
-    return 0;
 }
 
 void buffer_init(struct buffer *buffer, size_t cap) {
@@ -164,57 +137,15 @@ void buffer_append_format(struct buffer *buffer, const char *format, ...) {
     va_end(again);
 }
 
-/* The letter of a two-character escape (RFC 8259 section 7), 'u' for the other control characters, 0 for what
- * stands for itself. */
-static char json_escape(unsigned char c) {
-    switch (c) {
-    case '"':
-    case '\\':
-        return (char)c;
-    case '\b':
-        return 'b';
-    case '\f':
-        return 'f';
-    case '\n':
-        return 'n';
-    case '\r':
-        return 'r';
-    case '\t':
-        return 't';
-    default:
-        return c < 0x20 ? 'u' : 0;
-    }
-}
-
 /* How much longer a string gets by its escapes; at most five times its length, so the sum cannot overflow. */
 static size_t json_growth(struct bytes bytes) {
     size_t growth = 0;
     for (size_t i = 0; i < bytes.length; i++) {
-        char escape = json_escape((unsigned char)bytes.data[i]);
+        char escape = json_escape_letter((unsigned char)bytes.data[i]);
         if (escape)
             growth += escape == 'u' ? 5 : 1;
     }
     return growth;
-}
-
-static char *write_json_escaped(char *to, struct bytes bytes) {
-    for (size_t i = 0; i < bytes.length; i++) {
-        unsigned char c = (unsigned char)bytes.data[i];
-        char escape = json_escape(c);
-        if (!escape) {
-            *to++ = (char)c;
-            continue;
-        }
-        *to++ = '\\';
-        *to++ = escape;
-        if (escape == 'u') {
-            *to++ = '0';
-            *to++ = '0';
-            *to++ = HEX_DIGITS[c >> 4];
-            *to++ = HEX_DIGITS[c & 0xf];
-        }
-    }
-    return to;
 }
 
 void buffer_append_json(struct buffer *buffer, struct bytes bytes) {
@@ -229,7 +160,8 @@ void buffer_append_json(struct buffer *buffer, struct bytes bytes) {
         return;
     *to++ = '"';
     if (growth > 0) {
-        to = write_json_escaped(to, bytes);
+        for (size_t i = 0; i < bytes.length; i++)
+            to = json_escape(to, (unsigned char)bytes.data[i]);
     } else if (bytes.length > 0) {
         memcpy(to, bytes.data, bytes.length);
         to += bytes.length;
@@ -241,12 +173,11 @@ void buffer_append_json(struct buffer *buffer, struct bytes bytes) {
 /* The digits of four bytes at once: each nibble in a byte of its own, then '0' added to all and what is
  * missing up to 'a' to those above 9. */
 static uint64_t hex_of_four(const uint8_t *data) {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t x =
         (uint64_t)data[0] | (uint64_t)data[1] << 16 | (uint64_t)data[2] << 32 | (uint64_t)data[3] << 48;
     uint64_t nibbles = (x >> 4 & UINT64_C(0x000f000f000f000f)) | (x & UINT64_C(0x000f000f000f000f)) << 8;
-    uint64_t above_nine = (nibbles + 6 * ones) >> 4 & ones;
-    return nibbles + '0' * ones + above_nine * ('a' - '0' - 10);
+    uint64_t above_nine = (nibbles + EACH_BYTE(6)) >> 4 & EACH_BYTE(1);
+    return nibbles + EACH_BYTE('0') + above_nine * ('a' - '0' - 10);
 }
 
 void buffer_append_hex(struct buffer *buffer, const uint8_t *data, size_t length) {

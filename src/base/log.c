@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "inferonce/base/buffer.h"
+#include "inferonce/base/utf8.h"
 
 /* Below PIPE_BUF, so that lines of several workers in one pipe do not mix. */
 #define LINE_MAX_BYTES 2048
@@ -115,7 +116,7 @@ static void put(struct line *line, const char *text) {
  * bytes it took, 0 at the end or when there is no room. */
 static size_t put_character(struct line *line, struct bytes rest) {
     char escaped[8];
-    size_t step = bytes_utf8_step(rest);
+    size_t step = utf8_step(rest);
     struct bytes out = {rest.data, step};
     unsigned char c = rest.length > 0 ? (unsigned char)rest.data[0] : 0;
     if (rest.length == 0)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "inferonce/base/server_address.h"
+#include "inferonce/base/utf8.h"
 
 static const char *check_any(struct bytes text) {
     (void)text;
@@ -164,17 +165,6 @@ static bool has_control_character(struct bytes text) {
     return false;
 }
 
-static bool is_utf8(struct bytes text) {
-    while (text.length > 0) {
-        size_t step = bytes_utf8_step(text);
-        if (step == 0)
-            return false;
-        text.data += step;
-        text.length -= step;
-    }
-    return true;
-}
-
 static bool set_text(const struct setting *row, char *field, struct bytes value, struct error *expected) {
     const char *wanted = NULL;
     if (value.length >= SETTING_TEXT_MAX) {
@@ -183,7 +173,7 @@ static bool set_text(const struct setting *row, char *field, struct bytes value,
     }
     if (has_control_character(value))
         wanted = "expected a text without control characters";
-    else if (!is_utf8(value))
+    else if (!utf8_is_valid(value))
         wanted = "expected UTF-8";
     else
         wanted = row->check(value);

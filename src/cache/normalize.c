@@ -1,47 +1,9 @@
 #include "inferonce/cache/normalize.h"
 
-#include <endian.h>
-
+#include "inferonce/base/eight_bytes.h"
+#include "inferonce/base/little_endian.h"
+#include "inferonce/base/utf8.h"
 #include "inferonce/cache/points.h"
-
-#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
-#define HIGH_BITS        EACH_BYTE(0x80)
-
-/* The first byte is in the lowest bits, on every host. */
-static uint64_t load_word(const char *at) {
-    uint64_t word;
-    memcpy(&word, at, sizeof(word));
-    return le64toh(word);
-}
-
-static void store_word(char *at, uint64_t word) {
-    word = htole64(word);
-    memcpy(at, &word, sizeof(word));
-}
-
-/* The first byte in [at, end) that is not ASCII, or `end`. */
-static const char *ascii_end(const char *at, const char *end) {
-    while ((size_t)(end - at) >= sizeof(uint64_t) && !(load_word(at) & HIGH_BITS))
-        at += sizeof(uint64_t);
-    while (at < end && !(*at & 0x80))
-        at++;
-    return at;
-}
-
-bool normalize_is_utf8(struct bytes text) {
-    if (text.length == 0)
-        return true;
-    const char *at = text.data, *end = at + text.length;
-    while ((at = ascii_end(at, end)) < end) {
-        do {
-            size_t step = bytes_utf8_step((struct bytes){at, (size_t)(end - at)});
-            if (step == 0)
-                return false;
-            at += step;
-        } while (at < end && (*at & 0x80));
-    }
-    return true;
-}
 
 /* For words of ASCII: the high bit of each byte that lies in [low, high]. Bytes are below 80, so no sum
  * carries over. */
@@ -64,7 +26,7 @@ static bool fold_word(struct folding *folding, uint64_t word) {
     uint64_t repeated = spaces & (spaces << 8 | (uint64_t)folding->after_space << 7);
     if (repeated | bytes_between(word, '\t', '\r'))
         return false;
-    store_word(folding->to, folding->lower ? word | bytes_between(word, 'A', 'Z') >> 2 : word);
+    store_u64(folding->to, folding->lower ? word | bytes_between(word, 'A', 'Z') >> 2 : word);
     folding->to += sizeof(word);
     folding->after_space = spaces >> 63;
     return true;
@@ -85,7 +47,7 @@ static size_t fold_ascii(bool lower, struct bytes text, char *to) {
     const char *at = text.data, *end = at + text.length;
     while ((size_t)(end - at) >= sizeof(uint64_t)) {
         const char *word_end = at + sizeof(uint64_t);
-        if (!fold_word(&folding, load_word(at)))
+        if (!fold_word(&folding, load_u64(at)))
             for (const char *byte = at; byte < word_end; byte++)
                 fold_byte(&folding, *byte);
         at = word_end;
@@ -121,7 +83,7 @@ bool normalize_append(enum cache_normalize level, struct bytes text, struct buff
     if (text.length == 0)
         return true;
     const char *end = text.data + text.length;
-    bool ascii = ascii_end(text.data, end) == end;
+    bool ascii = utf8_ascii_end(text.data, end) == end;
     bool unchanged =
         level == CACHE_NORMALIZE_NONE || (level == CACHE_NORMALIZE_NFC && (ascii || is_surely_nfc(text)));
     if (!unchanged && !ascii)

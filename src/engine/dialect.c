@@ -2,8 +2,6 @@
 
 #include "inferonce/engine/json_text.h"
 
-#define LITERAL(text) ((struct bytes){text, sizeof(text) - 1})
-
 /* ---- for all dialects ---- */
 
 void dialect_append_texts(const struct dialect_question *question, struct buffer *body) {
@@ -138,10 +136,12 @@ const char *dialect_reserved_parameter(const struct dialect *dialect, struct byt
     return NULL;
 }
 
-void dialect_decode(const struct dialect *dialect, const struct dialect_question *question,
+bool dialect_decode(const struct dialect *dialect, const struct dialect_question *question,
                     struct bytes answer, struct buffer *made, struct dialect_result *results) {
     for (size_t i = 0; i < question->n; i++)
         results[i] = (struct dialect_result){.good = false};
-    if (json_text_is_valid(answer))
+    enum json_text_status status = json_text_check(answer);
+    if (status == JSON_TEXT_VALID)
         dialect->decode(question, answer, made, results);
+    return status != JSON_TEXT_NO_MEMORY;
 }

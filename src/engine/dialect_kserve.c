@@ -3,8 +3,6 @@
 #include "inferonce/engine/dialect.h"
 #include "inferonce/engine/json_text.h"
 
-#define LITERAL(text) ((struct bytes){text, sizeof(text) - 1})
-
 static const char *const NO_NAMES[] = {NULL};
 
 static void encode(const struct dialect_question *question, struct buffer *body) {

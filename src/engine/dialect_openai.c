@@ -2,8 +2,6 @@
 #include "inferonce/engine/dialect.h"
 #include "inferonce/engine/json_text.h"
 
-#define LITERAL(text) ((struct bytes){text, sizeof(text) - 1})
-
 static const char *const NAMES[] = {"input", "model", NULL};
 
 static void encode(const struct dialect_question *question, struct buffer *body) {

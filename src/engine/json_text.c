@@ -1,45 +1,19 @@
 #include "inferonce/engine/json_text.h"
 
-#include <jansson.h>
+#include "inferonce/base/json_reader.h"
+#include "inferonce/base/json_value.h"
 
-/* ---- checking ---- */
-
-/* Just behind the string whose opening quote is at `at`, or `end`. */
-static const char *string_end(const char *at, const char *end) {
-    for (at++; at < end; at++) {
-        if (*at == '"')
-            return at + 1;
-        if (*at == '\\' && end - at > 1)
-            at++;
-    }
-    return end;
-}
-
-static bool tokens_are_allowed(struct bytes text) {
-    const char *at = text.data, *end = at + text.length;
-    size_t tokens = 0;
-    while (at < end) {
-        if (*at == '"') {
-            at = string_end(at, end);
-            continue;
-        }
-        tokens += *at == ',' || *at == ':' || *at == '[' || *at == '{';
-        at++;
-    }
-    return tokens <= JSON_TEXT_TOKENS_MAX;
-}
-
-bool json_text_is_valid(struct bytes text) {
-    /* jansson takes a NUL byte behind a value for the end of the text. */
-    if (text.length == 0 || memchr(text.data, '\0', text.length) || !tokens_are_allowed(text))
-        return false;
-    /* Integers as reals: one that does not fit into 64 bits is a JSON number all the same. What jansson makes
-     * of the values is not looked at, so neither is what it loses when memory is short. */
-    json_t *json =
-        json_loadb(text.data, text.length,
-                   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
-    json_decref(json);
-    return json != NULL;
+enum json_text_status json_text_check(struct bytes text) {
+    struct json_reader reader;
+    enum json_token token;
+    json_reader_init(&reader, JSON_TEXT_DEPTH_MAX, JSON_TEXT_TOKENS_MAX);
+    json_reader_begin(&reader, text);
+    while ((token = json_next(&reader)) < JSON_TOKEN_END)
+        ;
+    json_reader_fini(&reader);
+    return token == JSON_TOKEN_END   ? JSON_TEXT_VALID
+           : token == JSON_TOKEN_BAD ? JSON_TEXT_INVALID
+                                     : JSON_TEXT_NO_MEMORY;
 }
 
 /* ---- walking ---- */
@@ -71,28 +45,6 @@ static bool take(struct json_walk *walk, char c) {
     return true;
 }
 
-/* Just behind the value at `at`, or `end`; needs no stack, however deep the value is. */
-static const char *value_end(const char *at, const char *end) {
-    size_t depth = 0;
-    while (at < end) {
-        if (*at == '"') {
-            at = string_end(at, end);
-            if (depth == 0)
-                return at;
-            continue;
-        }
-        bool closes = *at == ']' || *at == '}';
-        if (depth == 0 && (closes || *at == ',' || is_space(*at)))
-            return at;
-        depth += *at == '[' || *at == '{';
-        depth -= closes;
-        at++;
-        if (closes && depth == 0)
-            return at;
-    }
-    return end;
-}
-
 static bool walk_within(struct bytes value, char opening, struct json_walk *walk) {
     *walk = (struct json_walk){value.data, value.data + value.length};
     return take(walk, opening);
@@ -110,7 +62,7 @@ bool json_next_item(struct json_walk *walk, struct bytes *item) {
     (void)take(walk, ',');
     skip_space(walk);
     const char *start = walk->at;
-    walk->at = value_end(start, walk->end);
+    walk->at = json_value_end(start, walk->end);
     *item = (struct bytes){start, (size_t)(walk->at - start)};
     return item->length > 0;
 }

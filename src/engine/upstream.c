@@ -229,6 +229,9 @@ static struct engine_answer failure(enum engine_status status, const char *detai
     return (struct engine_answer){.status = status, .detail = detail};
 }
 
+static const struct engine_answer NO_MEMORY = {
+    .status = ENGINE_OVERLOAD, .detail = "no memory for the inference", .retry_after_s = 1};
+
 /* An answer that is no success. */
 static struct engine_answer answer_of_status(const struct http_post_outcome *outcome) {
     struct engine_answer answer = {.status = ENGINE_REFUSED,
@@ -296,7 +299,7 @@ static void finish_success(struct call *call, const struct http_post_outcome *ou
     struct dialect_question question = question_of(call, NULL);
     struct buffer made;
     buffer_init(&made, 2 * call->post.answer.cap);
-    dialect_decode(call->dialect, &question, answer, &made, results);
+    bool decoded = dialect_decode(call->dialect, &question, answer, &made, results);
     for (size_t i = 0; i < call->n; i++) {
         struct engine_answer found = {.status = ENGINE_OK,
                                       .storable = !outcome->freshness.forbidden,
@@ -304,7 +307,8 @@ static void finish_success(struct call *call, const struct http_post_outcome *ou
         if (results[i].good)
             found.body = dialect_result_bytes(&results[i], answer, &made);
         else
-            found = failure(ENGINE_BAD_ANSWER, "the model's answer is not what was expected");
+            found = decoded ? failure(ENGINE_BAD_ANSWER, "the model's answer is not what was expected")
+                            : NO_MEMORY;
         finish(call, i, &found);
     }
     buffer_fini(&made);
@@ -368,8 +372,7 @@ static void on_ended(void *context, CURL *easy, CURLcode result) {
 static void finish_unstarted(struct upstream *upstream, struct engine_job *job) {
     const struct dialect *dialect = dialect_of((enum settings_dialect)upstream->settings->upstream_dialect);
     const char *reserved = dialect_reserved_parameter(dialect, job->parameters);
-    struct engine_answer answer = {
-        .status = ENGINE_OVERLOAD, .detail = "no memory for the inference", .retry_after_s = 1};
+    struct engine_answer answer = NO_MEMORY;
     char detail[80];
     if (reserved) {
         snprintf(detail, sizeof(detail), "the member \"%s\" cannot be given: the model gets it from here",

@@ -3,8 +3,6 @@
 /* The most digits that an integer of a structured field may have are 15 (RFC 8941 section 3.3.1). */
 #define INTEGER_MAX UINT64_C(999999999999999)
 
-#define APPEND_LITERAL(buffer, literal) buffer_append((buffer), (literal), sizeof(literal) - 1)
-
 static void append_ttl(struct buffer *buffer, int64_t ttl_s) {
     uint64_t magnitude = ttl_s < 0 ? (uint64_t)0 - (uint64_t)ttl_s : (uint64_t)ttl_s;
 

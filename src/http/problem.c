@@ -1,6 +1,6 @@
 #include "inferonce/http/problem.h"
 
-#define APPEND_LITERAL(buffer, literal) buffer_append((buffer), (literal), sizeof(literal) - 1)
+#include "inferonce/base/utf8.h"
 
 static const struct description {
     int status;
@@ -26,7 +26,7 @@ static void append_text(struct buffer *buffer, const char *text) {
     size_t length = 0;
 
     while (rest.length > 0) {
-        size_t step = bytes_utf8_step(rest);
+        size_t step = utf8_step(rest);
         size_t taken = step > 0 ? step : 1;
         if (taken > sizeof(clean) - length)
             break;

@@ -1,7 +1,5 @@
 #include "inferonce/http/response.h"
 
-#define APPEND_LITERAL(buffer, literal) buffer_append((buffer), (literal), sizeof(literal) - 1)
-
 /* X(status, reason): what we send ourselves, and what of a model's answers is relayed. Reasons: RFC 9110
  * section 15, RFC 6585. */
 #define STATUSES(X)                  \

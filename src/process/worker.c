@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "inferonce/api/api.h"
+#include "inferonce/api/routes.h"
 #include "inferonce/base/log.h"
 
 #define HEARTBEAT_MS 1000

@@ -155,9 +155,6 @@ class Misbehaviour(UpstreamCase):
         for value in ("1e400", "12345678901234567890123", "0.10000000000000000001", "null", "[ ]", '"\\u0000\\/"', "-0.0"):
             with self.subTest(value=value):
                 response = client.predict(f"!text {value}")
-                if value == "1e400":  # no double
-                    self.assertProblem(response, 502)
-                    continue
                 self.assertEqual(response.status, 200, response)
                 self.assertIn(b'{"result":' + value.encode() + b',"cached":false', response.body)
                 self.assertIn(b'{"result":' + value.encode() + b',"cached":true}', client.predict(f"!text {value}").body)

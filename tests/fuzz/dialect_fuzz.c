@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct dialect_result results[TEXTS];
     struct buffer made;
     buffer_init(&made, 1 << 20);
-    dialect_decode(dialect, &question, answer, &made, results);
+    INVARIANT(dialect_decode(dialect, &question, answer, &made, results));
     for (size_t i = 0; i < question.n; i++) {
         size_t whole = results[i].made ? made.length : answer.length;
         INVARIANT(!results[i].good || (results[i].length > 0 && results[i].at <= whole &&

@@ -2,8 +2,9 @@
  * failed".
  *
  *     static const struct unit_case CASES[] = {{"what it does", test_what_it_does}, ...};
- *     int main(int argc, char *argv[]) { return unit_main(argc, argv, "module", CASES, sizeof(CASES) /
- * sizeof(CASES[0])); }
+ *     int main(int argc, char *argv[]) {
+ *         return unit_main(argc, argv, "module", CASES, sizeof(CASES) / sizeof(CASES[0]));
+ *     }
  *
  * An argument runs only the cases whose name contains it. */
 #ifndef INFERONCE_TESTS_UNIT_H

@@ -1,9 +1,10 @@
-/* The endpoints: what the handlers of all groups share, and the table of routes. */
+/* What the handlers of all endpoints share. */
 #ifndef INFERONCE_API_API_H
 #define INFERONCE_API_API_H
 
+#include "inferonce/api/body.h"
 #include "inferonce/cache/cache.h"
-#include "inferonce/http/router.h"
+#include "inferonce/http/exchange.h"
 
 struct prediction_pool;
 
@@ -14,7 +15,7 @@ struct api {
     struct cache *cache;
     struct store *store; /* for its figures alone */
     struct shared *shared;
-    struct prediction_pool *predictions; /* owned (api/predict.h) */
+    struct prediction_pool *predictions; /* owned */
     struct key default_generation_key;   /* of CACHE_NAMESPACE */
     bool draining;                       /* set by the worker: /readyz says so */
 };
@@ -22,10 +23,6 @@ struct api {
 /* False: no memory. */
 bool api_setup(struct api *api, struct error *error) MUST_CHECK;
 void api_teardown(struct api *api);
-
-/* All routes, their handlers' context being the api. */
-extern const struct route API_ROUTES[];
-extern const size_t API_ROUTES_COUNT;
 
 /* The namespace a request names, or the configured one. False: malformed, and the exchange was answered
  * (400). */
@@ -40,7 +37,6 @@ uint64_t api_uptime_us(const struct api *api);
 bool api_namespace_is_valid(struct bytes name);
 
 /* Answers what body_read_predict or body_read_purge found wrong. */
-struct body;
-void api_body_problem(struct exchange *exchange, int status, const struct body *body);
+void api_body_problem(struct exchange *exchange, enum body_status status, const struct body *body);
 
 #endif

@@ -2,11 +2,8 @@
 #ifndef INFERONCE_API_PREDICT_H
 #define INFERONCE_API_PREDICT_H
 
-#include "inferonce/api/api.h"
+#include "inferonce/http/exchange.h"
 
 void predict_handle(struct exchange *exchange, struct bytes parameter, void *api);
-
-struct prediction_pool *prediction_pool_create(void);
-void prediction_pool_destroy(struct prediction_pool **pool);
 
 #endif

@@ -3,7 +3,6 @@
 #define INFERONCE_API_PREDICTION_H
 
 #include "inferonce/api/api.h"
-#include "inferonce/api/body.h"
 
 struct predict_batch;
 

@@ -19,6 +19,9 @@ static inline struct bytes bytes_of(const char *text) {
     return (struct bytes){text, text ? strlen(text) : 0};
 }
 
+/* Of a string literal, whose length the compiler knows. */
+#define LITERAL(text) ((struct bytes){text, sizeof(text) - 1})
+
 static inline bool bytes_equal(struct bytes a, struct bytes b) {
     return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
 }
@@ -32,10 +35,6 @@ struct bytes bytes_trim(struct bytes bytes);
 
 /* Decimal digits only, at least one; false when there is anything else. Saturates at UINT64_MAX. */
 bool bytes_to_number(struct bytes bytes, uint64_t *number) MUST_CHECK;
-
-/* The length, 1 to 4, of the well-formed UTF-8 sequence (RFC 3629) that `bytes` begins with; 0 when it begins
- * with none. */
-size_t bytes_utf8_step(struct bytes bytes);
 
 /* A growing buffer. It keeps its memory when it is reset, so that a pooled owner does not allocate per use.
  *
@@ -79,6 +78,8 @@ static inline void buffer_append(struct buffer *buffer, const void *data, size_t
 static inline void buffer_append_bytes(struct buffer *buffer, struct bytes bytes) {
     buffer_append(buffer, bytes.data, bytes.length);
 }
+
+#define APPEND_LITERAL(buffer, text) buffer_append((buffer), (text), sizeof(text) - 1)
 
 static inline void buffer_append_text(struct buffer *buffer, const char *text) {
     buffer_append(buffer, text, strlen(text));

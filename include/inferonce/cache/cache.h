@@ -5,10 +5,13 @@
  * is usable is answered at once. What is not joins a flight (flight.h) or, with no-store, has an inference of
  * its own.
  *
- *   request:  COLLECTED  waits for the end of the turn        -> LOOKED_UP, SOLO (no-store)
- *             LOOKED_UP  the store was asked                  -> answered, COLLECTED (its generation was just
- * made), WAITING WAITING    parked in a flight                   -> answered SOLO       an inference for this
- * request alone  -> answered
+ *   COLLECTED  waits for the end of the turn   -> LOOKED_UP
+ *                                              -> SOLO       no-store
+ *   LOOKED_UP  the store was asked             -> answered
+ *                                              -> COLLECTED  its generation was just made
+ *                                              -> WAITING
+ *   WAITING    parked in a flight              -> answered
+ *   SOLO       an inference for it alone       -> answered
  *
  * Nothing here blocks. A failure of the store never fails a request: what cannot be looked up is inferred. */
 #ifndef INFERONCE_CACHE_CACHE_H

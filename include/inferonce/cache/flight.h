@@ -19,17 +19,19 @@
  * known to be dead the followers go on to the lease's next number, where again one of them wins; nobody
  * removes another's lease, so two cannot remove each other's.
  *
- *   LEASING    `add` of the lease is out
- *              -> LEADING (got it, or the store failed: better twice than never)
- *              -> FOLLOWING (somebody has it), gone (background: they refresh already)
- *   LEADING    the engine infers                      -> STORING, FAILING
- *   STORING    the entry is on its way to the store   -> gone: all answered
- *   FAILING    looks for a stale entry to serve
- *              -> gone: all answered, or in a new flight (another's credential was refused)
- *   FOLLOWING  another worker or host infers
- *              -> gone (entry seen: all answered), FAILING (their failure, our deadline)
- *              -> LEASING (owner dead or lease gone)
- *              -> LEADING (may not be shared: alone)
+ *   LEASING    `add` of the lease is out          -> LEADING    got it, or the store failed: better twice
+ *                                                               than never
+ *                                                 -> FOLLOWING  somebody has it
+ *                                                 -> gone       in the background: they refresh already
+ *   LEADING    the engine infers                  -> STORING    a result
+ *                                                 -> FAILING    none
+ *   STORING    the entry is on its way            -> gone       all answered
+ *   FOLLOWING  another worker or host infers      -> gone       entry seen: all answered
+ *                                                 -> LEASING    the owner is dead, or the lease gone
+ *                                                 -> LEADING    theirs may not be shared: alone
+ *                                                 -> FAILING    theirs failed, or our deadline passed
+ *   FAILING    looks for a stale entry to serve   -> gone       all answered, or in a new flight (another's
+ *                                                               credential was refused)
  */
 #ifndef INFERONCE_CACHE_FLIGHT_H
 #define INFERONCE_CACHE_FLIGHT_H

@@ -44,9 +44,10 @@ const struct dialect *dialect_of(enum settings_dialect name);
 /* NULL, or the reserved name that the parameters have. */
 const char *dialect_reserved_parameter(const struct dialect *dialect, struct bytes parameters);
 
-/* As decode, for any answer: of one that is no JSON no result is good. */
-void dialect_decode(const struct dialect *dialect, const struct dialect_question *question,
-                    struct bytes answer, struct buffer *made, struct dialect_result *results);
+/* As decode, for any answer: of one that is no JSON no result is good. False: no memory to tell whether it is
+ * JSON, and no result is good. */
+bool dialect_decode(const struct dialect *dialect, const struct dialect_question *question,
+                    struct bytes answer, struct buffer *made, struct dialect_result *results) MUST_CHECK;
 
 struct bytes dialect_result_bytes(const struct dialect_result *result, struct bytes answer,
                                   const struct buffer *made);

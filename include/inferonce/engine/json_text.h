@@ -8,16 +8,19 @@
 
 #include "inferonce/base/buffer.h"
 
-/* The most structural characters { [ , : in an answer, because a tree of them takes up to 80 bytes each while
- * it is checked: about 40 MB. Enough for 128 embeddings of 4096 numbers. */
+/* Arrays and objects within each other. */
+#define JSON_TEXT_DEPTH_MAX 2048
+
+/* Structural characters { } [ ] : , of an answer. They bound the memory that its members take while it is
+ * checked (about 6 MB) and the time that sorting them takes. Enough for 127 embeddings of 4096 numbers. */
 #define JSON_TEXT_TOKENS_MAX (512u * 1024)
 
-/* Whether `text` is one JSON value (RFC 8259) in UTF-8, with nothing but white space around it, no member
- * given twice, not nested deeper than 2048 and within JSON_TEXT_TOKENS_MAX. A number beyond the range of a
- * double is refused. False also when memory is short. */
-bool json_text_is_valid(struct bytes text);
+enum json_text_status { JSON_TEXT_VALID, JSON_TEXT_INVALID, JSON_TEXT_NO_MEMORY };
 
-/* What follows reads texts that json_text_is_valid accepted. On others it may find nonsense, but never
+/* Whether `text` is one JSON value, as strictly as base/json_reader.h has it and within these limits. */
+enum json_text_status json_text_check(struct bytes text) MUST_CHECK;
+
+/* What follows reads texts that json_text_check found valid. On others it may find nonsense, but never
  * outside of the text. */
 
 /* Without the white space around it. */

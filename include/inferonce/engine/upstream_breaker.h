@@ -1,10 +1,10 @@
 /* Circuit breaker: a server that cannot be reached is left alone for a while, so that who asks for it hears
  * so at once, and the server is not met by all of them when it comes back.
  *
- *   CLOSED   asked as usual                     -> OPEN (UPSTREAM_BREAKER_FAILURES in a row)
- *   OPEN     not asked, for 1 s at first        -> PROBING (the time is over, and somebody asks)
- *   PROBING  one asks, the others do not        -> CLOSED (it was reached), OPEN (it was not: twice the time,
- *                                                  at most 30 s)
+ *   CLOSED   asked as usual               -> OPEN     UPSTREAM_BREAKER_FAILURES in a row
+ *   OPEN     not asked, for 1 s at first  -> PROBING  the time is over, and somebody asks
+ *   PROBING  one asks, the others do not  -> CLOSED   it was reached
+ *                                         -> OPEN     it was not: twice the time, at most 30 s
  *
  * Only reaching counts. A server that answers, if only with errors, or that does not answer in time, was
  * reached: that may be for the one text's sake. */

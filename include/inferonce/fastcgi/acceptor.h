@@ -1,11 +1,12 @@
 /* Takes connections from the listener that all workers share, no more than this worker's share and its
  * descriptors allow.
  *
- *   LISTENING  polls the listener                         -> YIELDING, SHORT, STOPPED
- *   YIELDING   has clearly more connections than the mean: leaves the next one to another worker for a few
- * milliseconds, or until it has fewer itself               -> LISTENING, STOPPED SHORT      descriptors or
- * memory are short: lets connections wait in the backlog for a moment
- *                                                         -> LISTENING, STOPPED
+ *   LISTENING  polls the listener                              -> YIELDING, SHORT, STOPPED
+ *   YIELDING   has clearly more connections than the mean:
+ *              leaves the next one to another worker for a
+ *              few milliseconds, or until it has fewer itself  -> LISTENING, STOPPED
+ *   SHORT      descriptors or memory are short: lets
+ *              connections wait in the backlog for a moment    -> LISTENING, STOPPED
  *   STOPPED    takes no more
  *
  * A connection that nobody else took meanwhile is taken after YIELDING, so that a stuck worker does not

@@ -3,20 +3,24 @@
  *
  * Non-blocking throughout. A peer that is slow, silent, cuts off or lies costs its own connection only:
  *   - a request that is not complete 30 s after its first byte, or an answer of which the peer takes nothing
- * for 30 s, closes the connection;
+ *     for 30 s, closes the connection;
  *   - an idle kept connection is closed after 300 s, later than nginx's keepalive_timeout (60 s), because a
- * POST that nginx sends on a connection we are closing becomes a 502;
+ *     POST that nginx sends on a connection we are closing becomes a 502;
  *   - while a request is being answered nothing more is read beyond one input buffer;
  *   - new connections are taken as long as descriptors are left (RLIMIT_NOFILE less a reserve); then they
- * wait in the backlog.
+ *     wait in the backlog.
  *
  * Kept connections do not spread over the workers by themselves. The worker whose count in the scoreboard is
  * clearly above the mean of those that live leaves the listener alone for some milliseconds, so that another
  * one takes the connection (fastcgi/acceptor.h).
  *
- *   connection:  READING   collects a request                 -> SERVING, WRITING (a reply to the server),
- * CLOSED SERVING   a request is with the handler      -> READING, WRITING, CLOSED (peer gone: it is
- * abandoned) WRITING   what the socket did not take       -> READING (kept), CLOSED
+ *   READING  collects a request             -> SERVING
+ *                                           -> WRITING  a reply to the server itself
+ *                                           -> CLOSED
+ *   SERVING  a request is with the handler  -> READING, WRITING
+ *                                           -> CLOSED   peer gone: it is abandoned
+ *   WRITING  what the socket did not take   -> READING  kept
+ *                                           -> CLOSED
  */
 #ifndef INFERONCE_FASTCGI_CONNECTION_H
 #define INFERONCE_FASTCGI_CONNECTION_H

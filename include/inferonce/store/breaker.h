@@ -1,9 +1,9 @@
 /* Whether a cache server is used: the circuit breaker of one server in one worker.
  *
- *   CLOSED  it is used                         -> OPEN (it failed)
- *   OPEN    nobody asks it; after a pause of 1 s it is probed -> CLOSED (it answers)
- *                                                             -> OPEN (it does not), the pause doubled, at
- * most 30 s
+ *   CLOSED  it is used                                         -> OPEN    it failed
+ *   OPEN    nobody asks it; after a pause of 1 s it is probed  -> CLOSED  it answers
+ *                                                              -> OPEN    it does not: the pause doubled,
+ *                                                                         at most 30 s
  *
  * A server that stands still costs one wait, not one per request. */
 #ifndef INFERONCE_STORE_BREAKER_H

@@ -1,9 +1,11 @@
 /* A store on cache servers, with this host's memory standing in for servers that are away.
  *
- *   get      the servers are asked; what they cannot say, because a server is away, is asked of the memory.
- *            When a namespace's generation is among that, the whole batch is: its entries must be judged by
- * the generation of the store they come from put, add the servers; if they are away, the memory a purge, a
- * removal: both. STORE_PENDING is passed on
+ *   get       the servers are asked; what they cannot say, because a server is away, is asked of the memory.
+ *             When a namespace's generation is among that, the whole batch is: its entries must be judged by
+ *             the generation of the store they come from
+ *   put, add  the servers; if they are away, the memory
+ *   a purge, a removal
+ *             both. STORE_PENDING is passed on
  *
  * Other hosts' invalidations do not reach the memory. It is emptied whenever a server returns, before that
  * server is used, so that what it holds was stored since a server went away, by this host. */

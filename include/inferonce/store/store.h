@@ -52,7 +52,7 @@ enum store_status {
     STORE_REFUSED,   /* put: something with a greater epoch is there */
     STORE_TOO_LARGE, /* put: the backend cannot take an item of this size; what the key had is gone */
     STORE_PENDING,   /* put of a GENERATION, remove of an ENTRY: a server could not be told. It is remembered,
-                        and   done before anything is served from that server again */
+                        and done before anything is served from that server again */
     STORE_ERROR      /* the backend did not answer in time, or answered garbage, or is full */
 };
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "../../fuzz/body_fuzz.c"
+#include "random_json.h"
 #include "unit.h"
 
 #define MAX_BATCH 3
@@ -265,41 +266,10 @@ static void test_no_memory(void) {
     CU_ASSERT_EQUAL(status, BODY_OK);
 }
 
-static uint32_t random_state = 5;
-
-static uint32_t next_random(uint32_t limit) {
-    random_state = random_state * 1664525 + 1013904223;
-    return (uint32_t)(((uint64_t)(random_state >> 4) * limit) >> 28);
-}
-
-/* Bodies made of pieces that are likely to mean something together, some with bytes replaced. */
 static void test_random(void) {
-    static const char *const PIECES[] = {"{",         "}",          "[",         "]",
-                                         ":",         ",",          "\"text\":", "\"texts\":[",
-                                         "\"keys\":", "\"a\"",      "\"\\n\"",   "\"b\":",
-                                         "1",         "-1.50",      "1e5",       "true",
-                                         "null",      " ",          "\"",        "\\u0061",
-                                         "\\ud83d",   "\\",         "\u00e9",    "\"\":",
-                                         "{}",        "{\"text\":", "\"a\":1",   "\xC3",
-                                         "\\ude00",   "\"}",        "\"],",      "99999999999999999999"};
-    static const char *const SEEDS[] = {
-        "{\"text\":\"a\\u0062\\n\",\"p\":{\"z\":1,\"y\":[{\"b\":1.0,\"a\":\"\\u00e9\"}]}}",
-        "{\"texts\":[\"a\",\"b\\\"\"],\"q\":[1,2,3],\"p\":null}", "{\"keys\":[\"ab\",\"cd\"]}",
-        "{\"text\":\"just plain\"}",
-        "{\"b\":{\"b\":{\"b\":1,\"a\":2},\"a\":[]},\"a\":\"\\ud83d\\ude00\\\\\",\"text\":\"t\"}"};
+    char json[RANDOM_JSON_MAX];
     for (int run = 0; run < 60000; run++) {
-        char json[512] = "";
-        size_t length = 0;
-        if (run % 2 == 0) {
-            for (uint32_t n = next_random(16); n > 0; n--)
-                strcat(json, PIECES[next_random(sizeof(PIECES) / sizeof(PIECES[0]))]);
-            length = strlen(json);
-        } else {
-            strcpy(json, SEEDS[next_random(sizeof(SEEDS) / sizeof(SEEDS[0]))]);
-            length = strlen(json);
-            for (uint32_t n = next_random(4); n > 0; n--)
-                json[next_random((uint32_t)length)] = "\"\\{}[]:,0a u\x01\xC3"[next_random(15)];
-        }
+        size_t length = random_json(json);
         LLVMFuzzerTestOneInput((const uint8_t *)json, length);
     }
 }

@@ -159,8 +159,8 @@ static void test_stats_count(void) {
 static void test_stats_of_all_workers(void) {
     static const struct expected ROWS[] = {{"hits", 12}, {"misses", 4}, {"hit_ratio", 0.75}, {"workers", 2}};
     service_setup(NULL);
-    stats_add(service.stats, STAT_hits, 2);
-    stats_add(service.stats, STAT_misses, 4);
+    stats_add(service.worker.stats, STAT_hits, 2);
+    stats_add(service.worker.stats, STAT_misses, 4);
     stats_add(&service.shared.stats[5], STAT_hits, 3);
     stats_add(&service.shared.stats[WORKERS_MAX - 1], STAT_hits, 7);
     atomic_store(&service.shared.slots[WORKERS_MAX - 1].pid, 4711);
@@ -273,12 +273,12 @@ static bool sweep_nothing(struct store *store, uint64_t group, uint64_t epoch, u
 
 static void test_clear_without_a_count(void) {
     service_setup(NULL);
-    late_begin(service.store);
+    late_begin(service.worker.store);
     struct store_operations uncounted = LATE_OPERATIONS;
     uncounted.sweep = sweep_nothing;
     struct sent *sent = service_send("DELETE", "/cache", NULL, NULL);
     late_answer();
-    service.store->operations = &uncounted;
+    service.worker.store->operations = &uncounted;
     service_turn();
     check_json(sent, "{\"message\":\"Cache cleared\",\"entries\":null}");
     late_end();
@@ -406,7 +406,7 @@ static void test_store_fails(void) {
     for (size_t i = 0; i < N_ERRANDS; i++) {
         for (size_t step = 0, steps = 1; step < steps; step++) {
             service_setup(NULL);
-            late_begin(service.store);
+            late_begin(service.worker.store);
             struct sent *sent = service_ask(ERRANDS[i].method, ERRANDS[i].path, NULL, ERRANDS[i].body);
             size_t done = 0;
             for (; late.n > 0; done++) {
@@ -431,7 +431,7 @@ static void test_client_leaves(void) {
         bool over = false;
         for (size_t step = 0; !over; step++) {
             service_setup(NULL);
-            late_begin(service.store);
+            late_begin(service.worker.store);
             struct sent *sent = service_send(ERRANDS[i].method, ERRANDS[i].path, NULL, ERRANDS[i].body);
             for (size_t done = 0; done < step && late.n > 0; done++)
                 late_answer();
@@ -451,7 +451,7 @@ static void test_client_leaves_a_purge(void) {
     service_setup(NULL);
     store_text(NULL, "{\"text\":\"a\"}", 0);
     store_text(NULL, "{\"text\":\"b\"}", 0);
-    late_begin(service.store);
+    late_begin(service.worker.store);
     struct sent *sent = service_send("POST", "/cache/purge", NULL, "{\"texts\":[\"a\",\"b\"]}");
     late_answer();
     service_leave(sent);

@@ -39,12 +39,12 @@ static void lost(struct store *store, struct store_figures *figures) {
 
 static void test_degraded(void) {
     service_setup(NULL);
-    const struct store_operations *operations = service.store->operations;
+    const struct store_operations *operations = service.worker.store->operations;
     struct store_operations degraded = *operations;
     degraded.figures = lost;
-    service.store->operations = &degraded;
+    service.worker.store->operations = &degraded;
     check_ok(service_ask("GET", "/readyz", NULL, NULL), "{\"status\":\"degraded\"}");
-    service.store->operations = operations;
+    service.worker.store->operations = operations;
     service_teardown();
 }
 

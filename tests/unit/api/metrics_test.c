@@ -52,8 +52,9 @@ static void check_statistics(const struct sent *sent, const char *suffix_of_fami
 
 static void count_all(void) {
     for (unsigned stat = 0; stat < STATS_COUNT; stat++)
-        stats_add(service.stats, stat, 1000 + stat);
-    stats_add(service.stats, STAT_inference_us_saved, 12000345 - service_counted(STAT_inference_us_saved));
+        stats_add(service.worker.stats, stat, 1000 + stat);
+    stats_add(service.worker.stats, STAT_inference_us_saved,
+              12000345 - service_counted(STAT_inference_us_saved));
 }
 
 static void test_every_statistic(void) {
@@ -61,14 +62,14 @@ static void test_every_statistic(void) {
     count_all();
     check_statistics(scrape(NULL), "_total");
     check_statistics(scrape(OPENMETRICS), "");
-    stats_clear_gauges(service.stats);
+    stats_clear_gauges(service.worker.stats);
     service_teardown();
 }
 
 static void test_sums_over_workers(void) {
     service_setup(NULL);
     unsigned other = service.shared.claimed[0] + 1;
-    stats_add(service.stats, STAT_hits, 3);
+    stats_add(service.worker.stats, STAT_hits, 3);
     stats_add(&service.shared.stats[other], STAT_hits, 4); /* it has died */
     check_value(scrape(NULL), "hits", "_total", 7);
     service_teardown();
@@ -76,8 +77,8 @@ static void test_sums_over_workers(void) {
 
 static void test_large_numbers(void) {
     service_setup(NULL);
-    stats_add(service.stats, STAT_hits, UINT64_MAX);
-    stats_add(service.stats, STAT_inference_us_saved, UINT64_MAX);
+    stats_add(service.worker.stats, STAT_hits, UINT64_MAX);
+    stats_add(service.worker.stats, STAT_inference_us_saved, UINT64_MAX);
     struct sent *sent = scrape(NULL);
     CU_ASSERT(has(sent, "inferonce_hits_total 18446744073709551615"));
     CU_ASSERT(has(sent, "inferonce_inference_seconds_saved_total 18446744073709.551615"));
@@ -133,7 +134,7 @@ static void test_store(void) {
     service_predict(NULL, "{\"text\":\"one\"}");
     service_predict(NULL, "{\"text\":\"two\"}");
     struct store_figures figures;
-    store_figures(service.store, &figures);
+    store_figures(service.worker.store, &figures);
     struct sent *sent = scrape(NULL);
     check_value(sent, "size", "", 2);
     check_value(sent, "max_size", "", 50);
@@ -151,15 +152,15 @@ static void lost(struct store *store, struct store_figures *figures) {
 /* What a backend does not know is no number at all. */
 static void test_lost_store(void) {
     service_setup(NULL);
-    const struct store_operations *operations = service.store->operations;
+    const struct store_operations *operations = service.worker.store->operations;
     struct store_operations degraded = *operations;
     degraded.figures = lost;
-    service.store->operations = &degraded;
+    service.worker.store->operations = &degraded;
     struct sent *sent = scrape(NULL);
     CU_ASSERT(has(sent, "inferonce_backend_degraded{type=\"memory\"} 1"));
     CU_ASSERT_PTR_NULL(strstr(sent->body, "size"));
     CU_ASSERT_PTR_NULL(strstr(sent->body, "memory_bytes"));
-    service.store->operations = operations;
+    service.worker.store->operations = operations;
     service_teardown();
 }
 

@@ -16,7 +16,7 @@ static void check_fields(const struct sent *sent, const char *x_cache, const cha
 static void test_misses_then_hits(void) {
     service_setup(NULL);
     struct sent *misses = service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}");
-    CU_ASSERT_EQUAL(service.n_running, 2);
+    CU_ASSERT_EQUAL(service.worker.n_running, 2);
     service_wait_ms(1250);
     service_model_answers("1");
     CU_ASSERT_EQUAL(misses->answers, 0); /* it is sent when the last one is there */
@@ -46,8 +46,8 @@ static void test_only_the_misses_are_inferred(void) {
     service_wait_ms(3000);
     struct sent *partial =
         service_ask("POST", "/predict", NULL, "{\"texts\":[\"newer\",\"new\",\"old\",\"NEW\"]}");
-    CU_ASSERT_EQUAL_FATAL(service.n_running, 1);
-    CU_ASSERT(bytes_equal(service.running[0]->text, bytes_of("new")));
+    CU_ASSERT_EQUAL_FATAL(service.worker.n_running, 1);
+    CU_ASSERT(bytes_equal(service.worker.running[0]->text, bytes_of("new")));
     service_model_echoes();
     check_fields(partial, "PARTIAL", "inferonce; fwd=miss; stored", "7");
     CU_ASSERT_STRING_EQUAL(
@@ -63,7 +63,7 @@ static void test_equal_texts_are_inferred_once(void) {
     service_setup(NULL);
     struct sent *sent =
         service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\",\" A\",\"\\u0061\",\"B \"]}");
-    CU_ASSERT_EQUAL(service.n_running, 2);
+    CU_ASSERT_EQUAL(service.worker.n_running, 2);
     service_model_echoes();
     json_t *json = service_json(sent);
     const char *const expected[] = {"a", "b", "a", "a", "b"};
@@ -138,7 +138,7 @@ static void test_it_shares_flights(void) {
     struct sent *single = service_ask("POST", "/predict", NULL, "{\"text\":\"a\"}");
     struct sent *batch = service_ask("POST", "/predict", NULL, "{\"texts\":[\"b\",\"a\"]}");
     struct sent *late = service_ask("POST", "/predict", NULL, "{\"text\":\"b\"}");
-    CU_ASSERT_EQUAL(service.n_running, 2);
+    CU_ASSERT_EQUAL(service.worker.n_running, 2);
     service_model_echoes();
     CU_ASSERT_EQUAL(single->status, 200);
     CU_ASSERT_STRING_EQUAL(service_header(late, "Cache-Status"), "inferonce; fwd=miss; stored; collapsed");
@@ -265,10 +265,10 @@ static void test_client_leaves(void) {
     service_setup(NULL);
     service_leave(service_send("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}"));
     service_turn();
-    CU_ASSERT_EQUAL(service.n_running, 0);
+    CU_ASSERT_EQUAL(service.worker.n_running, 0);
 
     service_leave(service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}"));
-    CU_ASSERT_EQUAL(service.n_running, 2); /* they go on and are stored */
+    CU_ASSERT_EQUAL(service.worker.n_running, 2); /* they go on and are stored */
     service_model_echoes();
 
     struct sent *partly = service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"c\",\"d\"]}");
@@ -280,15 +280,15 @@ static void test_client_leaves(void) {
 
     service_leave(
         service_ask("POST", "/predict", "HTTP_CACHE_CONTROL=no-store", "{\"texts\":[\"a\",\"e\"]}"));
-    CU_ASSERT_EQUAL(service.n_running, 0);
+    CU_ASSERT_EQUAL(service.worker.n_running, 0);
     service_teardown();
 }
 
 static void test_parameters_go_with_each(void) {
     service_setup(NULL);
     struct sent *sent = service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\"],\"k\": 1.0}");
-    for (size_t i = 0; i < service.n_running; i++)
-        CU_ASSERT(bytes_equal(service.running[i]->parameters, bytes_of("{\"k\":1.0}")));
+    for (size_t i = 0; i < service.worker.n_running; i++)
+        CU_ASSERT(bytes_equal(service.worker.running[i]->parameters, bytes_of("{\"k\":1.0}")));
     service_model_echoes();
     CU_ASSERT_EQUAL(sent->status, 200);
     CU_ASSERT_STRING_EQUAL(service_header(service_predict(NULL, "{\"text\":\"a\",\"k\":1.0}"), "X-Cache"),

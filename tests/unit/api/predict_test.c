@@ -13,8 +13,9 @@ static void test_miss_then_hit(void) {
     service_setup(NULL);
     struct sent *miss = service_ask("POST", "/predict", NULL, "{\"text\": \"Good  day \"}");
     CU_ASSERT_EQUAL(miss->answers, 0);
-    CU_ASSERT_EQUAL_FATAL(service.n_running, 1);
-    CU_ASSERT(bytes_equal(service.running[0]->text, bytes_of("good day"))); /* what is hashed is inferred */
+    CU_ASSERT_EQUAL_FATAL(service.worker.n_running, 1);
+    CU_ASSERT(
+        bytes_equal(service.worker.running[0]->text, bytes_of("good day"))); /* what is hashed is inferred */
     service_wait_ms(1500);
     service_model_echoes();
     CU_ASSERT_EQUAL(miss->status, 200);
@@ -162,7 +163,7 @@ static void test_stale_answer_is_refreshed(void) {
         CU_ASSERT_STRING_EQUAL(stale->body, "{\"result\":" RESULT ",\"cached\":true}");
         CU_ASSERT_STRING_EQUAL(service_header(stale, "X-Cache"), "STALE");
     }
-    CU_ASSERT_EQUAL(service.n_running, 1);
+    CU_ASSERT_EQUAL(service.worker.n_running, 1);
     service_model_answers("2");
     CU_ASSERT_STRING_EQUAL(service_predict(NULL, TEXT)->body, "{\"result\":2,\"cached\":true}");
     service_teardown();
@@ -174,7 +175,7 @@ static void test_identical_at_once(void) {
     for (size_t i = 0; i < 20; i++)
         sent[i] = i < 10 ? service_send("POST", "/predict", NULL, TEXT)
                          : service_ask("POST", "/predict", NULL, TEXT);
-    CU_ASSERT_EQUAL(service.n_running, 1);
+    CU_ASSERT_EQUAL(service.worker.n_running, 1);
     service_model_echoes();
     for (size_t i = 0; i < 20; i++) {
         CU_ASSERT_STRING_EQUAL(service_header(sent[i], "X-Cache"), "MISS");
@@ -234,8 +235,8 @@ static void test_same_and_other_keys(void) {
     service_setup(NULL);
     struct sent *base = service_ask("POST", "/predict", NULL,
                                     "{\"a\":true,\"b\":[1,{\"x\":2,\"y\":1}],\"text\":\"good day\"}");
-    CU_ASSERT(
-        bytes_equal(service.running[0]->parameters, bytes_of("{\"a\":true,\"b\":[1,{\"x\":2,\"y\":1}]}")));
+    CU_ASSERT(bytes_equal(service.worker.running[0]->parameters,
+                          bytes_of("{\"a\":true,\"b\":[1,{\"x\":2,\"y\":1}]}")));
     service_model_echoes();
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
         struct sent *sent = service_predict(ROWS[i].fields, ROWS[i].body);
@@ -253,10 +254,10 @@ static void test_trace_goes_to_the_model(void) {
                 "HTTP_TRACESTATE=vendor=1\nHTTP_AUTHORIZATION=Bearer x\nHTTP_TRACEPARENT="
                 "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                 TEXT);
-    CU_ASSERT_EQUAL_FATAL(service.n_running, 1);
-    CU_ASSERT(bytes_equal(service.running[0]->traceparent, bytes_of(PARENT)));
-    CU_ASSERT(bytes_equal(service.running[0]->tracestate, bytes_of("vendor=1")));
-    CU_ASSERT_EQUAL(service.running[0]->authorization.length, 0); /* the built-in model has none */
+    CU_ASSERT_EQUAL_FATAL(service.worker.n_running, 1);
+    CU_ASSERT(bytes_equal(service.worker.running[0]->traceparent, bytes_of(PARENT)));
+    CU_ASSERT(bytes_equal(service.worker.running[0]->tracestate, bytes_of("vendor=1")));
+    CU_ASSERT_EQUAL(service.worker.running[0]->authorization.length, 0); /* the built-in model has none */
     service_model_echoes();
     service_teardown();
 }
@@ -375,7 +376,7 @@ static void test_refused(void) {
         CU_ASSERT_STRING_EQUAL(service_header(sent, "Accept"),
                                ROWS[i].status == 415 ? "application/json" : "");
     }
-    CU_ASSERT_EQUAL(service.n_running, 0);
+    CU_ASSERT_EQUAL(service.worker.n_running, 0);
     CU_ASSERT_EQUAL(service_counted(STAT_rejected_requests), sizeof(ROWS) / sizeof(ROWS[0]));
     CU_ASSERT_EQUAL(service_counted(STAT_misses), 0);
     service_teardown();
@@ -515,17 +516,17 @@ static void test_client_leaves(void) {
     struct sent *collected = service_send("POST", "/predict", NULL, TEXT);
     service_leave(collected);
     service_turn();
-    CU_ASSERT_EQUAL(service.n_running, 0); /* nobody has asked the store even */
+    CU_ASSERT_EQUAL(service.worker.n_running, 0); /* nobody has asked the store even */
 
     struct sent *waiting = service_ask("POST", "/predict", NULL, TEXT);
     service_leave(waiting);
-    CU_ASSERT_EQUAL(service.n_running, 1); /* the inference goes on and is stored */
+    CU_ASSERT_EQUAL(service.worker.n_running, 1); /* the inference goes on and is stored */
     service_model_echoes();
     CU_ASSERT_STRING_EQUAL(service_header(service_predict(NULL, TEXT), "X-Cache"), "HIT");
 
     struct sent *alone = service_ask("POST", "/predict", "HTTP_CACHE_CONTROL=no-store", TEXT);
     service_leave(alone);
-    CU_ASSERT_EQUAL(service.n_running, 0); /* its answer is of use to nobody */
+    CU_ASSERT_EQUAL(service.worker.n_running, 0); /* its answer is of use to nobody */
 
     struct sent *first = service_ask("POST", "/predict", "HTTP_CACHE_CONTROL=no-cache", TEXT);
     struct sent *second = service_ask("POST", "/predict", "HTTP_CACHE_CONTROL=no-cache", TEXT);

@@ -2,70 +2,22 @@
 
 #include <stdlib.h>
 
-#include "inferonce/engine/backend.h"
-#include "inferonce/store/memory.h"
-
+#include "inferonce/api/routes.h"
 struct service service;
+
+static const struct host HOST = {
+    .settings = &service.settings, .clock = &service.clock, .loop = &service.loop, .shared = &service.shared};
 
 /* ---- the model ---- */
 
-static void *model_open(struct engine *engine, const struct engine_options *options, struct error *error) {
-    (void)engine;
-    (void)options;
-    (void)error;
-    return &service;
-}
-
-static void model_start(void *state, struct engine_job *const *jobs, size_t n) {
-    (void)state;
-    for (size_t i = 0; i < n; i++)
-        service.running[service.n_running++] = jobs[i];
-}
-
-static void model_cancel(void *state, struct engine_job *job) {
-    size_t at = 0;
-    (void)state;
-    while (at < service.n_running && service.running[at] != job)
-        at++;
-    CU_ASSERT_FATAL(at < service.n_running);
-    service.n_running--;
-    memmove(&service.running[at], &service.running[at + 1],
-            (service.n_running - at) * sizeof(service.running[0]));
-}
-
-static void model_close(void *state) {
-    (void)state;
-}
-
-static size_t model_room(void *state, unsigned *retry_after_s) {
-    (void)state;
-    (void)retry_after_s;
-    return SIZE_MAX;
-}
-
-static uint64_t model_longest_us(const struct settings *settings) {
-    return settings->inference_delay_ms * 1000;
-}
-
-static const struct engine_backend MODEL = {.open = model_open,
-                                            .start = model_start,
-                                            .cancel = model_cancel,
-                                            .close = model_close,
-                                            .room = model_room,
-                                            .longest_us = model_longest_us};
-
 void service_model_answer(const struct engine_answer *answer) {
-    CU_ASSERT_FATAL(service.n_running > 0);
-    struct engine_job *job = service.running[0];
-    model_cancel(NULL, job);
-    engine_finish(service.engine, job, *answer);
+    host_model_answer(&service.worker, answer);
     service_turn();
 }
 
 void service_model_answers(const char *body) {
-    const struct engine_answer answer = {
-        .status = ENGINE_OK, .body = bytes_of(body), .storable = true, .lifetime_ms = UINT64_MAX};
-    service_model_answer(&answer);
+    host_model_answers(&service.worker, body);
+    service_turn();
 }
 
 void service_model_fails(enum engine_status status, int http_status, unsigned retry_after_s) {
@@ -77,9 +29,9 @@ void service_model_fails(enum engine_status status, int http_status, unsigned re
 }
 
 void service_model_echoes(void) {
-    while (service.n_running > 0) {
+    while (service.worker.n_running > 0) {
         char body[256];
-        struct bytes text = service.running[0]->text;
+        struct bytes text = service.worker.running[0]->text;
         snprintf(body, sizeof(body), "{\"echo\":\"%.*s\"}", (int)text.length, text.data);
         service_model_answers(body);
     }
@@ -247,60 +199,17 @@ uint64_t service_counted(enum statistic statistic) {
 
 void service_turn(void) {
     do {
-        cache_turn(service.cache);
+        cache_turn(service.worker.cache);
         uv_run(&service.loop, UV_RUN_NOWAIT);
-    } while (cache_has_collected(service.cache));
+    } while (cache_has_collected(service.worker.cache));
 }
 
 void service_wait_ms(uint64_t ms) {
-    service.clock.monotonic_us += ms * 1000;
-    service.clock.wall_us += ms * 1000;
+    host_wait_ms(&HOST, ms);
     service_turn();
 }
 
 /* ---- set-up ---- */
-
-static void setup_shared(void) {
-    struct error error = {""};
-    struct memory_layout layout = memory_layout_of(&service.settings, 1);
-    CU_ASSERT_FATAL(shared_create(&service.shared, 1, NULL, memory_region_bytes(&layout),
-                                  memory_region_tag(&layout), &error));
-    memory_region_setup(service.shared.region, &layout, service.shared.fresh, &service.clock);
-    shared_ready(&service.shared);
-    service.shared.started_us = service.clock.wall_us;
-    shared_slot_assign(&service.shared, service.shared.claimed[0], 1000);
-    service.stats = &service.shared.stats[service.shared.claimed[0]];
-}
-
-static void setup_worker(void) {
-    struct error error = {""};
-    unsigned slot = service.shared.claimed[0];
-    service.store = store_open(&(struct store_options){.settings = &service.settings,
-                                                       .shared = &service.shared,
-                                                       .slot = slot,
-                                                       .loop = &service.loop,
-                                                       .clock = &service.clock,
-                                                       .stats = service.stats},
-                               &error);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(service.store);
-    service.engine = engine_create_with(&MODEL,
-                                        &(struct engine_options){.settings = &service.settings,
-                                                                 .loop = &service.loop,
-                                                                 .clock = &service.clock,
-                                                                 .stats = service.stats},
-                                        &error);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(service.engine);
-    service.cache = cache_create(&(struct cache_options){.settings = &service.settings,
-                                                         .store = service.store,
-                                                         .engine = service.engine,
-                                                         .shared = &service.shared,
-                                                         .slot = slot,
-                                                         .loop = &service.loop,
-                                                         .clock = &service.clock,
-                                                         .stats = service.stats},
-                                 &error);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(service.cache);
-}
 
 void service_setup(void (*change)(struct settings *settings)) {
     struct error error = {""};
@@ -309,29 +218,19 @@ void service_setup(void (*change)(struct settings *settings)) {
     service.settings.cache_ttl_ms = 60000;
     if (change)
         change(&service.settings);
-    service.clock =
-        (struct clock){.fake = true, .monotonic_us = 1000000000, .wall_us = UINT64_C(1700000000000000)};
-    CU_ASSERT_FATAL(uv_loop_init(&service.loop) == 0);
-    setup_shared();
-    setup_worker();
+    host_setup(&HOST, &service.worker, 1);
     service.api = (struct api){.settings = &service.settings,
                                .clock = &service.clock,
-                               .cache = service.cache,
-                               .store = service.store,
+                               .cache = service.worker.cache,
+                               .store = service.worker.store,
                                .shared = &service.shared};
     CU_ASSERT_FATAL(api_setup(&service.api, &error));
     service.router = (struct router){.routes = API_ROUTES,
                                      .n = API_ROUTES_COUNT,
                                      .context = &service.api,
                                      .admin_token = bytes_of(service.settings.admin_token)};
-    service.exchanges = exchange_pool_create(service.stats);
+    service.exchanges = exchange_pool_create(service.worker.stats);
     CU_ASSERT_PTR_NOT_NULL_FATAL(service.exchanges);
-}
-
-static void close_handle(uv_handle_t *handle, void *context) {
-    (void)context;
-    if (!uv_is_closing(handle))
-        uv_close(handle, NULL);
 }
 
 static void forget_sent(void) {
@@ -348,14 +247,6 @@ static void forget_sent(void) {
 void service_teardown(void) {
     forget_sent();
     api_teardown(&service.api);
-    cache_destroy(&service.cache);
-    engine_destroy(&service.engine);
-    store_close(&service.store);
-    uv_walk(&service.loop, close_handle, NULL);
-    uv_run(&service.loop, UV_RUN_DEFAULT);
     exchange_pool_destroy(&service.exchanges);
-    CU_ASSERT_EQUAL(uv_loop_close(&service.loop), 0);
-    CU_ASSERT_EQUAL(service_counted(STAT_parked), 0);
-    CU_ASSERT_EQUAL(service_counted(STAT_in_flight), 0);
-    shared_destroy(&service.shared);
+    host_teardown(&HOST, &service.worker, 1);
 }

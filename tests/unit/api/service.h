@@ -1,5 +1,5 @@
-/* A worker without sockets for the tests of the API: the real routes, cache and memory store; a model that
- * answers when it is told to; a clock that the test moves. A request is FastCGI parameters and a body, an
+/* A worker without sockets for the tests of the API: a host with one worker (host.h) and the real routes. A
+ * request is FastCGI parameters and a body, an
  * answer the bytes that would go out. It defines fastcgi_respond, so the linker does not look for it in the
  * archive. */
 #ifndef INFERONCE_TESTS_SERVICE_H
@@ -7,7 +7,9 @@
 
 #include <jansson.h>
 
+#include "host.h"
 #include "inferonce/api/api.h"
+#include "inferonce/http/router.h"
 #include "unit.h"
 
 #define SERVICE_SENT_MAX 1024
@@ -31,15 +33,10 @@ struct service {
     struct clock clock;
     uv_loop_t loop;
     struct shared shared;
-    struct stats *stats;
-    struct store *store;
-    struct engine *engine;
-    struct cache *cache;
+    struct host_worker worker;
     struct api api;
     struct router router;
     struct exchange_pool *exchanges;
-    struct engine_job *running[SERVICE_SENT_MAX]; /* by the model, oldest first */
-    size_t n_running;
     struct sent *sent[SERVICE_SENT_MAX];
     size_t n_sent;
     unsigned fail_at; /* the allocation of the next request that fails; 0: none */

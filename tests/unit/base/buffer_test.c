@@ -45,42 +45,6 @@ static void test_number(void) {
     CU_ASSERT_EQUAL(number, 77);
 }
 
-/* RFC 3629 section 4, the boundaries of its table. */
-static void test_utf8_step(void) {
-    static const struct {
-        const char *text;
-        size_t step;
-    } ROWS[] = {
-        {"a", 1},
-        {"\x7f", 1},
-        {"\x80", 0},
-        {"\xc1\xbf", 0},
-        {"\xc2\x80", 2},
-        {"\xdf\xbf", 2},
-        {"\xc2", 0},
-        {"\xc2z", 0},
-        {"\xe0\x9f\xbf", 0},
-        {"\xe0\xa0\x80", 3},
-        {"\xed\x9f\xbf", 3},
-        {"\xed\xa0\x80", 0},
-        {"\xef\xbf\xbf", 3},
-        {"\xe2\x82", 0},
-        {"\xe2\x82z", 0},
-        {"\xf0\x8f\xbf\xbf", 0},
-        {"\xf0\x90\x80\x80", 4},
-        {"\xf4\x8f\xbf\xbf", 4},
-        {"\xf4\x90\x80\x80", 0},
-        {"\xf0\x9f\x98", 0},
-        {"\xf0\x9f\x98z", 0},
-        {"\xf5\x80\x80\x80", 0},
-        {"\xff", 0},
-        {"", 0},
-    };
-    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++)
-        CU_ASSERT_EQUAL(bytes_utf8_step(bytes_of(ROWS[i].text)), ROWS[i].step);
-    CU_ASSERT_EQUAL(bytes_utf8_step((struct bytes){"\0", 1}), 1);
-}
-
 static void test_append(void) {
     struct buffer buffer;
     buffer_init(&buffer, CAP);
@@ -307,7 +271,6 @@ static const struct unit_case CASES[] = {
     {"bytes compare with ASCII letters of either case", test_equal_ignoring_case},
     {"bytes are trimmed of spaces and tabs", test_trim},
     {"a number is digits only and saturates", test_number},
-    {"a step of UTF-8 is well-formed or none", test_utf8_step},
     {"an append keeps every byte", test_append},
     {"growing takes few allocations", test_grows_in_few_steps},
     {"an append beyond the cap appends nothing and is remembered", test_cap},

@@ -28,26 +28,7 @@ static bool becomes(enum cache_normalize level, const char *text, const char *ex
 }
 
 static size_t encode(char *to, unsigned point) {
-    if (point < 0x80) {
-        to[0] = (char)point;
-        return 1;
-    }
-    if (point < 0x800) {
-        to[0] = (char)(0xC0 | point >> 6);
-        to[1] = (char)(0x80 | (point & 0x3F));
-        return 2;
-    }
-    if (point < 0x10000) {
-        to[0] = (char)(0xE0 | point >> 12);
-        to[1] = (char)(0x80 | (point >> 6 & 0x3F));
-        to[2] = (char)(0x80 | (point & 0x3F));
-        return 3;
-    }
-    to[0] = (char)(0xF0 | point >> 18);
-    to[1] = (char)(0x80 | (point >> 12 & 0x3F));
-    to[2] = (char)(0x80 | (point >> 6 & 0x3F));
-    to[3] = (char)(0x80 | (point & 0x3F));
-    return 4;
+    return (size_t)(utf8_write(to, point) - to);
 }
 
 static void test_none(void) {
@@ -233,59 +214,6 @@ static void test_order_is_stable(void) {
     CU_ASSERT_TRUE(becomes(NFC, text, expected));
 }
 
-static bool is_utf8(const char *text, size_t length) {
-    /* At every distance from the eight bytes that are looked at together. */
-    char padded[32];
-    bool first = normalize_is_utf8((struct bytes){text, length});
-    memset(padded, 'a', sizeof(padded));
-    memcpy(padded + 5, text, length);
-    CU_ASSERT_EQUAL(normalize_is_utf8((struct bytes){padded, 20}), first);
-    return first;
-}
-
-/* How many strings of n bytes are valid follows from how many characters of each length there are. */
-static void test_utf8_counts(void) {
-    const long one = 0x80, two = 0x800 - 0x80, three = 0x10000 - 0x800 - 0x800;
-    char text[4];
-    long valid = 0;
-    for (unsigned i = 0; i < 0x10000; i++) {
-        text[0] = (char)(i >> 8);
-        text[1] = (char)i;
-        valid += is_utf8(text, 2);
-    }
-    CU_ASSERT_EQUAL(valid, one * one + two);
-    valid = 0;
-    for (unsigned i = 0; i < 0x1000000; i++) {
-        text[0] = (char)(i >> 16);
-        text[1] = (char)(i >> 8);
-        text[2] = (char)i;
-        valid += normalize_is_utf8((struct bytes){text, 3});
-    }
-    CU_ASSERT_EQUAL(valid, one * one * one + 2 * one * two + three);
-    valid = 0;
-    static const char LIMITS[] = {0x7F, (char)0x80, (char)0xBF, (char)0xC0};
-    for (unsigned i = 0xF000; i <= 0xFFFF; i++)
-        for (unsigned ends = 0; ends < 16; ends++) {
-            const char sequence[] = {(char)(i >> 8), (char)i, LIMITS[ends >> 2], LIMITS[ends & 3]};
-            valid += is_utf8(sequence, 4);
-        }
-    /* Second bytes times two of the third times two of the last: F0 has 48, F1 to F3 have 64 each, F4 has 16.
-     */
-    CU_ASSERT_EQUAL(valid, (48 + 3 * 64 + 16) * 2 * 2);
-}
-
-static void test_utf8_characters(void) {
-    char text[8];
-    CU_ASSERT_TRUE(normalize_is_utf8((struct bytes){NULL, 0}));
-    for (unsigned point = 0; point < 0x200000; point++) {
-        size_t length = encode(text, point);
-        bool good = point < 0x110000 && (point < 0xD800 || point > 0xDFFF);
-        CU_ASSERT_EQUAL(normalize_is_utf8((struct bytes){text, length}), good);
-        if (length > 1 && normalize_is_utf8((struct bytes){text, length - 1}))
-            CU_FAIL("cut short and taken as good");
-    }
-}
-
 static void test_no_room(void) {
     struct buffer out;
     buffer_init(&out, 4);
@@ -340,8 +268,6 @@ static const struct unit_case CASES[] = {
     {"every normal form is a fixed point", test_fixed_points},
     {"a long run of marks", test_long_run_of_marks},
     {"marks of one class keep their order", test_order_is_stable},
-    {"UTF-8, by counting", test_utf8_counts},
-    {"UTF-8, every character", test_utf8_characters},
     {"no room", test_no_room},
     {"no memory", test_no_memory},
     {"random texts", test_random},
@@ -375,7 +301,7 @@ static int filter(const char *level_name) {
     int result = 0;
     while (result == 0 && read_text(&text)) {
         buffer_reset(&out, SIZE_MAX);
-        if (!normalize_is_utf8(buffer_bytes(&text)) ||
+        if (!utf8_is_valid(buffer_bytes(&text)) ||
             !normalize_append((enum cache_normalize)level, buffer_bytes(&text), &out))
             result = 1;
         printf("%zu\n", out.length);

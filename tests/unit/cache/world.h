@@ -1,14 +1,12 @@
-/* A small world for the tests of the cache: two workers with one memory store, a model that answers when it
- * is told to, and a clock that the test moves. Everything happens in one process: a worker here is what a
- * worker's process holds. */
+/* A small world for the tests of the cache: a host with two workers (host.h), and those who ask. */
 #ifndef INFERONCE_TESTS_WORLD_H
 #define INFERONCE_TESTS_WORLD_H
 
-#include "inferonce/cache/cache.h"
+#include "host.h"
 #include "unit.h"
 
 #define WORLD_WORKERS 2
-#define WORLD_ASKED   2048
+#define WORLD_ASKED   HOST_JOBS_MAX
 
 /* One request and what became of it. */
 struct asked {
@@ -26,21 +24,12 @@ struct asked {
     unsigned order; /* the how many-th answer of all, from 1 */
 };
 
-struct world_worker {
-    struct store *store;
-    struct engine *engine;
-    struct cache *cache;
-    struct stats *stats;
-    struct engine_job *running[WORLD_ASKED]; /* by the model, in the order in which they came */
-    size_t n_running;
-};
-
 struct world {
     struct settings settings;
     struct clock clock;
     uv_loop_t loop;
     struct shared shared;
-    struct world_worker workers[WORLD_WORKERS];
+    struct host_worker workers[WORLD_WORKERS];
     struct asked asked[WORLD_ASKED];
     size_t n_asked;
     unsigned answered;

@@ -43,7 +43,7 @@ static void check_answer(enum settings_dialect name, size_t n, const char *answe
     struct asked asked;
     ask(&asked, name, n, NULL);
     struct bytes bytes = bytes_of(answer);
-    dialect_decode(asked.dialect, &asked.question, bytes, &asked.made, asked.results);
+    CU_ASSERT(dialect_decode(asked.dialect, &asked.question, bytes, &asked.made, asked.results));
     for (size_t i = 0; i < n; i++) {
         CU_ASSERT_EQUAL(asked.results[i].good, expected[i] != NULL);
         if (!asked.results[i].good || !expected[i])
@@ -216,7 +216,7 @@ static void test_made_results_have_a_cap(void) {
     ask(&asked, SETTINGS_DIALECT_OPENAI, 2, NULL);
     asked.made.cap = 20; /* for `{"embedding":[0]}`, which has 17, and no second one */
     struct bytes answer = bytes_of(DATA(ITEM("0", "0") "," ITEM("1", "1")));
-    dialect_decode(asked.dialect, &asked.question, answer, &asked.made, asked.results);
+    CU_ASSERT(dialect_decode(asked.dialect, &asked.question, answer, &asked.made, asked.results));
     CU_ASSERT(asked.results[0].good);
     CU_ASSERT_FALSE(asked.results[1].good);
     CU_ASSERT(

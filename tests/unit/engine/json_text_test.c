@@ -2,7 +2,13 @@
 
 #include <stdlib.h>
 
+#include "../../fuzz/json_text_fuzz.c"
+#include "random_json.h"
 #include "unit.h"
+
+static bool is_valid(struct bytes text) {
+    return json_text_check(text) == JSON_TEXT_VALID;
+}
 
 static bool is(struct bytes bytes, const char *text) {
     return bytes_equal(bytes, bytes_of(text));
@@ -17,17 +23,18 @@ static void test_valid(void) {
                                         "{\"a\":{\"a\":1}}",
                                         "\"\\u0000\"",
                                         "123456789012345678901234567890",
+                                        "1e999",
                                         "\"\xf0\x9f\x98\x80\"",
                                         "[\"a\\\"]\", \"[{\"]"};
-    static const char *const INVALID[] = {
-        "",         " ",           "[1,]", "{\"a\":1,\"a\":2}", "nul",    "01",  "[1] 2", "'a'",
-        "\"\xff\"", "\"\\ud800\"", "[",    "{\"a\"}",           "\"\n\"", "NaN", "1e999", "// a\n1"};
+    static const char *const INVALID[] = {"",       " ",   "[1,]",     "{\"a\":1,\"a\":2}", "nul", "01",
+                                          "[1] 2",  "'a'", "\"\xff\"", "\"\\ud800\"",       "[",   "{\"a\"}",
+                                          "\"\n\"", "NaN", "// a\n1"};
     for (size_t i = 0; i < sizeof(VALID) / sizeof(VALID[0]); i++)
-        CU_ASSERT(json_text_is_valid(bytes_of(VALID[i])));
+        CU_ASSERT(is_valid(bytes_of(VALID[i])));
     for (size_t i = 0; i < sizeof(INVALID) / sizeof(INVALID[0]); i++)
-        CU_ASSERT_FALSE(json_text_is_valid(bytes_of(INVALID[i])));
-    CU_ASSERT_FALSE(json_text_is_valid((struct bytes){"1\0", 2}));
-    CU_ASSERT_FALSE(json_text_is_valid((struct bytes){"1\0 2", 4}));
+        CU_ASSERT_FALSE(is_valid(bytes_of(INVALID[i])));
+    CU_ASSERT_FALSE(is_valid((struct bytes){"1\0", 2}));
+    CU_ASSERT_FALSE(is_valid((struct bytes){"1\0 2", 4}));
 }
 
 /* `n` times `text` between the brackets. */
@@ -43,18 +50,18 @@ static struct bytes repeated(const char *text, size_t n) {
 }
 
 static void test_token_limit(void) {
-    /* n items have n - 1 commas between them, and the bracket: n tokens. */
+    /* n items have n - 1 commas between them, and the brackets: n + 1 tokens. */
     struct bytes within = repeated("1,", JSON_TEXT_TOKENS_MAX - 1);
     struct bytes beyond = repeated("1,", JSON_TEXT_TOKENS_MAX);
     struct bytes in_string = repeated("\",,,,,,,,,,,,,,,,\",", JSON_TEXT_TOKENS_MAX / 16);
     within.length--, beyond.length--, in_string.length--;
-    /* A digit in place of what would be a trailing comma and a bracket behind it. */
+    /* The bracket in place of what would be a trailing comma. */
     ((char *)(uintptr_t)within.data)[within.length - 1] = ']';
-    ((char *)(uintptr_t)beyond.data)[beyond.length - 1] = ' ';
+    ((char *)(uintptr_t)beyond.data)[beyond.length - 1] = ']';
     ((char *)(uintptr_t)in_string.data)[in_string.length - 1] = ']';
-    CU_ASSERT(json_text_is_valid(within));
-    CU_ASSERT_FALSE(json_text_is_valid(beyond));
-    CU_ASSERT(json_text_is_valid(in_string));
+    CU_ASSERT(is_valid(within));
+    CU_ASSERT_FALSE(is_valid(beyond));
+    CU_ASSERT(is_valid(in_string));
     free((void *)(uintptr_t)within.data);
     free((void *)(uintptr_t)beyond.data);
     free((void *)(uintptr_t)in_string.data);
@@ -64,8 +71,8 @@ static void test_deep(void) {
     char text[8192];
     memset(text, '[', 4096);
     memset(text + 4096, ']', 4096);
-    CU_ASSERT_FALSE(json_text_is_valid((struct bytes){text, sizeof(text)}));
-    CU_ASSERT(json_text_is_valid((struct bytes){text + 4096 - 2000, 4000}));
+    CU_ASSERT_FALSE(is_valid((struct bytes){text, sizeof(text)}));
+    CU_ASSERT(is_valid((struct bytes){text + 4096 - 2000, 4000}));
     struct json_walk walk;
     struct bytes item;
     CU_ASSERT(json_walk_array((struct bytes){text, sizeof(text)}, &walk));
@@ -131,9 +138,26 @@ static void test_walks_stay_inside(void) {
         for (bool is_array = json_walk_array(text, &walk); is_array && json_next_item(&walk, &item); items++)
             CU_ASSERT(!json_find(item, "b", &value) || value.length > 0);
         CU_ASSERT(items <= length);
-        (void)json_text_is_valid(text);
+        CU_ASSERT_FALSE(is_valid(text));
         free(cut);
     }
+}
+
+static void test_random(void) {
+    char text[RANDOM_JSON_MAX];
+    for (int run = 0; run < 60000; run++) {
+        size_t length = random_json(text);
+        LLVMFuzzerTestOneInput((const uint8_t *)text, length);
+    }
+}
+
+static void test_no_memory(void) {
+#if !defined(__SANITIZE_ADDRESS__)
+    unit_allocations_fail(1, false);
+    enum json_text_status status = json_text_check(bytes_of("[1]"));
+    unit_allocations_heal();
+    CU_ASSERT_EQUAL(status, JSON_TEXT_NO_MEMORY);
+#endif
 }
 
 static const struct unit_case CASES[] = {
@@ -143,6 +167,8 @@ static const struct unit_case CASES[] = {
     {"items of an array", test_array},
     {"members of an object", test_object},
     {"kinds of values", test_kinds},
+    {"random texts", test_random},
+    {"no memory is not bad JSON", test_no_memory},
     {"walks stay inside of texts that are cut off", test_walks_stay_inside},
 };
 

@@ -1,0 +1,25 @@
+#include "inferonce/api/routes.h"
+
+#include "inferonce/api/cache_admin.h"
+#include "inferonce/api/dashboard.h"
+#include "inferonce/api/health.h"
+#include "inferonce/api/metrics.h"
+#include "inferonce/api/openapi.h"
+#include "inferonce/api/predict.h"
+
+const struct route API_ROUTES[] = {
+    {METHOD_POST, "/predict", ROUTE_JSON, predict_handle},
+    {METHOD_QUERY, "/predict", ROUTE_JSON, predict_handle},
+    {METHOD_GET, "/cache/stats", ROUTE_ADMIN, cache_admin_stats},
+    {METHOD_POST, "/cache/purge", ROUTE_ADMIN | ROUTE_JSON, cache_admin_purge},
+    {METHOD_DELETE, "/cache", ROUTE_ADMIN, cache_admin_clear},
+    {METHOD_GET, "/cache/{key}", ROUTE_ADMIN, cache_admin_get},
+    {METHOD_DELETE, "/cache/{key}", ROUTE_ADMIN, cache_admin_delete},
+    {METHOD_GET, "/metrics", ROUTE_ADMIN, metrics_get},
+    {METHOD_GET, "/dashboard", ROUTE_ADMIN | ROUTE_PAGE, dashboard_get},
+    {METHOD_GET, "/healthz", ROUTE_OPEN, health_alive},
+    {METHOD_GET, "/readyz", ROUTE_OPEN, health_ready},
+    {METHOD_GET, "/openapi.json", ROUTE_OPEN, openapi_get},
+};
+
+const size_t API_ROUTES_COUNT = sizeof(API_ROUTES) / sizeof(API_ROUTES[0]);
