@@ -92,6 +92,7 @@ static enum store_status put_entry(struct memcached *memcached, struct memcached
             return STORE_OK;
         case MEMCACHED_TOO_BIG: /* the server keeps the old value of an item that it would not change */
             return memcached_server_delete(server, name) == MEMCACHED_BROKEN ? STORE_ERROR : STORE_TOO_LARGE;
+        case MEMCACHED_FULL:
         case MEMCACHED_BROKEN:
             return STORE_ERROR;
         default:

@@ -214,17 +214,27 @@ enum memcached_outcome memcached_server_ask(struct memcached_server *server, boo
     return memcached_success(status) ? MEMCACHED_DONE : broken_by(server, status);
 }
 
+/* The next line of an answer and its value. A result that counts nothing yet makes libmemcached call whatever
+ * ends the answer "not found", a server's ERROR too (memcached_fetch_result of 1.1.4, fetch.cc, at its end):
+ * it is told that there was one, and then hands the line's own status through. What the last line left is
+ * cleared, since some lines count as a value without having one: it would be the last one's. */
+static const memcached_result_st *next_line(struct memcached_server *server, memcached_result_st *result,
+                                            memcached_return_t *status) {
+    memcached_result_reset(result);
+    result->count = 1;
+    return memcached_fetch_result(&server->handle, result, status);
+}
+
 /* Whether an answer is over in good order. libmemcached calls it an end, too, when it could not read what
- * came, and when the server said ERROR: that is then a miss. */
+ * came. */
 static bool ends_well(const struct memcached_server *server, memcached_return_t status) {
-    return (status == MEMCACHED_END || status == MEMCACHED_NOTFOUND) &&
-           memcached_last_error(&server->handle) == MEMCACHED_SUCCESS;
+    return status == MEMCACHED_END && memcached_last_error(&server->handle) == MEMCACHED_SUCCESS;
 }
 
 enum memcached_outcome memcached_server_fetch(struct memcached_server *server, unsigned *at,
                                               struct bytes *value) {
     memcached_return_t status = MEMCACHED_SUCCESS;
-    const memcached_result_st *result = memcached_fetch_result(&server->handle, &server->result, &status);
+    const memcached_result_st *result = next_line(server, &server->result, &status);
     if (!result)
         return ends_well(server, status) ? MEMCACHED_NOTHING : broken_by(server, status);
     while (server->next < server->n &&
@@ -255,11 +265,11 @@ enum memcached_outcome memcached_server_get(struct memcached_server *server, con
     memcached_return_t status = MEMCACHED_SUCCESS;
     memcached_result_st end;
     memcached_result_create(&server->handle, &end);
-    const memcached_result_st *more = memcached_fetch_result(&server->handle, &end, &status);
+    const memcached_result_st *more = next_line(server, &end, &status);
     memcached_result_free(&end);
-    if (more || !ends_well(server, status))
+    if (more)
         return broken(server, "not what was asked for");
-    return MEMCACHED_DONE;
+    return ends_well(server, status) ? MEMCACHED_DONE : broken_by(server, status);
 }
 
 /* ---- writing ---- */
@@ -282,6 +292,8 @@ static enum memcached_outcome outcome_of(struct memcached_server *server, memcac
         return MEMCACHED_CONFLICT;
     case MEMCACHED_E2BIG:
         return MEMCACHED_TOO_BIG;
+    case MEMCACHED_SERVER_MEMORY_ALLOCATION_FAILURE:
+        return MEMCACHED_FULL;
     default:
         return broken_by(server, status);
     }

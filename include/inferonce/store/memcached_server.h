@@ -48,7 +48,9 @@ enum memcached_outcome {
     MEMCACHED_NOTHING,  /* there is no such item; of a fetch: that was the last */
     MEMCACHED_CONFLICT, /* it is there already, or was changed meanwhile */
     MEMCACHED_TOO_BIG,
-    MEMCACHED_BROKEN /* no answer in time, or garbage: the connection is closed, the breaker open */
+    MEMCACHED_FULL,  /* it has no memory for the item; what it has can be had */
+    MEMCACHED_BROKEN /* no answer in time, garbage, or a get answered by an error: the connection is closed,
+                        the breaker open */
 };
 
 struct memcached_server {

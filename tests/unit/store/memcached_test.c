@@ -244,6 +244,86 @@ static void test_hang_up(void) {
     misbehaves(hang_up, false);
 }
 
+static const char *line; /* that a server says whatever it is asked */
+
+static void say_line(int connection, const char *asked) {
+    (void)asked;
+    say(connection, line);
+}
+
+/* An error, or the answer to another question, is no miss. */
+static void test_lines_that_do_not_answer_a_get(void) {
+    static const char *const LINES[] = {
+        "ERROR\r\n",
+        "CLIENT_ERROR line too long\r\n",
+        "SERVER_ERROR\r\n",
+        "SERVER_ERROR out of memory writing get response\r\n",
+        "SERVER_ERROR object too large for cache\r\n",
+        "SERVER_ERROR try again\r\n",
+        "STORED\r\n",
+        "EXISTS\r\n",
+        "STAT pid 1\r\nEND\r\n",
+        "OK\r\n",
+        "VERSION 1.6.18\r\n",
+        "12\r\n",
+    };
+    for (size_t i = 0; i < sizeof(LINES) / sizeof(LINES[0]); i++) {
+        struct cache_server server;
+        struct rig rig;
+        struct store_figures figures;
+        line = LINES[i];
+        cache_server_start_liar(&server, say_line);
+        rig_open(&rig, &server, 1, 2000);
+        CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+        CU_ASSERT_EQUAL(errors(&rig), 1);
+        store_figures(rig.store, &figures);
+        CU_ASSERT_TRUE(figures.degraded);
+        rig_close(&rig);
+        cache_server_end(&server);
+    }
+}
+
+/* An answer, then a line that has no value of its own. */
+static void say_value_then_ok(int connection, const char *asked) {
+    static bool said;
+    char answer[256];
+    snprintf(answer, sizeof(answer), "VALUE %.65s 0 3\r\nold\r\nEND\r\n", asked + strlen("get "));
+    say(connection, said ? "OK\r\n" : answer);
+    said = true;
+}
+
+static void test_the_last_value_is_no_answer(void) {
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_liar(&server, say_value_then_ok);
+    rig_open(&rig, &server, 1, 2000);
+    CU_ASSERT_STRING_EQUAL(get(&rig, STORE_LEASE, 1).text, "old");
+    CU_ASSERT_EQUAL(get(&rig, STORE_LEASE, 1).status, STORE_ERROR);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
+static void say_full(int connection, const char *asked) {
+    say(connection,
+        strncmp(asked, "get", 3) == 0 ? "END\r\n" : "SERVER_ERROR out of memory storing object\r\n");
+}
+
+/* What it has can still be had. */
+static void test_a_full_server_is_used(void) {
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_liar(&server, say_full);
+    rig_open(&rig, &server, 1, 2000);
+    CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("value"), 1, MINUTE_MS), STORE_ERROR);
+    CU_ASSERT_EQUAL(put(&rig, STORE_LEASE, 1, bytes_of("value"), 0, MINUTE_MS), STORE_ERROR);
+    CU_ASSERT_EQUAL(errors(&rig), 2);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_MISSING);
+    CU_ASSERT_EQUAL(put_generation(&rig, 1, 5), STORE_PENDING); /* it would go on showing what was purged */
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
 static void test_refused(void) {
     struct cache_server server;
     struct rig rig;
@@ -510,6 +590,9 @@ static const struct unit_case CASES[] = {
     {"garbage is an error", test_garbage},
     {"another key's value is an error", test_other_key},
     {"a connection that ends is an error", test_hang_up},
+    {"lines that do not answer a get", test_lines_that_do_not_answer_a_get},
+    {"the last value is no answer to the next question", test_the_last_value_is_no_answer},
+    {"a server that is full is used", test_a_full_server_is_used},
     {"refused, until it is there", test_refused},
     {"halted and continued", test_halted_and_continued},
     {"a turn has one budget", test_a_turn_has_one_budget},
