@@ -142,7 +142,7 @@ static void disconnect(struct memcached_server *server) {
         return;
     server->handle.poll_timeout = 0;
     server->connected = false;
-    memcached_result_free(&server->result);
+    memcached_answers_fini(&server->answers);
     memcached_free(&server->handle);
 }
 
@@ -158,7 +158,7 @@ static bool connect_to(struct memcached_server *server) {
         return true;
     if (!memcached_create(&server->handle))
         return false;
-    bool made = memcached_result_create(&server->handle, &server->result) != NULL;
+    bool made = memcached_answers_init(&server->answers, &server->handle);
     server->connected = true;
     server->handle.poll_timeout = timeout_ms;
     server->handle.connect_timeout = timeout_ms;
@@ -189,6 +189,7 @@ static enum memcached_outcome broken_by(struct memcached_server *server, memcach
         return broken(server, "no answer in time");
     case MEMCACHED_NOTFOUND:
     case MEMCACHED_END:
+    case MEMCACHED_PROTOCOL_ERROR:
         return broken(server, "not what was asked for");
     case MEMCACHED_SERVER_TEMPORARILY_DISABLED: /* libmemcached's word when it could not connect */
         return broken(server, "cannot connect");
@@ -214,37 +215,22 @@ enum memcached_outcome memcached_server_ask(struct memcached_server *server, boo
     return memcached_success(status) ? MEMCACHED_DONE : broken_by(server, status);
 }
 
-/* The next line of an answer and its value. A result that counts nothing yet makes libmemcached call whatever
- * ends the answer "not found", a server's ERROR too (memcached_fetch_result of 1.1.4, fetch.cc, at its end):
- * it is told that there was one, and then hands the line's own status through. What the last line left is
- * cleared, since some lines count as a value without having one: it would be the last one's. */
-static const memcached_result_st *next_line(struct memcached_server *server, memcached_result_st *result,
-                                            memcached_return_t *status) {
-    memcached_result_reset(result);
-    result->count = 1;
-    return memcached_fetch_result(&server->handle, result, status);
-}
-
-/* Whether an answer is over in good order. libmemcached calls it an end, too, when it could not read what
- * came. */
-static bool ends_well(const struct memcached_server *server, memcached_return_t status) {
-    return status == MEMCACHED_END && memcached_last_error(&server->handle) == MEMCACHED_SUCCESS;
-}
-
 enum memcached_outcome memcached_server_fetch(struct memcached_server *server, unsigned *at,
                                               struct bytes *value) {
-    memcached_return_t status = MEMCACHED_SUCCESS;
-    const memcached_result_st *result = next_line(server, &server->result, &status);
-    if (!result)
-        return ends_well(server, status) ? MEMCACHED_NOTHING : broken_by(server, status);
+    struct memcached_answer *answer = &server->answers.value;
+    memcached_return_t status = memcached_answer_next(answer, &server->handle);
+    if (status == MEMCACHED_END)
+        return MEMCACHED_NOTHING;
+    if (status != MEMCACHED_SUCCESS)
+        return broken_by(server, status);
+    struct bytes key = memcached_answer_key(answer);
     while (server->next < server->n &&
-           (memcached_result_key_length(result) != ITEM_NAME_LENGTH ||
-            memcmp(memcached_result_key_value(result), server->names[server->next], ITEM_NAME_LENGTH) != 0))
+           !bytes_equal(key, (struct bytes){server->names[server->next], ITEM_NAME_LENGTH}))
         server->next++;
     if (server->next == server->n)
         return broken(server, "not what was asked for");
     *at = server->next++;
-    *value = (struct bytes){memcached_result_value(result), memcached_result_length(result)};
+    *value = memcached_answer_value(answer);
     return MEMCACHED_DONE;
 }
 
@@ -259,17 +245,12 @@ enum memcached_outcome memcached_server_get(struct memcached_server *server, con
     outcome = memcached_server_fetch(server, &at, value);
     if (outcome != MEMCACHED_DONE)
         return outcome;
-    *cas = memcached_result_cas(&server->result);
-    /* The end of the answer is read too, or the next one would begin with it; the value outlives that in a
-     * result that another takes the place of. */
-    memcached_return_t status = MEMCACHED_SUCCESS;
-    memcached_result_st end;
-    memcached_result_create(&server->handle, &end);
-    const memcached_result_st *more = next_line(server, &end, &status);
-    memcached_result_free(&end);
-    if (more)
+    *cas = memcached_result_cas(&server->answers.value.result);
+    /* The end of the answer is read too, or the next one would begin with it. */
+    memcached_return_t status = memcached_answer_next(&server->answers.end, &server->handle);
+    if (status == MEMCACHED_SUCCESS)
         return broken(server, "not what was asked for");
-    return ends_well(server, status) ? MEMCACHED_DONE : broken_by(server, status);
+    return status == MEMCACHED_END ? MEMCACHED_DONE : broken_by(server, status);
 }
 
 /* ---- writing ---- */

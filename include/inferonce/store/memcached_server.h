@@ -11,12 +11,12 @@
 #ifndef INFERONCE_STORE_MEMCACHED_SERVER_H
 #define INFERONCE_STORE_MEMCACHED_SERVER_H
 
-#include <libmemcached/memcached.h>
 #include <signal.h>
 #include <time.h>
 
 #include "inferonce/store/breaker.h"
 #include "inferonce/store/item.h"
+#include "inferonce/store/memcached_answer.h"
 
 /* Keys of one request; a request for 64 costs much more than two for 32. */
 #define MEMCACHED_CHUNK 32
@@ -62,7 +62,7 @@ struct memcached_server {
     struct memcached_budget *budget; /* borrowed */
     bool connected;
     memcached_st handle; /* embedded: a signal may write to it at any time */
-    memcached_result_st result;
+    struct memcached_answers answers;
     uint64_t now_ms; /* of the turn; for the breaker */
 
     /* The request under way. */

@@ -303,6 +303,67 @@ static void test_the_last_value_is_no_answer(void) {
     cache_server_end(&server);
 }
 
+/* Keys that do not end where a key ends, with and without what should follow. */
+static void test_a_key_too_long(void) {
+    static const char *const BEHIND[] = {" 0 3\r\nabc\r\nEND\r\n", " 0 3\r\n", " 0 x\r\n", "\r\n"};
+    static const unsigned LENGTHS[] = {250, 251, 252, 256, 300, 330, 343, 400, 2000};
+    static char text[4096];
+    for (size_t i = 0; i < sizeof(BEHIND) / sizeof(BEHIND[0]) * sizeof(LENGTHS) / sizeof(LENGTHS[0]); i++) {
+        struct cache_server server;
+        struct rig rig;
+        snprintf(text, sizeof(text), "VALUE %0*d%s", LENGTHS[i / 4], 1, BEHIND[i % 4]);
+        line = text;
+        for (char *digit = text; i % 3 == 0 && *digit; digit++) /* of another's bits */
+            *digit = *digit == '0' && digit[-1] != ' ' ? '\xff' : *digit;
+        cache_server_start_liar(&server, say_line);
+        rig_open(&rig, &server, 1, TIMEOUT_MS);
+        CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+        CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("value"), 1, MINUTE_MS), STORE_ERROR);
+        rig_close(&rig);
+        cache_server_end(&server);
+    }
+}
+
+static const char *size; /* that a server says the value has */
+
+static void say_size(int connection, const char *asked) {
+    char answer[256];
+    snprintf(answer, sizeof(answer), "VALUE %.65s 0 %s\r\n", strchr(asked, ' ') + 1, size);
+    say(connection, answer);
+    say(connection, strlen(size) % 2 ? "" : "old\r\nEND\r\n");
+}
+
+static void test_a_length_that_is_none(void) {
+    static const char *const SIZES[] = {"18446744073709551615",
+                                        "18446744073709551614",
+                                        "18446744073709551613",
+                                        "18446744073709551600",
+                                        "9223372036854775807",
+                                        "9223372036854775806",
+                                        "4611686018427387904",
+                                        "4294967296",
+                                        "4294967295",
+                                        "184467440737095516150",
+                                        "18446744073709551615 7",
+                                        "-1",
+                                        "-2",
+                                        "x",
+                                        "18446744073709551614 7"};
+    for (size_t i = 0; i < sizeof(SIZES) / sizeof(SIZES[0]); i++) {
+        struct cache_server server;
+        struct rig rig;
+        size = SIZES[i];
+        cache_server_start_liar(&server, say_size);
+        rig_open(&rig, &server, 1, TIMEOUT_MS);
+        CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+        rig_close(&rig);
+        rig_open(&rig, &server, 1, TIMEOUT_MS);
+        CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("value"), 1, MINUTE_MS), STORE_ERROR);
+        rig_close(&rig);
+        cache_server_end(&server);
+    }
+}
+
 static void say_full(int connection, const char *asked) {
     say(connection,
         strncmp(asked, "get", 3) == 0 ? "END\r\n" : "SERVER_ERROR out of memory storing object\r\n");
@@ -592,6 +653,8 @@ static const struct unit_case CASES[] = {
     {"a connection that ends is an error", test_hang_up},
     {"lines that do not answer a get", test_lines_that_do_not_answer_a_get},
     {"the last value is no answer to the next question", test_the_last_value_is_no_answer},
+    {"a key that is too long", test_a_key_too_long},
+    {"a length that is none", test_a_length_that_is_none},
     {"a server that is full is used", test_a_full_server_is_used},
     {"refused, until it is there", test_refused},
     {"halted and continued", test_halted_and_continued},
