@@ -45,8 +45,8 @@ static void rig_open(struct rig *rig, const struct cache_server *servers, unsign
     rig->settings.store_timeout_ms = timeout_ms;
     for (unsigned i = 0; i < n; i++)
         length += (size_t)snprintf(rig->settings.memcached_servers + length,
-                                   sizeof(rig->settings.memcached_servers) - length, "%sunix:%s",
-                                   i > 0 ? "," : "", servers[i].path);
+                                   sizeof(rig->settings.memcached_servers) - length, "%s%s", i > 0 ? "," : "",
+                                   servers[i].address);
     pendings_setup(&rig->pendings, true);
     uv_loop_init(&rig->loop);
     struct store_options options = {
@@ -610,10 +610,8 @@ static void test_pending_of_another_worker(void) {
     cache_server_start_memcached(&server);
     rig_open(&rig, &server, 1, 2000);
     CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("old"), 100, MINUTE_MS), STORE_OK);
-    char name[SERVER_NAME_MAX];
-    snprintf(name, sizeof(name), "unix:%s", server.path);
     struct pending pending = {
-        .server = pending_server(name), .kind = STORE_ENTRY, .epoch = 200, .tombstone_ms = 10000};
+        .server = pending_server(server.address), .kind = STORE_ENTRY, .epoch = 200, .tombstone_ms = 10000};
     struct key key = key_of(1);
     memcpy(pending.key, key.bytes, sizeof(pending.key));
     CU_ASSERT_TRUE(pending_add(&rig.pendings, &pending));
@@ -629,12 +627,11 @@ static void test_pending_of_another_worker(void) {
 static void test_a_pending_purge_of_a_greater_generation(void) {
     struct cache_server server;
     struct rig rig;
-    char name[SERVER_NAME_MAX];
     cache_server_start_memcached(&server);
     rig_open(&rig, &server, 1, 2000);
     CU_ASSERT_EQUAL(put_generation(&rig, 1000000, 90), STORE_OK);
-    snprintf(name, sizeof(name), "unix:%s", server.path);
-    struct pending pending = {.server = pending_server(name), .kind = STORE_GENERATION, .epoch = 80};
+    struct pending pending = {
+        .server = pending_server(server.address), .kind = STORE_GENERATION, .epoch = 80};
     struct key key = key_of(1000000);
     memcpy(pending.key, key.bytes, sizeof(pending.key));
     CU_ASSERT_TRUE(pending_add(&rig.pendings, &pending));

@@ -265,6 +265,26 @@ static void test_wrong_password(void) {
     cache_server_end(&server);
 }
 
+/* Over TCP, where a URL has one. */
+static void test_databases_are_apart(void) {
+    struct cache_server server;
+    struct rig rig;
+    char url[160];
+    cache_servers_on_tcp(true);
+    cache_server_start_redis(&server, "right");
+    cache_servers_on_tcp(false);
+    snprintf(url, sizeof(url), "redis://default:right@%s/7", server.address);
+    rig_open(&rig, url, 2000);
+    CU_ASSERT_EQUAL(put(&rig, "in database 7", 100), STORE_OK);
+    CU_ASSERT_STRING_EQUAL(get(&rig, STORE_ENTRY).text, "in database 7");
+    rig_close(&rig);
+    snprintf(url, sizeof(url), "redis://:right@%s", server.address);
+    rig_open(&rig, url, 2000);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY).status, STORE_MISSING);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
 static void test_halted_with_work_pending(void) {
     struct cache_server server;
     struct rig rig;
@@ -311,6 +331,7 @@ static const struct unit_case CASES[] = {
     {"a connection that ends is an error", test_hang_up},
     {"refused, until it is there", test_refused},
     {"a wrong password", test_wrong_password},
+    {"databases are apart", test_databases_are_apart},
     {"what waits for a halted server", test_halted_with_work_pending},
     {"closed with work under way", test_closed_with_work_under_way},
 };
