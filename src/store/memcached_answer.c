@@ -13,11 +13,14 @@
 
 /* ---- memory ---- */
 
+static void *behind_front(char *block) {
+    return block ? block + IN_FRONT : NULL;
+}
+
 static void *give(const memcached_st *handle, size_t size, void *context) {
-    char *block = size <= BLOCK_MAX ? malloc(IN_FRONT + size) : NULL;
     (void)handle;
     (void)context;
-    return block ? block + IN_FRONT : NULL;
+    return behind_front(size <= BLOCK_MAX ? malloc(IN_FRONT + size) : NULL);
 }
 
 static void *give_zeros(const memcached_st *handle, size_t n, size_t size, void *context) {
@@ -42,8 +45,7 @@ static void *resize(const memcached_st *handle, void *memory, size_t size, void 
         return give(handle, size, context);
     if (size > BLOCK_MAX)
         return NULL;
-    char *block = realloc((char *)memory - IN_FRONT, IN_FRONT + size);
-    return block ? block + IN_FRONT : NULL;
+    return behind_front(realloc((char *)memory - IN_FRONT, IN_FRONT + size));
 }
 
 /* ---- answers ---- */

@@ -125,15 +125,15 @@ static void go_on_after_failure(struct memcached_budget *budget) {
 
 /* ---- connection ---- */
 
-void memcached_server_init(struct memcached_server *server, const struct server_address *address) {
-    *server = (struct memcached_server){.address = *address};
+void memcached_server_init(struct memcached_server *server, uv_loop_t *loop,
+                           const struct server_address *address, resolver_found found, void *user) {
+    *server = (struct memcached_server){.connected = false};
+    resolver_init(&server->resolver, loop, address, found, user);
     if (address->port == 0)
         snprintf(server->name, sizeof(server->name), "unix:%s", address->host);
     else
         snprintf(server->name, sizeof(server->name), "%s:%u", address->host, address->port);
     server->id = pending_server(server->name);
-    if (!server_address_resolve(address, &server->numeric))
-        LOG(LOG_WARN, "cache_server_unknown", LOG_TEXT("server", server->name));
 }
 
 /* Without waiting for a server that does not answer: what is read to say good-bye is not worth it. */
@@ -148,6 +148,7 @@ static void disconnect(struct memcached_server *server) {
 
 void memcached_server_fini(struct memcached_server *server) {
     disconnect(server);
+    resolver_fini(&server->resolver);
 }
 
 /* Makes a handle; the connection itself is made by the first request. A handle that failed is not used again:
@@ -156,13 +157,14 @@ static bool connect_to(struct memcached_server *server) {
     int timeout_ms = server->handle.poll_timeout;
     if (server->connected)
         return true;
+    INVARIANT(server->resolver.known); /* or libmemcached would ask for it, in the loop */
     if (!memcached_create(&server->handle))
         return false;
     bool made = memcached_answers_init(&server->answers, &server->handle);
     server->connected = true;
     server->handle.poll_timeout = timeout_ms;
     server->handle.connect_timeout = timeout_ms;
-    const struct server_address *address = &server->numeric;
+    const struct server_address *address = &server->resolver.numeric;
     memcached_return_t added = address->port == 0
                                    ? memcached_server_add_unix_socket(&server->handle, address->host)
                                    : memcached_server_add(&server->handle, address->host, address->port);
@@ -175,11 +177,15 @@ static bool connect_to(struct memcached_server *server) {
     return made;
 }
 
+void memcached_server_give_up(struct memcached_server *server, const char *why) {
+    if (breaker_trip(&server->breaker, server->now_ms))
+        LOG(LOG_WARN, "cache_server_down", LOG_TEXT("server", server->name), LOG_TEXT("error", why));
+}
+
 static enum memcached_outcome broken(struct memcached_server *server, const char *why) {
     disconnect(server);
     go_on_after_failure(server->budget);
-    if (breaker_trip(&server->breaker, server->now_ms))
-        LOG(LOG_WARN, "cache_server_down", LOG_TEXT("server", server->name), LOG_TEXT("error", why));
+    memcached_server_give_up(server, why);
     return MEMCACHED_BROKEN;
 }
 

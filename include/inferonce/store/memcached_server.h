@@ -17,6 +17,7 @@
 #include "inferonce/store/breaker.h"
 #include "inferonce/store/item.h"
 #include "inferonce/store/memcached_answer.h"
+#include "inferonce/store/resolver.h"
 
 /* Keys of one request; a request for 64 costs much more than two for 32. */
 #define MEMCACHED_CHUNK 32
@@ -54,10 +55,9 @@ enum memcached_outcome {
 };
 
 struct memcached_server {
-    struct server_address address; /* as the settings name it: decides which keys are its own */
-    struct server_address numeric; /* to connect to */
-    char name[SERVER_NAME_MAX];
-    uint64_t id; /* pending_server(name) */
+    struct resolver resolver;   /* its address is the settings', and decides which keys are the server's */
+    char name[SERVER_NAME_MAX]; /* that address */
+    uint64_t id;                /* pending_server(name) */
     struct breaker breaker;
     struct memcached_budget *budget; /* borrowed */
     bool connected;
@@ -72,9 +72,14 @@ struct memcached_server {
     unsigned next; /* answers come in the order of the names */
 };
 
-/* Connects when it is used. */
-void memcached_server_init(struct memcached_server *server, const struct server_address *address);
+/* Connects when it is used. The address of a name is not looked up yet, and must be known for all that
+ * follows. `found` as in resolver.h. */
+void memcached_server_init(struct memcached_server *server, uv_loop_t *loop,
+                           const struct server_address *address, resolver_found found, void *user);
 void memcached_server_fini(struct memcached_server *server);
+
+/* It cannot be used: opens the breaker. */
+void memcached_server_give_up(struct memcached_server *server, const char *why);
 
 /* Sends the request for names[0..n). */
 enum memcached_outcome memcached_server_ask(struct memcached_server *server, bool with_cas);

@@ -3,13 +3,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cache_server.h"
 #include "inferonce/base/little_endian.h"
+#include "inferonce/base/log.h"
 #include "inferonce/base/shared.h"
-#include "inferonce/store/memcached.h"
+#include "inferonce/store/memcached_parts.h"
+#include "names.h"
 #include "unit.h"
 
 #define TIMEOUT_MS  50
@@ -37,16 +40,12 @@ static void returned(void *user) {
     rig->pending_at_return = atomic_load(&rig->pendings.count);
 }
 
-static void rig_open(struct rig *rig, const struct cache_server *servers, unsigned n, uint64_t timeout_ms) {
-    size_t length = 0;
+static void rig_open_on(struct rig *rig, const char *servers, uint64_t timeout_ms) {
     struct error error = {""};
     memset(rig, 0, sizeof(*rig));
     settings_defaults(&rig->settings);
     rig->settings.store_timeout_ms = timeout_ms;
-    for (unsigned i = 0; i < n; i++)
-        length += (size_t)snprintf(rig->settings.memcached_servers + length,
-                                   sizeof(rig->settings.memcached_servers) - length, "%s%s", i > 0 ? "," : "",
-                                   servers[i].address);
+    snprintf(rig->settings.memcached_servers, sizeof(rig->settings.memcached_servers), "%s", servers);
     pendings_setup(&rig->pendings, true);
     uv_loop_init(&rig->loop);
     struct store_options options = {
@@ -57,6 +56,15 @@ static void rig_open(struct rig *rig, const struct cache_server *servers, unsign
         fprintf(stderr, "memcached: cannot set up: %s\n", error.text);
         exit(2);
     }
+}
+
+static void rig_open(struct rig *rig, const struct cache_server *servers, unsigned n, uint64_t timeout_ms) {
+    char text[1024];
+    size_t length = 0;
+    for (unsigned i = 0; i < n; i++)
+        length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%s", i > 0 ? "," : "",
+                                   servers[i].address);
+    rig_open_on(rig, text, timeout_ms);
 }
 
 static void rig_close(struct rig *rig) {
@@ -154,6 +162,19 @@ static bool comes_back(struct rig *rig) {
     uv_close((uv_handle_t *)&deadline, NULL);
     uv_run(&rig->loop, UV_RUN_NOWAIT);
     return !figures.degraded;
+}
+
+/* Turns the loop for as long. */
+static void turn(struct rig *rig, uint64_t ms) {
+    bool is_late = false;
+    uv_timer_t timer;
+    uv_timer_init(&rig->loop, &timer);
+    timer.data = &is_late;
+    uv_timer_start(&timer, late, ms, 0);
+    while (!is_late)
+        uv_run(&rig->loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&timer, NULL);
+    uv_run(&rig->loop, UV_RUN_NOWAIT);
 }
 
 static uint64_t errors(const struct rig *rig) {
@@ -642,6 +663,127 @@ static void test_a_pending_purge_of_a_greater_generation(void) {
     cache_server_end(&server);
 }
 
+/* ---- names ---- */
+
+static void start_on_tcp(struct cache_server *server) {
+    cache_servers_on_tcp(true);
+    cache_server_start_memcached(server);
+    cache_servers_on_tcp(false);
+}
+
+static void rig_open_by_name(struct rig *rig, const struct cache_server *server) {
+    char text[64];
+    snprintf(text, sizeof(text), "cache.test:%u", server->port);
+    rig_open_on(rig, text, 2000);
+}
+
+/* How often the log, which is read from its beginning, has this. */
+static unsigned logged(int log, const char *what) {
+    static char text[65536];
+    unsigned n = 0;
+    ssize_t length = pread(log, text, sizeof(text) - 1, 0);
+    text[length > 0 ? length : 0] = '\0';
+    for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* A name that nobody knows is a server that is away, until somebody does. */
+static void test_a_name_nobody_knows(void) {
+    struct cache_server server;
+    struct rig rig;
+    int log = memfd_create("log", MFD_CLOEXEC);
+    start_on_tcp(&server);
+    names_set("cache.test", NULL);
+    log_setup(LOG_INFO, LOG_LOGFMT, log);
+    rig_open_by_name(&rig, &server);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+    CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("value"), 1, MINUTE_MS), STORE_ERROR);
+    CU_ASSERT_EQUAL(remove_entry(&rig, 2, 1), STORE_PENDING);
+    CU_ASSERT_EQUAL(errors(&rig), 3);
+    unsigned before = names_asked();
+    for (unsigned turns = 0; names_asked() == before && turns < 50; turns++) /* until the first probe */
+        turn(&rig, 100);
+    turn(&rig, 100);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+    CU_ASSERT_EQUAL(logged(log, "event=cache_server_down"), 1);
+    names_set("cache.test", "127.0.0.1");
+    CU_ASSERT_TRUE(comes_back(&rig));
+    CU_ASSERT_EQUAL(put(&rig, STORE_ENTRY, 1, bytes_of("value"), 1, MINUTE_MS), STORE_OK);
+    CU_ASSERT_STRING_EQUAL(get(&rig, STORE_ENTRY, 1).text, "value");
+    CU_ASSERT_EQUAL(logged(log, "event=cache_server_down"), 1);
+    CU_ASSERT_EQUAL(logged(log, "event=cache_server_up"), 1);
+    CU_ASSERT_EQUAL(names_asked_by_loop(), 0);
+    log_setup(LOG_INFO, LOG_LOGFMT, STDERR_FILENO);
+    rig_close(&rig);
+    cache_server_end(&server);
+    close(log);
+}
+
+static void test_a_server_that_moves(void) {
+    struct cache_server server;
+    struct rig rig;
+    start_on_tcp(&server);
+    names_set("cache.test", "127.0.0.9");
+    rig_open_by_name(&rig, &server);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR); /* nobody listens there */
+    names_set("cache.test", "127.0.0.1");
+    CU_ASSERT_TRUE(comes_back(&rig));
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_MISSING);
+    /* A name server that is away takes no cache server with it. */
+    names_set("cache.test", NULL);
+    cache_server_restart(&server);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+    CU_ASSERT_TRUE(comes_back(&rig));
+    CU_ASSERT_EQUAL(names_asked_by_loop(), 0);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
+/* The start waits for a name server, but not for long; the loop and the end do not. */
+static void test_silent_name_servers(void) {
+    struct rig rig;
+    names_silent(true);
+    uint64_t began_ms = now_ms();
+    rig_open_on(&rig, "a.test:11211,b.test:11211,c.test:11211", 2000);
+    uint64_t opened_ms = now_ms();
+    CU_ASSERT(opened_ms - began_ms >= RESOLVER_START_MS);
+    CU_ASSERT(opened_ms - began_ms < 2 * RESOLVER_START_MS);
+    turn(&rig, RESOLVER_START_MS + 100); /* probes are due */
+    for (uint64_t n = 0; n < 30; n++)
+        CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, n).status, STORE_ERROR);
+    rig_close(&rig);
+    CU_ASSERT(now_ms() - opened_ms < 3 * RESOLVER_START_MS);
+    CU_ASSERT_EQUAL(names_asked_by_loop(), 0);
+    names_silent(false);
+}
+
+/* Hosts that know different names, or have different addresses for them, look for a key at the same server.
+ */
+static void test_placement_is_by_name(void) {
+    static const char LIST[] = "a.test:11211,b.test:11211,c.test:11211";
+    struct rig rigs[3];
+    for (unsigned i = 0; i < 3; i++) {
+        names_set(i == 1 ? "b.test" : "c.test", i == 0 ? NULL : "127.0.0.1");
+        rig_open_on(&rigs[i], LIST, TIMEOUT_MS);
+    }
+    unsigned of_each[3] = {0};
+    for (uint64_t n = 0; n < 300; n++) {
+        char name[ITEM_NAME_LENGTH];
+        struct key key = key_of(n);
+        item_name(STORE_ENTRY, key.bytes, name);
+        unsigned route = memcached_route(memcached_of(rigs[0].store), name);
+        of_each[route]++;
+        for (unsigned i = 1; i < 3; i++)
+            CU_ASSERT_EQUAL(memcached_route(memcached_of(rigs[i].store), name), route);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        CU_ASSERT(of_each[i] > 50);
+        rig_close(&rigs[i]);
+    }
+    CU_ASSERT_EQUAL(names_asked_by_loop(), 0);
+}
+
 static const struct unit_case CASES[] = {
     {"silence costs one timeout", test_silence},
     {"a byte at a time costs one timeout", test_trickle},
@@ -665,6 +807,10 @@ static const struct unit_case CASES[] = {
     {"a removal waits for a server", test_a_removal_is_pending},
     {"what another worker could not tell", test_pending_of_another_worker},
     {"a pending purge of a greater generation", test_a_pending_purge_of_a_greater_generation},
+    {"a name that nobody knows", test_a_name_nobody_knows},
+    {"a server that moves", test_a_server_that_moves},
+    {"silent name servers", test_silent_name_servers},
+    {"placement is by name", test_placement_is_by_name},
 };
 
 int main(int argc, char *argv[]) {
