@@ -261,8 +261,10 @@ enum memcached_outcome memcached_server_get(struct memcached_server *server, con
 
 /* ---- writing ---- */
 
+/* memcached counts seconds as its clock ticks, so that the first of them may be over at once: one more makes
+ * an item last as long as it should. */
 static time_t seconds_of(uint64_t ttl_ms) {
-    uint64_t seconds = ttl_ms / 1000 + (ttl_ms % 1000 != 0);
+    uint64_t seconds = ttl_ms == 0 ? 0 : ttl_ms / 1000 + (ttl_ms % 1000 != 0) + 1;
     return (time_t)(seconds < TTL_MOST_S ? seconds : TTL_MOST_S);
 }
 

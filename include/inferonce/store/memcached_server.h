@@ -95,7 +95,7 @@ enum memcached_outcome memcached_server_get(struct memcached_server *server, con
 /* What a write does when the item is there. */
 enum memcached_write { MEMCACHED_SET, MEMCACHED_ADD, MEMCACHED_CAS };
 
-/* `ttl_ms` is rounded up to seconds; 0: it stays. */
+/* The item stays for `ttl_ms` and up to two seconds longer; 0: for good. */
 enum memcached_outcome memcached_server_write(struct memcached_server *server, enum memcached_write how,
                                               const char *name, struct bytes value, uint64_t cas,
                                               uint64_t ttl_ms);

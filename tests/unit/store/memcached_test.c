@@ -501,6 +501,33 @@ static void test_lifetimes(void) {
     cache_server_end(&server);
 }
 
+/* The server's seconds are its own: wherever one begins, a lease and a tombstone last as long as they should.
+ */
+static void test_nothing_ends_early(void) {
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_memcached(&server);
+    rig_open(&rig, &server, 1, 2000);
+    uint64_t began_ms[10];
+    for (uint64_t n = 0; n < 10; n++) {
+        struct key key = key_of(n);
+        began_ms[n] = now_ms();
+        CU_ASSERT_EQUAL(put(&rig, STORE_LEASE, n, bytes_of("lease"), 0, 1000), STORE_OK);
+        store_remove(rig.store, STORE_ENTRY, key.bytes, 100, 1000, NULL, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+        for (uint64_t earlier = 0; earlier <= n; earlier++) {
+            enum store_status lease = get(&rig, STORE_LEASE, earlier).status;
+            enum store_status old = put(&rig, STORE_ENTRY, earlier, bytes_of("old"), 99, MINUTE_MS);
+            if (now_ms() - began_ms[earlier] >= 1000)
+                continue; /* their time was over, or may have been */
+            CU_ASSERT_EQUAL(lease, STORE_OK);
+            CU_ASSERT_EQUAL(old, STORE_REFUSED);
+        }
+    }
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
 /* ---- copies of generations ---- */
 
 #define SERVERS 3
@@ -800,6 +827,7 @@ static const struct unit_case CASES[] = {
     {"a turn has one budget", test_a_turn_has_one_budget},
     {"too large for the server", test_too_large},
     {"short, long and endless lifetimes", test_lifetimes},
+    {"nothing ends early", test_nothing_ends_early},
     {"every server has a copy of a generation", test_every_server_has_a_copy},
     {"a lost copy is restored", test_a_lost_copy_is_restored},
     {"all copies are lost", test_all_copies_are_lost},
