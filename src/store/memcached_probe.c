@@ -39,7 +39,9 @@ static void probe(struct memcached *memcached, struct memcached_server *server) 
     if (!answers(server))
         return; /* which has opened the breaker for longer */
     if (!do_pending(memcached, server)) {
-        breaker_trip(&server->breaker, uv_now(memcached->loop));
+        if (breaker_wants_probe(&server->breaker,
+                                server->now_ms)) /* otherwise it failed, and has paused already */
+            breaker_trip(&server->breaker, server->now_ms);
         return;
     }
     memcached->remote.returns(memcached->remote.user);

@@ -213,6 +213,14 @@ bool redis_connection_is_used(struct redis_connection *connection) {
     return false;
 }
 
+/* There will be another one. */
+static void probe_failed(struct redis_connection *connection) {
+    connection->probing = false;
+    if (connection->breaker.probe_at_ms <= uv_now(connection->loop)) /* otherwise it was lost, and knows */
+        breaker_trip(&connection->breaker, uv_now(connection->loop));
+    probe_later(connection);
+}
+
 /* One after the other; then it is used again. */
 static void next_pending(struct redis_connection *connection, uint64_t after) {
     struct pending pending;
@@ -233,10 +241,7 @@ void redis_connection_pending_done(struct redis_connection *connection, uint64_t
         next_pending(connection, number);
         return;
     }
-    connection->probing = false;
-    if (connection->breaker.probe_at_ms <= uv_now(connection->loop)) /* otherwise it was lost, and knows */
-        breaker_trip(&connection->breaker, uv_now(connection->loop));
-    probe_later(connection);
+    probe_failed(connection);
 }
 
 static void free_command(struct redis_command *command) {
@@ -265,7 +270,7 @@ static void send_probe(struct redis_connection *connection) {
     if (redis_connection_send(connection, command, 2, words, lengths))
         return;
     free(command);
-    connection->probing = false;
+    probe_failed(connection);
 }
 
 /* Where it is is looked up anew, since it may have moved: then the probe goes on as soon as that is known. */

@@ -610,7 +610,51 @@ static void test_all_copies_are_lost(void) {
     end_three(servers, &rig);
 }
 
+static unsigned server_of(struct rig *rig, uint64_t n) {
+    char name[ITEM_NAME_LENGTH];
+    struct key key = key_of(n);
+    item_name(STORE_ENTRY, key.bytes, name);
+    return memcached_route(memcached_of(rig->store), name);
+}
+
+/* Settling a copy asks all servers: one that fails then has failed, and is probed. */
+static void test_a_server_that_fails_as_copies_are_settled(void) {
+    struct cache_server servers[SERVERS];
+    struct rig rig;
+    uint64_t n = 0;
+    three(servers, &rig);
+    CU_ASSERT_EQUAL(put_generation(&rig, 1000000, 77), STORE_OK);
+    cache_server_tell(&servers[1], "flush_all\r\n");
+    while (server_of(&rig, n) != 1)
+        n++;
+    cache_server_kill(&servers[2]);
+    CU_ASSERT_EQUAL(get_with_generation(&rig, n).generation, 77);
+    CU_ASSERT_EQUAL(errors(&rig), 1);
+    cache_server_restart(&servers[2]);
+    CU_ASSERT_TRUE(comes_back(&rig));
+    end_three(servers, &rig);
+}
+
 /* ---- what is pending ---- */
+
+static void say_error_to_writes(int connection, const char *asked) {
+    say(connection, strncmp(asked, "get", 3) == 0 ? "END\r\n" : "ERROR\r\n");
+}
+
+/* It is probed again as soon as after any failure. */
+static void test_a_failure_while_told_is_one_failure(void) {
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_liar(&server, say_error_to_writes);
+    rig_open(&rig, &server, 1, 2000);
+    struct pending pending = {.server = pending_server(server.address), .kind = STORE_GENERATION, .epoch = 5};
+    CU_ASSERT_TRUE(pending_add(&rig.pendings, &pending));
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+    turn(&rig, 100);
+    CU_ASSERT_EQUAL(memcached_of(rig.store)->servers[0].breaker.pause_ms, BREAKER_FIRST_MS);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
 
 /* The old copy that stands in a server which could not be told is raised before the server is used. */
 static void test_a_purge_is_pending(void) {
@@ -796,13 +840,10 @@ static void test_placement_is_by_name(void) {
     }
     unsigned of_each[3] = {0};
     for (uint64_t n = 0; n < 300; n++) {
-        char name[ITEM_NAME_LENGTH];
-        struct key key = key_of(n);
-        item_name(STORE_ENTRY, key.bytes, name);
-        unsigned route = memcached_route(memcached_of(rigs[0].store), name);
-        of_each[route]++;
+        unsigned server = server_of(&rigs[0], n);
+        of_each[server]++;
         for (unsigned i = 1; i < 3; i++)
-            CU_ASSERT_EQUAL(memcached_route(memcached_of(rigs[i].store), name), route);
+            CU_ASSERT_EQUAL(server_of(&rigs[i], n), server);
     }
     for (unsigned i = 0; i < 3; i++) {
         CU_ASSERT(of_each[i] > 50);
@@ -831,6 +872,8 @@ static const struct unit_case CASES[] = {
     {"every server has a copy of a generation", test_every_server_has_a_copy},
     {"a lost copy is restored", test_a_lost_copy_is_restored},
     {"all copies are lost", test_all_copies_are_lost},
+    {"a server that fails as copies are settled", test_a_server_that_fails_as_copies_are_settled},
+    {"a failure while it is told is one failure", test_a_failure_while_told_is_one_failure},
     {"a purge waits for a server", test_a_purge_is_pending},
     {"a removal waits for a server", test_a_removal_is_pending},
     {"what another worker could not tell", test_pending_of_another_worker},

@@ -190,6 +190,16 @@ static void say_too_little(int connection, const char *asked) {
     say(connection, "*0\r\n*0\r\n*0\r\n*0\r\n");
 }
 
+static void say_error_inside(int connection, const char *asked) {
+    (void)asked;
+    say(connection, "*1\r\n-ERR not now\r\n");
+}
+
+static void say_number_inside(int connection, const char *asked) {
+    (void)asked;
+    say(connection, "*1\r\n:1\r\n");
+}
+
 static void say_loading(int connection, const char *asked) {
     (void)asked;
     say(connection, "-LOADING Redis is loading the dataset in memory\r\n");
@@ -235,6 +245,12 @@ static void test_garbage(void) {
 
 static void test_too_little(void) {
     misbehaves(say_too_little);
+}
+
+/* Neither a value nor nil for what was asked. */
+static void test_no_answers(void) {
+    misbehaves(say_error_inside);
+    misbehaves(say_number_inside);
 }
 
 static void test_loading(void) {
@@ -384,6 +400,7 @@ static const struct unit_case CASES[] = {
     {"silence costs one timeout", test_silence},
     {"garbage is an error", test_garbage},
     {"fewer answers than questions are an error", test_too_little},
+    {"an answer that holds none is an error", test_no_answers},
     {"a server that is loading is not used", test_loading},
     {"a connection that ends is an error", test_hang_up},
     {"refused, until it is there", test_refused},
