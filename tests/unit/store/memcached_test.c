@@ -1,5 +1,6 @@
 /* What is particular to the memcached store: time, servers that misbehave, copies of generations. The rest is
  * the contract's (tests/contract/store_test.c). */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -404,6 +405,41 @@ static void test_a_full_server_is_used(void) {
     CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
     rig_close(&rig);
     cache_server_end(&server);
+}
+
+/* Listens, and takes no connection: those that fill its queue are left open. Returns the port. */
+static unsigned fill_queue(int descriptors[4]) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    for (unsigned i = 0; i < 4; i++)
+        descriptors[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (bind(descriptors[0], (struct sockaddr *)&address, length) != 0 || listen(descriptors[0], 0) != 0 ||
+        getsockname(descriptors[0], (struct sockaddr *)&address, &length) != 0)
+        exit(2);
+    for (unsigned i = 1; i < 4; i++)
+        (void)!connect(descriptors[i], (struct sockaddr *)&address, length);
+    return ntohs(address.sin_port);
+}
+
+static void test_a_connection_that_nobody_takes(void) {
+    uint64_t quickest_ms = UINT64_MAX;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        int descriptors[4];
+        char text[32];
+        struct rig rig;
+        snprintf(text, sizeof(text), "127.0.0.1:%u", fill_queue(descriptors));
+        rig_open_on(&rig, text, TIMEOUT_MS);
+        uint64_t began_ms = now_ms();
+        CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
+        uint64_t took_ms = now_ms() - began_ms;
+        CU_ASSERT(took_ms >= TIMEOUT_MS - 1);
+        CU_ASSERT_EQUAL(errors(&rig), 1);
+        quickest_ms = took_ms < quickest_ms ? took_ms : quickest_ms;
+        rig_close(&rig);
+        for (unsigned i = 0; i < 4; i++)
+            close(descriptors[i]);
+    }
+    CU_ASSERT(quickest_ms <= TIMEOUT_MS + 10);
 }
 
 static void test_refused(void) {
@@ -863,6 +899,7 @@ static const struct unit_case CASES[] = {
     {"a key that is too long", test_a_key_too_long},
     {"a length that is none", test_a_length_that_is_none},
     {"a server that is full is used", test_a_full_server_is_used},
+    {"a connection that nobody takes costs one timeout", test_a_connection_that_nobody_takes},
     {"refused, until it is there", test_refused},
     {"halted and continued", test_halted_and_continued},
     {"a turn has one budget", test_a_turn_has_one_budget},
