@@ -142,18 +142,19 @@ bool redis_url_read(struct bytes text, struct redis_url *url) {
     return true;
 }
 
-bool server_address_resolve(const struct server_address *address, struct server_address *numeric) {
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+bool server_address_is_literal(const struct server_address *address, struct server_address *numeric) {
+    const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
+    struct server_address read = *address;
     struct addrinfo *found = NULL;
-    *numeric = *address;
-    if (address->port == 0)
-        return true;
-    if (getaddrinfo(address->host, NULL, &hints, &found) != 0)
-        return false;
-    bool known = getnameinfo(found->ai_addr, found->ai_addrlen, numeric->host, sizeof(numeric->host), NULL, 0,
-                             NI_NUMERICHOST) == 0;
-    if (!known)
-        *numeric = *address;
-    freeaddrinfo(found);
-    return known;
+    if (address->port != 0) {
+        if (getaddrinfo(address->host, NULL, &hints, &found) != 0)
+            return false;
+        int status = getnameinfo(found->ai_addr, found->ai_addrlen, read.host, sizeof(read.host), NULL, 0,
+                                 NI_NUMERICHOST);
+        freeaddrinfo(found);
+        if (status != 0)
+            return false;
+    }
+    *numeric = read;
+    return true;
 }

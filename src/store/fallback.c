@@ -274,6 +274,8 @@ static void empty_memory(void *user) {
     memory_empty(fallback->memory);
 }
 
+/* A worker that dies or is replaced while a server is away does not empty the memory when the server returns:
+ * the one in its place begins with nothing. */
 struct store *fallback_open(const struct store_options *options, remote_open open, struct error *error) {
     struct fallback *fallback = calloc(1, sizeof(*fallback));
     if (!fallback) {
@@ -292,6 +294,7 @@ struct store *fallback_open(const struct store_options *options, remote_open ope
         free(fallback);
         return NULL;
     }
+    memory_empty(fallback->memory);
     fallback->operations = (struct store_operations){
         .name = fallback->servers->operations->name,
         .get_many = get_many,

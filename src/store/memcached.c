@@ -92,6 +92,7 @@ static enum store_status put_entry(struct memcached *memcached, struct memcached
             return STORE_OK;
         case MEMCACHED_TOO_BIG: /* the server keeps the old value of an item that it would not change */
             return memcached_server_delete(server, name) == MEMCACHED_BROKEN ? STORE_ERROR : STORE_TOO_LARGE;
+        case MEMCACHED_FULL:
         case MEMCACHED_BROKEN:
             return STORE_ERROR;
         default:
@@ -263,7 +264,8 @@ static void close_memcached(struct store *store) {
     free(memcached);
 }
 
-/* The continuum of libketama, as other clients of the same servers have it. */
+/* The continuum of libketama, as other clients of the same servers have it: by the names that the settings
+ * have, wherever they lead, so that all hosts agree. */
 static bool make_ring(struct memcached *memcached) {
     if (memcached->n == 1)
         return true;
@@ -272,7 +274,7 @@ static bool make_ring(struct memcached *memcached) {
     bool made =
         memcached_success(memcached_behavior_set(&memcached->ring, MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, 1));
     for (unsigned i = 0; i < memcached->n && made; i++) {
-        const struct server_address *address = &memcached->servers[i].address;
+        const struct server_address *address = &memcached->servers[i].resolver.address;
         made = memcached_success(address->port == 0
                                      ? memcached_server_add_unix_socket(&memcached->ring, address->host)
                                      : memcached_server_add(&memcached->ring, address->host, address->port));
@@ -288,7 +290,8 @@ static bool read_servers(struct memcached *memcached, const char *text) {
     while (list.length > 0) {
         if (memcached->n == SERVERS_MAX || !server_address_next(&list, &address))
             return false;
-        memcached_server_init(&memcached->servers[memcached->n++], &address);
+        memcached_server_init(&memcached->servers[memcached->n++], memcached->loop, &address, memcached_found,
+                              memcached);
     }
     return memcached->n > 0;
 }
@@ -330,6 +333,7 @@ struct store *memcached_open(const struct store_options *options, const struct r
         close_memcached(&memcached->store);
         return NULL;
     }
+    memcached_find_servers(memcached);
     return &memcached->store;
 }
 

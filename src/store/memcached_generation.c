@@ -31,7 +31,7 @@ bool memcached_generation_raise(struct memcached_server *server, const char name
                                    (struct bytes){value, sizeof(value)}, cas, 0);
         if (outcome == MEMCACHED_DONE)
             return true;
-        if (outcome == MEMCACHED_BROKEN || outcome == MEMCACHED_TOO_BIG)
+        if (outcome != MEMCACHED_CONFLICT && outcome != MEMCACHED_NOTHING)
             return false;
     }
     return false;

@@ -147,6 +147,13 @@ static void ask_all(struct lookup *lookup) {
 
 /* ---- what came of it ---- */
 
+static bool any_is_away(const struct memcached *memcached) {
+    for (unsigned i = 0; i < memcached->n; i++)
+        if (memcached->servers[i].breaker.open)
+            return true;
+    return false;
+}
+
 static void merge_copies(struct lookup *lookup, size_t at, size_t end) {
     struct memcached *memcached = lookup->memcached;
     struct store_get *get = &lookup->gets[memcached->asks[at].get];
@@ -166,6 +173,7 @@ static void merge_copies(struct lookup *lookup, size_t at, size_t end) {
         char name[ITEM_NAME_LENGTH];
         item_name(STORE_GENERATION, get->key, name);
         get->status = memcached_generation_settle(memcached, name, &greatest);
+        lookup->failed = lookup->failed || any_is_away(memcached); /* which were asked, too */
     }
     if (get->status != STORE_OK)
         return;

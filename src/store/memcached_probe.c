@@ -3,6 +3,8 @@
 #include "inferonce/base/log.h"
 #include "inferonce/store/memcached_parts.h"
 
+#define NOT_KNOWN "its name is not known"
+
 /* An answer that is an answer: to be asked for an item that nobody has. */
 static bool answers(struct memcached_server *server) {
     static const uint8_t NOBODYS[STORE_KEY_LENGTH] = {0};
@@ -30,10 +32,16 @@ static bool do_pending(struct memcached *memcached, struct memcached_server *ser
 }
 
 static void probe(struct memcached *memcached, struct memcached_server *server) {
+    if (!server->resolver.known) {
+        memcached_server_give_up(server, NOT_KNOWN);
+        return;
+    }
     if (!answers(server))
         return; /* which has opened the breaker for longer */
     if (!do_pending(memcached, server)) {
-        breaker_trip(&server->breaker, uv_now(memcached->loop));
+        if (breaker_wants_probe(&server->breaker,
+                                server->now_ms)) /* otherwise it failed, and has paused already */
+            breaker_trip(&server->breaker, server->now_ms);
         return;
     }
     memcached->remote.returns(memcached->remote.user);
@@ -41,23 +49,56 @@ static void probe(struct memcached *memcached, struct memcached_server *server) 
     LOG(LOG_INFO, "cache_server_up", LOG_TEXT("server", server->name));
 }
 
-static void probe_due(uv_timer_t *timer) {
-    struct memcached *memcached = timer->data;
+/* Where it is is looked up anew, since it may have moved: then the probe goes on as soon as that is known. */
+static void probe_all(struct memcached *memcached) {
     uint64_t now_ms = uv_now(memcached->loop);
     memcached_budget_begin(&memcached->budget, now_ms);
-    for (unsigned i = 0; i < memcached->n; i++)
-        if (breaker_wants_probe(&memcached->servers[i].breaker, now_ms))
-            probe(memcached, &memcached->servers[i]);
+    for (unsigned i = 0; i < memcached->n; i++) {
+        struct memcached_server *server = &memcached->servers[i];
+        if (breaker_wants_probe(&server->breaker, now_ms) && resolver_refresh(&server->resolver))
+            probe(memcached, server);
+    }
     memcached_budget_end(&memcached->budget);
+    memcached_probe_later(memcached);
+}
+
+static void probe_due(uv_timer_t *timer) {
+    probe_all(timer->data);
+}
+
+void memcached_found(void *user) {
+    probe_all(user);
+}
+
+static uint64_t ms_until(const struct clock *clock, uint64_t until_us) {
+    uint64_t now_us = clock_monotonic_us(clock);
+    return now_us < until_us ? (until_us - now_us) / 1000 : 0;
+}
+
+void memcached_find_servers(struct memcached *memcached) {
+    const struct clock clock = {.fake = false};
+    uint64_t until_us = clock_monotonic_us(&clock) + RESOLVER_START_MS * 1000;
+    bool found[SERVERS_MAX];
+    for (unsigned i = 0; i < memcached->n; i++)
+        found[i] = resolver_refresh(&memcached->servers[i].resolver);
+    for (unsigned i = 0; i < memcached->n; i++) {
+        struct memcached_server *server = &memcached->servers[i];
+        if (!found[i])
+            resolver_await(&server->resolver, ms_until(&clock, until_us));
+        server->now_ms = uv_now(memcached->loop);
+        if (!server->resolver.known)
+            memcached_server_give_up(server, NOT_KNOWN);
+    }
     memcached_probe_later(memcached);
 }
 
 void memcached_probe_later(struct memcached *memcached) {
     uint64_t soonest_ms = UINT64_MAX;
     for (unsigned i = 0; i < memcached->n; i++) {
-        const struct breaker *breaker = &memcached->servers[i].breaker;
-        if (breaker->open && breaker->probe_at_ms < soonest_ms)
-            soonest_ms = breaker->probe_at_ms;
+        const struct memcached_server *server = &memcached->servers[i];
+        if (server->breaker.open && !resolver_is_busy(&server->resolver) &&
+            server->breaker.probe_at_ms < soonest_ms)
+            soonest_ms = server->breaker.probe_at_ms;
     }
     uint64_t now_ms = uv_now(memcached->loop);
     if (soonest_ms != UINT64_MAX)

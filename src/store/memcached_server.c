@@ -125,15 +125,15 @@ static void go_on_after_failure(struct memcached_budget *budget) {
 
 /* ---- connection ---- */
 
-void memcached_server_init(struct memcached_server *server, const struct server_address *address) {
-    *server = (struct memcached_server){.address = *address};
+void memcached_server_init(struct memcached_server *server, uv_loop_t *loop,
+                           const struct server_address *address, resolver_found found, void *user) {
+    *server = (struct memcached_server){.connected = false};
+    resolver_init(&server->resolver, loop, address, found, user);
     if (address->port == 0)
         snprintf(server->name, sizeof(server->name), "unix:%s", address->host);
     else
         snprintf(server->name, sizeof(server->name), "%s:%u", address->host, address->port);
     server->id = pending_server(server->name);
-    if (!server_address_resolve(address, &server->numeric))
-        LOG(LOG_WARN, "cache_server_unknown", LOG_TEXT("server", server->name));
 }
 
 /* Without waiting for a server that does not answer: what is read to say good-bye is not worth it. */
@@ -142,12 +142,13 @@ static void disconnect(struct memcached_server *server) {
         return;
     server->handle.poll_timeout = 0;
     server->connected = false;
-    memcached_result_free(&server->result);
+    memcached_answers_fini(&server->answers);
     memcached_free(&server->handle);
 }
 
 void memcached_server_fini(struct memcached_server *server) {
     disconnect(server);
+    resolver_fini(&server->resolver);
 }
 
 /* Makes a handle; the connection itself is made by the first request. A handle that failed is not used again:
@@ -156,13 +157,14 @@ static bool connect_to(struct memcached_server *server) {
     int timeout_ms = server->handle.poll_timeout;
     if (server->connected)
         return true;
+    INVARIANT(server->resolver.known); /* or libmemcached would ask for it, in the loop */
     if (!memcached_create(&server->handle))
         return false;
-    bool made = memcached_result_create(&server->handle, &server->result) != NULL;
+    bool made = memcached_answers_init(&server->answers, &server->handle);
     server->connected = true;
     server->handle.poll_timeout = timeout_ms;
     server->handle.connect_timeout = timeout_ms;
-    const struct server_address *address = &server->numeric;
+    const struct server_address *address = &server->resolver.numeric;
     memcached_return_t added = address->port == 0
                                    ? memcached_server_add_unix_socket(&server->handle, address->host)
                                    : memcached_server_add(&server->handle, address->host, address->port);
@@ -175,11 +177,15 @@ static bool connect_to(struct memcached_server *server) {
     return made;
 }
 
+void memcached_server_give_up(struct memcached_server *server, const char *why) {
+    if (breaker_trip(&server->breaker, server->now_ms))
+        LOG(LOG_WARN, "cache_server_down", LOG_TEXT("server", server->name), LOG_TEXT("error", why));
+}
+
 static enum memcached_outcome broken(struct memcached_server *server, const char *why) {
     disconnect(server);
     go_on_after_failure(server->budget);
-    if (breaker_trip(&server->breaker, server->now_ms))
-        LOG(LOG_WARN, "cache_server_down", LOG_TEXT("server", server->name), LOG_TEXT("error", why));
+    memcached_server_give_up(server, why);
     return MEMCACHED_BROKEN;
 }
 
@@ -189,6 +195,7 @@ static enum memcached_outcome broken_by(struct memcached_server *server, memcach
         return broken(server, "no answer in time");
     case MEMCACHED_NOTFOUND:
     case MEMCACHED_END:
+    case MEMCACHED_PROTOCOL_ERROR:
         return broken(server, "not what was asked for");
     case MEMCACHED_SERVER_TEMPORARILY_DISABLED: /* libmemcached's word when it could not connect */
         return broken(server, "cannot connect");
@@ -214,27 +221,22 @@ enum memcached_outcome memcached_server_ask(struct memcached_server *server, boo
     return memcached_success(status) ? MEMCACHED_DONE : broken_by(server, status);
 }
 
-/* Whether an answer is over in good order. libmemcached calls it an end, too, when it could not read what
- * came, and when the server said ERROR: that is then a miss. */
-static bool ends_well(const struct memcached_server *server, memcached_return_t status) {
-    return (status == MEMCACHED_END || status == MEMCACHED_NOTFOUND) &&
-           memcached_last_error(&server->handle) == MEMCACHED_SUCCESS;
-}
-
 enum memcached_outcome memcached_server_fetch(struct memcached_server *server, unsigned *at,
                                               struct bytes *value) {
-    memcached_return_t status = MEMCACHED_SUCCESS;
-    const memcached_result_st *result = memcached_fetch_result(&server->handle, &server->result, &status);
-    if (!result)
-        return ends_well(server, status) ? MEMCACHED_NOTHING : broken_by(server, status);
+    struct memcached_answer *answer = &server->answers.value;
+    memcached_return_t status = memcached_answer_next(answer, &server->handle);
+    if (status == MEMCACHED_END)
+        return MEMCACHED_NOTHING;
+    if (status != MEMCACHED_SUCCESS)
+        return broken_by(server, status);
+    struct bytes key = memcached_answer_key(answer);
     while (server->next < server->n &&
-           (memcached_result_key_length(result) != ITEM_NAME_LENGTH ||
-            memcmp(memcached_result_key_value(result), server->names[server->next], ITEM_NAME_LENGTH) != 0))
+           !bytes_equal(key, (struct bytes){server->names[server->next], ITEM_NAME_LENGTH}))
         server->next++;
     if (server->next == server->n)
         return broken(server, "not what was asked for");
     *at = server->next++;
-    *value = (struct bytes){memcached_result_value(result), memcached_result_length(result)};
+    *value = memcached_answer_value(answer);
     return MEMCACHED_DONE;
 }
 
@@ -249,23 +251,20 @@ enum memcached_outcome memcached_server_get(struct memcached_server *server, con
     outcome = memcached_server_fetch(server, &at, value);
     if (outcome != MEMCACHED_DONE)
         return outcome;
-    *cas = memcached_result_cas(&server->result);
-    /* The end of the answer is read too, or the next one would begin with it; the value outlives that in a
-     * result that another takes the place of. */
-    memcached_return_t status = MEMCACHED_SUCCESS;
-    memcached_result_st end;
-    memcached_result_create(&server->handle, &end);
-    const memcached_result_st *more = memcached_fetch_result(&server->handle, &end, &status);
-    memcached_result_free(&end);
-    if (more || !ends_well(server, status))
+    *cas = memcached_result_cas(&server->answers.value.result);
+    /* The end of the answer is read too, or the next one would begin with it. */
+    memcached_return_t status = memcached_answer_next(&server->answers.end, &server->handle);
+    if (status == MEMCACHED_SUCCESS)
         return broken(server, "not what was asked for");
-    return MEMCACHED_DONE;
+    return status == MEMCACHED_END ? MEMCACHED_DONE : broken_by(server, status);
 }
 
 /* ---- writing ---- */
 
+/* memcached counts seconds as its clock ticks, so that the first of them may be over at once: one more makes
+ * an item last as long as it should. */
 static time_t seconds_of(uint64_t ttl_ms) {
-    uint64_t seconds = ttl_ms / 1000 + (ttl_ms % 1000 != 0);
+    uint64_t seconds = ttl_ms == 0 ? 0 : ttl_ms / 1000 + (ttl_ms % 1000 != 0) + 1;
     return (time_t)(seconds < TTL_MOST_S ? seconds : TTL_MOST_S);
 }
 
@@ -282,6 +281,8 @@ static enum memcached_outcome outcome_of(struct memcached_server *server, memcac
         return MEMCACHED_CONFLICT;
     case MEMCACHED_E2BIG:
         return MEMCACHED_TOO_BIG;
+    case MEMCACHED_SERVER_MEMORY_ALLOCATION_FAILURE:
+        return MEMCACHED_FULL;
     default:
         return broken_by(server, status);
     }

@@ -12,12 +12,11 @@
 
 /* One connection. It outlives what it belongs to until its handle is closed and its requests are done.
  *
- *   RESOLVING  the name is looked up        -> CONNECTING
  *   CONNECTING                              -> READY
  *   READY      nothing is under way         -> ASKED (once a second)
  *   ASKED      the answer is being read     -> READY
  *   any: CLOSED (failed, or took longer than a second); the next second makes a new one */
-enum phase { RESOLVING, CONNECTING, READY, ASKED, CLOSED };
+enum phase { CONNECTING, READY, ASKED, CLOSED };
 
 struct connection {
     struct asked *asked; /* NULL: nobody cares any more */
@@ -28,7 +27,6 @@ struct connection {
         uv_tcp_t tcp;
         uv_pipe_t pipe;
     } socket;
-    uv_getaddrinfo_t resolve;
     uv_connect_t connect;
     uv_write_t write;
     struct buffer answer;
@@ -64,9 +62,7 @@ static void hang_up(struct connection *connection) {
         connection->asked->known = false;
     }
     connection->asked = NULL;
-    if (connection->phase == RESOLVING)
-        uv_cancel((uv_req_t *)&connection->resolve); /* `resolved` closes it */
-    else if (!uv_is_closing(&connection->socket.handle))
+    if (!uv_is_closing(&connection->socket.handle))
         uv_close(&connection->socket.handle, release);
     connection->phase = CLOSED;
 }
@@ -145,48 +141,41 @@ static void connected(uv_connect_t *request, int status) {
         ask(connection);
 }
 
-static void resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses) {
-    struct connection *connection = request->data;
-    bool wanted = connection->phase != CLOSED;
-    connection->phase = CONNECTING;
-    if (!wanted || status != 0 ||
-        uv_tcp_connect(&connection->connect, &connection->socket.tcp, addresses->ai_addr, connected) != 0)
-        hang_up(connection);
-    uv_freeaddrinfo(addresses);
-}
-
-static void resolve(struct connection *connection, uv_loop_t *loop, const struct server_address *address) {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    char port[8];
-    snprintf(port, sizeof(port), "%u", address->port);
-    connection->phase = RESOLVING;
-    if (uv_getaddrinfo(loop, &connection->resolve, resolved, address->host, port, &hints) == 0)
-        return;
-    connection->phase = CONNECTING;
-    hang_up(connection);
+static int connect_tcp(struct connection *connection, const struct server_address *address) {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } to;
+    if (uv_ip4_addr(address->host, address->port, &to.v4) != 0 &&
+        uv_ip6_addr(address->host, address->port, &to.v6) != 0)
+        return UV_EINVAL;
+    return uv_tcp_connect(&connection->connect, &connection->socket.tcp, &to.any, connected);
 }
 
 static void start(struct asked *asked) {
-    const struct server_address *address = &asked->server->address;
+    const struct resolver *resolver = &asked->server->resolver;
+    const struct server_address *address = &resolver->numeric;
     uv_loop_t *loop = asked->stats->loop;
-    struct connection *connection = calloc(1, sizeof(*connection));
+    struct connection *connection = resolver->known ? calloc(1, sizeof(*connection)) : NULL;
     if (!connection)
         return; /* the next second may have more */
     connection->asked = asked;
-    connection->resolve.data = connection->connect.data = connection;
+    connection->connect.data = connection;
+    connection->phase = CONNECTING;
     buffer_init(&connection->answer, ANSWER_MAX);
     asked->connection = connection;
     if (address->port == 0) {
         INVARIANT(uv_pipe_init(loop, &connection->socket.pipe, 0) == 0);
         connection->socket.handle.data = connection;
-        connection->phase = CONNECTING;
         uv_unref(&connection->socket.handle);
         uv_pipe_connect(&connection->connect, &connection->socket.pipe, address->host, connected);
     } else {
         INVARIANT(uv_tcp_init(loop, &connection->socket.tcp) == 0);
         connection->socket.handle.data = connection;
         uv_unref(&connection->socket.handle);
-        resolve(connection, loop, address);
+        if (connect_tcp(connection, address) != 0)
+            hang_up(connection);
     }
 }
 

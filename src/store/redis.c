@@ -67,11 +67,19 @@ static void tell(struct redis *redis, struct store_get *get, const struct redisR
         stats_count(redis->stats, STAT_rejected_entries);
 }
 
+/* An MGET is answered by a string or nil for each name. */
+static bool answers_all(const struct lookup *lookup, const struct redisReply *reply) {
+    bool well = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == lookup->n;
+    for (size_t i = 0; well && i < lookup->n; i++)
+        well = reply->element[i]->type == REDIS_REPLY_STRING || reply->element[i]->type == REDIS_REPLY_NIL;
+    return well;
+}
+
 static void looked_up(struct redis_command *command, const struct redisReply *reply) {
     struct lookup lookup = *(struct lookup *)command; /* `command` is its first member */
     struct redis *redis = lookup.redis;
     free(command);
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != lookup.n) {
+    if (!answers_all(&lookup, reply)) {
         redis_connection_distrust(redis->connection, reply);
         fail_all(redis, lookup.gets, lookup.n, lookup.got, lookup.user);
         return;

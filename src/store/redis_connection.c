@@ -6,8 +6,11 @@
 #include <stdlib.h>
 
 #include "inferonce/base/log.h"
+#include "inferonce/store/resolver.h"
 
 #define FIGURES_MS 1000
+
+#define NOT_KNOWN "its name is not known"
 
 /* What a late reply that lies in the socket already is given, since a turn of ours may have taken long. */
 #define LATE_MS 2
@@ -18,7 +21,7 @@ struct redis_connection {
     redis_send_pending send_pending;
     void *user;
     struct redis_url url;
-    struct server_address numeric; /* of the URL's, to connect to */
+    struct resolver resolver; /* of the URL's address */
     char name[SERVER_NAME_MAX];
     uint64_t id;
     uint64_t timeout_ms;
@@ -84,9 +87,10 @@ static void greet(struct redis_connection *connection, struct redisAsyncContext 
 }
 
 static bool connect_to(struct redis_connection *connection) {
-    const struct server_address *address = &connection->numeric;
+    const struct server_address *address = &connection->resolver.numeric;
     if (connection->context)
         return true;
+    INVARIANT(connection->resolver.known); /* or hiredis would ask for it, in the loop */
     struct redisAsyncContext *context = address->port == 0 ? redisAsyncConnectUnix(address->host)
                                                            : redisAsyncConnect(address->host, address->port);
     if (!context)
@@ -209,6 +213,14 @@ bool redis_connection_is_used(struct redis_connection *connection) {
     return false;
 }
 
+/* There will be another one. */
+static void probe_failed(struct redis_connection *connection) {
+    connection->probing = false;
+    if (connection->breaker.probe_at_ms <= uv_now(connection->loop)) /* otherwise it was lost, and knows */
+        breaker_trip(&connection->breaker, uv_now(connection->loop));
+    probe_later(connection);
+}
+
 /* One after the other; then it is used again. */
 static void next_pending(struct redis_connection *connection, uint64_t after) {
     struct pending pending;
@@ -229,10 +241,7 @@ void redis_connection_pending_done(struct redis_connection *connection, uint64_t
         next_pending(connection, number);
         return;
     }
-    connection->probing = false;
-    if (connection->breaker.probe_at_ms <= uv_now(connection->loop)) /* otherwise it was lost, and knows */
-        breaker_trip(&connection->breaker, uv_now(connection->loop));
-    probe_later(connection);
+    probe_failed(connection);
 }
 
 static void free_command(struct redis_command *command) {
@@ -248,23 +257,42 @@ static void probed(struct redis_command *command, const struct redisReply *reply
         redis_connection_distrust(connection, reply);
 }
 
-static void probe(uv_timer_t *timer) {
-    struct redis_connection *connection = timer->data;
+static void send_probe(struct redis_connection *connection) {
     struct redis_command *command = calloc(1, sizeof(*command));
     const char *const words[] = {"GET", "o"};
     const size_t lengths[] = {3, 1};
     if (!command) {
-        breaker_trip(&connection->breaker, uv_now(connection->loop));
-        probe_later(connection);
+        lost(connection, "no memory for a command");
         return;
     }
     command->answered = probed;
     command->dropped = free_command;
-    connection->probing = true;
     if (redis_connection_send(connection, command, 2, words, lengths))
         return;
     free(command);
-    connection->probing = false;
+    probe_failed(connection);
+}
+
+/* Where it is is looked up anew, since it may have moved: then the probe goes on as soon as that is known. */
+static void probe(struct redis_connection *connection) {
+    connection->probing = true;
+    if (!resolver_refresh(&connection->resolver))
+        return;
+    if (connection->resolver.known)
+        send_probe(connection);
+    else
+        lost(connection, NOT_KNOWN);
+}
+
+static void probe_due(uv_timer_t *timer) {
+    probe(timer->data);
+}
+
+/* One that has taken longer than the set-up waits for is of use to the first probe. */
+static void found(void *user) {
+    struct redis_connection *connection = user;
+    if (connection->probing)
+        probe(connection);
 }
 
 static void probe_later(struct redis_connection *connection) {
@@ -272,7 +300,7 @@ static void probe_later(struct redis_connection *connection) {
     if (connection->probing || !connection->breaker.open || connection->closing)
         return;
     uint64_t at_ms = connection->breaker.probe_at_ms;
-    uv_timer_start(connection->prober, probe, at_ms > now_ms ? at_ms - now_ms : 0, 0);
+    uv_timer_start(connection->prober, probe_due, at_ms > now_ms ? at_ms - now_ms : 0, 0);
 }
 
 /* ---- figures ---- */
@@ -394,8 +422,7 @@ struct redis_connection *redis_connection_create(const struct redis_connection_o
     else
         snprintf(connection->name, sizeof(connection->name), "%s:%u", address->host, address->port);
     connection->id = pending_server(connection->name);
-    if (!server_address_resolve(address, &connection->numeric))
-        LOG(LOG_WARN, "cache_server_unknown", LOG_TEXT("server", connection->name));
+    resolver_init(&connection->resolver, connection->loop, address, found, connection);
     connection->deadline = make_timer(connection);
     connection->prober = make_timer(connection);
     connection->asker = make_timer(connection);
@@ -404,6 +431,10 @@ struct redis_connection *redis_connection_create(const struct redis_connection_o
         redis_connection_destroy(&connection);
         return NULL;
     }
+    if (!resolver_refresh(&connection->resolver))
+        resolver_await(&connection->resolver, RESOLVER_START_MS);
+    if (!connection->resolver.known)
+        lost(connection, NOT_KNOWN);
     uv_timer_start(connection->asker, ask_figures, 0, FIGURES_MS);
     return connection;
 }
@@ -414,6 +445,7 @@ void redis_connection_destroy(struct redis_connection **connection) {
     (*connection)->closing = true;
     if ((*connection)->context)
         lost(*connection, "");
+    resolver_fini(&(*connection)->resolver);
     close_timer((*connection)->deadline);
     close_timer((*connection)->prober);
     close_timer((*connection)->asker);

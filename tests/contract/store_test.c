@@ -94,13 +94,14 @@ static void remote_setup(struct rig *rig) {
     rig->clock.fake = false;
 }
 
-static void memcached_setup(struct rig *rig, unsigned n) {
+static void memcached_setup(struct rig *rig, unsigned n, bool on_tcp) {
     size_t length = 0;
+    cache_servers_on_tcp(on_tcp);
     for (unsigned i = 0; i < n; i++) {
         cache_server_start_memcached(&rig->servers[i]);
         length += (size_t)snprintf(rig->settings.memcached_servers + length,
-                                   sizeof(rig->settings.memcached_servers) - length, "%sunix:%s",
-                                   i > 0 ? "," : "", rig->servers[i].path);
+                                   sizeof(rig->settings.memcached_servers) - length, "%s%s", i > 0 ? "," : "",
+                                   rig->servers[i].address);
     }
     rig->n_servers = n;
     rig->settings.cache_backend = CACHE_BACKEND_MEMCACHED;
@@ -108,20 +109,40 @@ static void memcached_setup(struct rig *rig, unsigned n) {
 }
 
 static void memcached_one(struct rig *rig) {
-    memcached_setup(rig, 1);
+    memcached_setup(rig, 1, false);
 }
 
 static void memcached_three(struct rig *rig) {
-    memcached_setup(rig, 3);
+    memcached_setup(rig, 3, false);
 }
 
-static void redis_one(struct rig *rig) {
+static void memcached_one_on_tcp(struct rig *rig) {
+    memcached_setup(rig, 1, true);
+}
+
+static void memcached_three_on_tcp(struct rig *rig) {
+    memcached_setup(rig, 3, true);
+}
+
+static void redis_setup(struct rig *rig, bool on_tcp) {
+    cache_servers_on_tcp(on_tcp);
     cache_server_start_redis(&rig->servers[0], "open sesame");
-    snprintf(rig->settings.redis_url, sizeof(rig->settings.redis_url), "unix://:open%%20sesame@%s",
-             rig->servers[0].path);
     rig->n_servers = 1;
     rig->settings.cache_backend = CACHE_BACKEND_REDIS;
     remote_setup(rig);
+}
+
+static void redis_one(struct rig *rig) {
+    redis_setup(rig, false);
+    snprintf(rig->settings.redis_url, sizeof(rig->settings.redis_url), "unix://:open%%20sesame@%s",
+             rig->servers[0].path);
+}
+
+/* With a user, and in a database of its own. */
+static void redis_on_tcp(struct rig *rig) {
+    redis_setup(rig, true);
+    snprintf(rig->settings.redis_url, sizeof(rig->settings.redis_url), "redis://default:open%%20sesame@%s/7",
+             rig->servers[0].address);
 }
 
 /* Servers have clocks of their own. */
@@ -144,6 +165,11 @@ static const struct backend BACKENDS[] = {
     {"store: memcached, one server", memcached_one, remote_advance, remote_teardown, true, true},
     {"store: memcached, three servers", memcached_three, remote_advance, remote_teardown, true, true},
     {"store: Redis", redis_one, remote_advance, remote_teardown, true, true},
+    {"store: memcached on TCP, one server", memcached_one_on_tcp, remote_advance, remote_teardown, true,
+     true},
+    {"store: memcached on TCP, three servers", memcached_three_on_tcp, remote_advance, remote_teardown, true,
+     true},
+    {"store: Redis on TCP, database 7", redis_on_tcp, remote_advance, remote_teardown, true, true},
 };
 
 /* ---- rig ---- */
@@ -508,7 +534,7 @@ static void test_lease_expires(void) {
     rig_open(&rig);
     CU_ASSERT_EQUAL(add(&rig, STORE_LEASE, 1, bytes_of("mine"), 1000), STORE_OK);
     CU_ASSERT_EQUAL(put_by(&rig, 0, STORE_OUTCOME, 2, bytes_of("failed"), 0, 1000), STORE_OK);
-    backend->advance(&rig, 2000);
+    backend->advance(&rig, backend->remote ? 3200 : 2000); /* memcached counts in seconds */
     CU_ASSERT_EQUAL(get(&rig, STORE_LEASE, 1), STORE_MISSING);
     CU_ASSERT_EQUAL(get(&rig, STORE_OUTCOME, 2), STORE_MISSING);
     CU_ASSERT_EQUAL(add(&rig, STORE_LEASE, 1, bytes_of("yours"), 1000), STORE_OK);

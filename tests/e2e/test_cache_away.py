@@ -250,6 +250,10 @@ def other_value(connection, request):
     connection.sendall(b"END\r\n")
 
 
+def out_of_memory(connection, _request):
+    connection.sendall(b"SERVER_ERROR out of memory writing get response\r\n")
+
+
 def cut_short(connection, request):
     connection.sendall(b"VALUE %s 0 50 1\r\nten bytes.\r\nEND\r\n" % request.split()[-1])
     connection.close()
@@ -288,6 +292,11 @@ class Lies(Case):
 
     def test_another_value(self):
         self.assertGreater(self.answers(other_value)["rejected_entries"], 0)
+
+    def test_an_error(self):
+        stats = self.answers(out_of_memory)
+        self.assertGreater(stats["store_errors"], 0)
+        self.assertEqual(stats["backend"]["state"], "degraded")
 
     def test_cut_short(self):
         self.assertGreater(self.answers(cut_short)["store_errors"], 0)

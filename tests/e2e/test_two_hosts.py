@@ -1,8 +1,13 @@
 """Two masters, as two hosts would have them, over one cache: one inference for all, a purge at one is seen by the other."""
 
+import os
+import signal
+import time
+
+import model_server
 from cache_servers import Memcached, Redis
 from case import Case
-from processes import wait_until
+from processes import reap, wait_until
 from servers import Inferonce, Nginx
 
 
@@ -95,6 +100,42 @@ class TwoHosts(Case):
         self.forget_generation()
         self.assertEqual(two.predict("old").cache, "MISS")
         self.assertEqual(one.predict("old").cache, "HIT")
+
+    def kill_host(self, client):
+        """All of it at once, so that nobody is left to remove a lease or to tell anybody."""
+        processes = [client.app.pid, *client.app.workers()]
+        for pid in processes:
+            os.kill(pid, signal.SIGKILL)
+        client.app.wait()
+        for pid in processes[1:]:
+            wait_until(lambda p=pid: reap(p), "the worker has ended")
+
+    def test_a_host_dies_as_it_leads(self):
+        """Its lease runs out; who follows elsewhere infers then, and not before, and answers before its patience ends."""
+        model = model_server.Model()
+        self.addCleanup(model.close)
+        model.behaviour = ["hang"]
+        timeout_s, lease_margin_s, patience_s = 2, 5, 3
+        _, (one, two) = self.hosts(ENGINE="http", UPSTREAM_URL=model.url(), UPSTREAM_TIMEOUT=timeout_s, INFERENCE_QUEUE=0)
+        led_at = time.monotonic()
+        leading = one.start(encoded(one, "orphaned"))
+        self.addCleanup(leading.close)
+        wait_until(lambda: len(model.calls) == 1, "the inference has begun")
+        followers = [two.start(encoded(two, "orphaned")) for _ in range(10)]
+        wait_until(lambda: two.stats()["parked"] == len(followers), "the other host follows")
+        followed_at = time.monotonic()
+        self.kill_host(one)
+        model.behaviour = None
+        answers = [two.finish(follower) for follower in followers]
+        answered_at = time.monotonic()
+        self.assertEqual({(answer.status, answer.cache) for answer in answers}, {(200, "MISS")})
+        self.assertEqual(len({answer.body for answer in answers if "collapsed" not in answer.cache_status}), 1)
+        self.assertGreater(answered_at - led_at, timeout_s + lease_margin_s)
+        self.assertLess(answered_at - followed_at, timeout_s + lease_margin_s + patience_s + timeout_s)
+        self.assertEqual(len(model.calls), 2)
+        stats = two.stats()
+        self.assertEqual((stats["inferences"], stats["inference_errors"], stats["stores"], stats["store_errors"]), (1, 0, 1, 0), stats)
+        self.assertEqual(two.predict("orphaned").cache, "HIT")
 
 
 class OverMemcached(TwoHosts):

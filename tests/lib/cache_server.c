@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,23 +22,57 @@ static _Noreturn void give_up(const char *what) {
     exit(2);
 }
 
-static int connect_to(const char *path) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+union address {
+    struct sockaddr any;
+    struct sockaddr_un path;
+    struct sockaddr_in port;
+};
+
+static socklen_t address_of(const struct cache_server *server, union address *address) {
+    memset(address, 0, sizeof(*address));
+    if (server->port == 0) {
+        address->path.sun_family = AF_UNIX;
+        snprintf(address->path.sun_path, sizeof(address->path.sun_path), "%s", server->path);
+        return sizeof(address->path);
+    }
+    address->port.sin_family = AF_INET;
+    address->port.sin_port = htons((uint16_t)server->port);
+    address->port.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return sizeof(address->port);
+}
+
+static int connect_to(const struct cache_server *server) {
+    union address address;
+    socklen_t length = address_of(server, &address);
+    int descriptor = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (descriptor < 0)
         give_up("socket");
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    if (connect(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0)
+    if (connect(descriptor, &address.any, length) == 0)
         return descriptor;
     close(descriptor);
     return -1;
+}
+
+/* Outside the range that outgoing connections are given, so that nobody takes it between this and its use. */
+static unsigned free_port(void) {
+    for (unsigned tries = 0; tries < 1000; tries++) {
+        struct cache_server server = {.port = 15000 + (unsigned)random() % 17000};
+        union address address;
+        socklen_t length = address_of(&server, &address);
+        int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        bool is_free = descriptor >= 0 && bind(descriptor, &address.any, length) == 0;
+        close(descriptor);
+        if (is_free)
+            return server.port;
+    }
+    give_up("no port is free");
 }
 
 /* Redis tells by a line that it is up, -LOADING or -NOAUTH counts too; memcached listens once it is. */
 static void wait_until_it_listens(const struct cache_server *server) {
     time_t deadline = time(NULL) + PATIENCE_S;
     for (;;) {
-        int descriptor = connect_to(server->path);
+        int descriptor = connect_to(server);
         if (descriptor >= 0) {
             close(descriptor);
             return;
@@ -49,13 +84,15 @@ static void wait_until_it_listens(const struct cache_server *server) {
 }
 
 static char password_option[64];
+static bool tcp;
 
 /* In the server's process. */
 static _Noreturn void lie(const struct cache_server *server) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", server->path);
-    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(listener, 16) != 0)
+    union address address;
+    socklen_t length = address_of(server, &address);
+    int listener = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+    if (bind(listener, &address.any, length) != 0 || listen(listener, 16) != 0)
         _exit(1);
     signal(SIGCHLD, SIG_IGN);
     for (;;) {
@@ -74,7 +111,30 @@ static _Noreturn void lie(const struct cache_server *server) {
     }
 }
 
+static _Noreturn void be_redis(const struct cache_server *server, const char *port) {
+    const char *password = password_option[0] ? "--requirepass" : NULL;
+    if (server->port != 0)
+        execlp("redis-server", "redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "",
+               "--appendonly", "no", "--dir", server->directory, password, password_option, NULL);
+    else
+        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", server->path, "--save", "",
+               "--appendonly", "no", "--dir", server->directory, password, password_option, NULL);
+    _exit(127);
+}
+
+static _Noreturn void be_memcached(const struct cache_server *server, const char *port) {
+    const char *user = geteuid() == 0 ? "-u" : NULL;
+    if (server->port != 0)
+        execlp("memcached", "memcached", "-l", "127.0.0.1", "-p", port, "-t", "1", "-m", "64", user, "root",
+               NULL);
+    else
+        execlp("memcached", "memcached", "-s", server->path, "-t", "1", "-m", "64", user, "root", NULL);
+    _exit(127);
+}
+
 static void start(struct cache_server *server) {
+    char port[8];
+    snprintf(port, sizeof(port), "%u", server->port);
     unlink(server->path);
     server->pid = fork();
     if (server->pid < 0)
@@ -90,13 +150,8 @@ static void start(struct cache_server *server) {
             lie(server);
         }
         if (server->redis)
-            execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", server->path, "--save", "",
-                   "--appendonly", "no", "--dir", server->directory,
-                   password_option[0] ? "--requirepass" : NULL, password_option, NULL);
-        else
-            execlp("memcached", "memcached", "-s", server->path, "-t", "1", "-m", "64",
-                   geteuid() == 0 ? "-u" : NULL, "root", NULL);
-        _exit(127);
+            be_redis(server, port);
+        be_memcached(server, port);
     }
     wait_until_it_listens(server);
 }
@@ -106,7 +161,17 @@ static void make(struct cache_server *server) {
     if (!mkdtemp(server->directory))
         give_up("mkdtemp");
     snprintf(server->path, sizeof(server->path), "%s/socket", server->directory);
+    server->port = tcp ? free_port() : 0;
+    if (tcp)
+        snprintf(server->address, sizeof(server->address), "127.0.0.1:%u", server->port);
+    else
+        snprintf(server->address, sizeof(server->address), "unix:%s", server->path);
     start(server);
+}
+
+void cache_servers_on_tcp(bool on_tcp) {
+    tcp = on_tcp;
+    srandom((unsigned)getpid() ^ (unsigned)time(NULL));
 }
 
 void cache_server_start_memcached(struct cache_server *server) {
@@ -152,7 +217,7 @@ void cache_server_continue(struct cache_server *server) {
 
 void cache_server_tell(struct cache_server *server, const char *line) {
     char answer[256];
-    int descriptor = connect_to(server->path);
+    int descriptor = connect_to(server);
     if (descriptor < 0)
         give_up("connect");
     struct pollfd wait = {.fd = descriptor, .events = POLLIN};

@@ -1,20 +1,25 @@
-"""Real memcached and Redis servers on Unix sockets in the case's directory, and the cases of another file run over them."""
+"""Real memcached and Redis servers on Unix sockets in the case's directory or on TCP ports, and the cases of another file run over them."""
 
 import importlib.util
 import os
 import signal
 import socket
 import sys
+from urllib.parse import quote
 
-from processes import Child, wait_until
+from processes import Child, free_port, wait_until
 from servers import environment, find
 
 
 class CacheServer(Child):
-    def __init__(self, case, name, command):
+    """`path` is its Unix socket, or `port` its TCP port; `address` is where it is as settings say it."""
+
+    def __init__(self, case, name, tcp=False):
         self.case = case
         self.path = os.path.join(case.directory, f"{name}.sock")
-        self.arguments = command(self.path)
+        self.port = free_port() if tcp else 0
+        self.address = f"127.0.0.1:{self.port}" if tcp else f"unix:{self.path}"
+        self.arguments = self.command()
         self.start(name)
 
     def start(self, name):
@@ -24,12 +29,18 @@ class CacheServer(Child):
         self.case.add_child(self)
         wait_until(lambda: self.ask(self.hello), f"{name} answers")
 
+    def connect(self):
+        if self.port:
+            return socket.create_connection(("127.0.0.1", self.port), 5)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(5)
+        connection.connect(self.path)
+        return connection
+
     def ask(self, line):
         """The beginning of the answer to one line; None without one."""
         try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(5)
-                connection.connect(self.path)
+            with self.connect() as connection:
                 connection.sendall(line.encode() + b"\r\n")
                 return connection.recv(65536).decode(errors="replace")
         except OSError:
@@ -59,28 +70,42 @@ class CacheServer(Child):
 class Memcached(CacheServer):
     hello = "version"
 
-    def __init__(self, case, name="memcached"):
+    def __init__(self, case, name="memcached", tcp=False):
+        super().__init__(case, name, tcp)
+
+    def command(self):
+        where = ["-l", "127.0.0.1", "-p", str(self.port)] if self.port else ["-s", self.path]
         user = ["-u", "root"] if os.geteuid() == 0 else []
-        super().__init__(case, name, lambda path: [find("memcached"), "-s", path, "-t", "1", *user])
+        return [find("memcached"), *where, "-t", "1", *user]
 
     @staticmethod
     def settings(*servers):
-        return {"CACHE_BACKEND": "memcached", "MEMCACHED_SERVERS": ",".join(f"unix:{server.path}" for server in servers)}
+        return {"CACHE_BACKEND": "memcached", "MEMCACHED_SERVERS": ",".join(server.address for server in servers)}
 
     def flush(self):
         assert self.ask("flush_all") == "OK\r\n"
 
 
 class Redis(CacheServer):
-    hello = "PING"
+    """On TCP it wants a password, and inferonce has a database of its own there."""
 
-    def __init__(self, case, name="redis"):
-        super().__init__(case, name, lambda path: [find("redis-server"), "--port", "0", "--unixsocket", path, "--save", "",
-                                                   "--appendonly", "no", "--dir", case.directory])
+    hello = "PING"
+    password = "open sesame"
+
+    def __init__(self, case, name="redis", tcp=False):
+        self.directory = case.directory
+        super().__init__(case, name, tcp)
+
+    def command(self):
+        where = ["--bind", "127.0.0.1", "--port", str(self.port), "--requirepass", self.password]
+        if not self.port:
+            where = ["--port", "0", "--unixsocket", self.path]
+        return [find("redis-server"), *where, "--save", "", "--appendonly", "no", "--dir", self.directory]
 
     @staticmethod
     def settings(server):
-        return {"CACHE_BACKEND": "redis", "REDIS_URL": f"unix://{server.path}"}
+        url = f"redis://default:{quote(server.password)}@{server.address}/5" if server.port else f"unix://{server.path}"
+        return {"CACHE_BACKEND": "redis", "REDIS_URL": url}
 
     def flush(self):
         assert self.ask("FLUSHALL") == "+OK\r\n"
@@ -92,10 +117,11 @@ class Remote:
     The time that a server gets is generous: that a busy machine is late is not what these cases are about."""
 
     server_class = None
+    tcp = False
 
     def setUp(self):
         super().setUp()
-        self.server = self.server_class(self)
+        self.server = self.server_class(self, tcp=self.tcp)
         self.store_settings = {**self.server_class.settings(self.server), "STORE_TIMEOUT_MS": 2000}
 
 
@@ -107,6 +133,14 @@ class OverMemcached(Remote):
 class OverRedis(Remote):
     backend = "redis"
     server_class = Redis
+
+
+class OverMemcachedOnTcp(OverMemcached):
+    tcp = True
+
+
+class OverRedisOnTcp(OverRedis):
+    tcp = True
 
 
 def repeat(module_name, file, over, *groups):

@@ -22,11 +22,10 @@ struct server_address {
  * False, and the list is as it was: it does not begin with one. */
 bool server_address_next(struct bytes *list, struct server_address *address) MUST_CHECK;
 
-/* `numeric` is `address` with its name replaced by the first address that the system's resolver has for it.
- * What is numeric already and a Unix socket are copied. Blocks on the resolver: for set-up, so that
- * connecting, which happens in the loop, has nothing to resolve. False: the name is not known, and was copied
- * as well. */
-bool server_address_resolve(const struct server_address *address, struct server_address *numeric) MUST_CHECK;
+/* Whether nobody has to be asked where it is: the path of a Unix socket, or a number. `numeric` is then the
+ * same in the usual notation; untouched otherwise. */
+bool server_address_is_literal(const struct server_address *address,
+                               struct server_address *numeric) MUST_CHECK;
 
 #define REDIS_URL_PART_MAX 255
 

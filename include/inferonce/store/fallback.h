@@ -8,7 +8,8 @@
  *             both. STORE_PENDING is passed on
  *
  * Other hosts' invalidations do not reach the memory. It is emptied whenever a server returns, before that
- * server is used, so that what it holds was stored since a server went away, by this host. */
+ * server is used, and when this is opened, so that what it holds was stored since a server went away, by this
+ * host. */
 #ifndef INFERONCE_STORE_FALLBACK_H
 #define INFERONCE_STORE_FALLBACK_H
 

@@ -76,6 +76,12 @@ enum store_status memcached_generation_remove(struct memcached *memcached, const
 bool memcached_probing_setup(struct memcached *memcached);
 void memcached_probing_teardown(struct memcached *memcached);
 
+/* Waits for the names of servers, RESOLVER_START_MS at most. One whose address is not known then is away. */
+void memcached_find_servers(struct memcached *memcached);
+
+/* resolver_found: a server can be probed. */
+void memcached_found(void *user);
+
 /* A breaker has opened: sees to it that it is probed. */
 void memcached_probe_later(struct memcached *memcached);
 

@@ -11,12 +11,13 @@
 #ifndef INFERONCE_STORE_MEMCACHED_SERVER_H
 #define INFERONCE_STORE_MEMCACHED_SERVER_H
 
-#include <libmemcached/memcached.h>
 #include <signal.h>
 #include <time.h>
 
 #include "inferonce/store/breaker.h"
 #include "inferonce/store/item.h"
+#include "inferonce/store/memcached_answer.h"
+#include "inferonce/store/resolver.h"
 
 /* Keys of one request; a request for 64 costs much more than two for 32. */
 #define MEMCACHED_CHUNK 32
@@ -48,19 +49,20 @@ enum memcached_outcome {
     MEMCACHED_NOTHING,  /* there is no such item; of a fetch: that was the last */
     MEMCACHED_CONFLICT, /* it is there already, or was changed meanwhile */
     MEMCACHED_TOO_BIG,
-    MEMCACHED_BROKEN /* no answer in time, or garbage: the connection is closed, the breaker open */
+    MEMCACHED_FULL,  /* it has no memory for the item; what it has can be had */
+    MEMCACHED_BROKEN /* no answer in time, garbage, or a get answered by an error: the connection is closed,
+                        the breaker open */
 };
 
 struct memcached_server {
-    struct server_address address; /* as the settings name it: decides which keys are its own */
-    struct server_address numeric; /* to connect to */
-    char name[SERVER_NAME_MAX];
-    uint64_t id; /* pending_server(name) */
+    struct resolver resolver;   /* its address is the settings', and decides which keys are the server's */
+    char name[SERVER_NAME_MAX]; /* that address */
+    uint64_t id;                /* pending_server(name) */
     struct breaker breaker;
     struct memcached_budget *budget; /* borrowed */
     bool connected;
     memcached_st handle; /* embedded: a signal may write to it at any time */
-    memcached_result_st result;
+    struct memcached_answers answers;
     uint64_t now_ms; /* of the turn; for the breaker */
 
     /* The request under way. */
@@ -70,9 +72,14 @@ struct memcached_server {
     unsigned next; /* answers come in the order of the names */
 };
 
-/* Connects when it is used. */
-void memcached_server_init(struct memcached_server *server, const struct server_address *address);
+/* Connects when it is used. The address of a name is not looked up yet, and must be known for all that
+ * follows. `found` as in resolver.h. */
+void memcached_server_init(struct memcached_server *server, uv_loop_t *loop,
+                           const struct server_address *address, resolver_found found, void *user);
 void memcached_server_fini(struct memcached_server *server);
+
+/* It cannot be used: opens the breaker. */
+void memcached_server_give_up(struct memcached_server *server, const char *why);
 
 /* Sends the request for names[0..n). */
 enum memcached_outcome memcached_server_ask(struct memcached_server *server, bool with_cas);
@@ -88,7 +95,7 @@ enum memcached_outcome memcached_server_get(struct memcached_server *server, con
 /* What a write does when the item is there. */
 enum memcached_write { MEMCACHED_SET, MEMCACHED_ADD, MEMCACHED_CAS };
 
-/* `ttl_ms` is rounded up to seconds; 0: it stays. */
+/* The item stays for `ttl_ms` and up to two seconds longer; 0: for good. */
 enum memcached_outcome memcached_server_write(struct memcached_server *server, enum memcached_write how,
                                               const char *name, struct bytes value, uint64_t cas,
                                               uint64_t ttl_ms);

@@ -1,5 +1,5 @@
 /* The Redis store: entries in one Redis database that any number of hosts share, through hiredis'
- * asynchronous interface. Nothing here blocks, but for looking up a host name when a connection is made.
+ * asynchronous interface. Nothing here blocks; names are looked up elsewhere (resolver.h).
  *
  * A batch is one MGET. The rule of epochs is kept by scripts, which Redis runs one at a time. Numbers in them
  * are exact below 2^53: microseconds since 1970 until the year 2255.

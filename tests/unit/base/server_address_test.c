@@ -87,30 +87,33 @@ static void test_no_redis_urls(void) {
     CU_ASSERT_EQUAL(url.database, 77);
 }
 
-static void test_resolve(void) {
-    struct server_address numeric;
-    const struct server_address v4 = {"127.0.0.2", 11211};
-    const struct server_address v6 = {"::1", 11211};
-    const struct server_address path = {"/run/m.sock", 0};
-    const struct server_address name = {"localhost", 11211};
-    const struct server_address unknown = {"no host has blanks", 11211};
-    CU_ASSERT(server_address_resolve(&v4, &numeric));
-    CU_ASSERT_STRING_EQUAL(numeric.host, "127.0.0.2");
-    CU_ASSERT_EQUAL(numeric.port, 11211);
-    CU_ASSERT(server_address_resolve(&v6, &numeric));
-    CU_ASSERT_STRING_EQUAL(numeric.host, "::1");
-    CU_ASSERT(server_address_resolve(&path, &numeric));
-    CU_ASSERT_STRING_EQUAL(numeric.host, "/run/m.sock");
-    CU_ASSERT(server_address_resolve(&name, &numeric));
-    CU_ASSERT(strcmp(numeric.host, "127.0.0.1") == 0 || strcmp(numeric.host, "::1") == 0);
-    CU_ASSERT_FALSE(server_address_resolve(&unknown, &numeric));
-    CU_ASSERT_STRING_EQUAL(numeric.host, "no host has blanks");
+static void test_literals(void) {
+    static const struct {
+        struct server_address address;
+        const char *numeric; /* NULL: it is a name */
+    } LITERALS[] = {
+        {{"127.0.0.2", 11211}, "127.0.0.2"},
+        {{"127.2", 11211}, "127.0.0.2"},
+        {{"::1", 11211}, "::1"},
+        {{"0:0::0:1", 11211}, "::1"},
+        {{"/run/m.sock", 0}, "/run/m.sock"},
+        {{"localhost", 11211}, NULL},
+        {{"127.0.0.256", 11211}, NULL},
+        {{"no host has blanks", 11211}, NULL},
+    };
+    for (size_t i = 0; i < sizeof(LITERALS) / sizeof(LITERALS[0]); i++) {
+        struct server_address numeric = {"untouched", 7};
+        bool is_literal = server_address_is_literal(&LITERALS[i].address, &numeric);
+        CU_ASSERT_EQUAL(is_literal, LITERALS[i].numeric != NULL);
+        CU_ASSERT_STRING_EQUAL(numeric.host, is_literal ? LITERALS[i].numeric : "untouched");
+        CU_ASSERT_EQUAL(numeric.port, is_literal ? LITERALS[i].address.port : 7);
+    }
 }
 
 static const struct unit_case CASES[] = {
     {"lists of addresses", test_lists},           {"what is no address", test_no_addresses},
     {"the longest path", test_longest_path},      {"Redis URLs", test_redis_urls},
-    {"what is no Redis URL", test_no_redis_urls}, {"names become addresses", test_resolve},
+    {"what is no Redis URL", test_no_redis_urls}, {"numbers and names", test_literals},
 };
 
 int main(int argc, char *argv[]) {

@@ -87,6 +87,17 @@ struct rig {
     struct store *store;
 };
 
+/* As a worker does, the first and those that take its place. */
+static void start_worker(struct rig *rig) {
+    struct error error = {""};
+    struct store_options options = {.settings = &rig->settings,
+                                    .shared = &rig->shared,
+                                    .clock = &rig->clock,
+                                    .stats = &rig->shared.stats[0]};
+    rig->store = fallback_open(&options, servers_open, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(rig->store);
+}
+
 static void rig_open(struct rig *rig) {
     struct error error = {""};
     memset(rig, 0, sizeof(*rig));
@@ -101,12 +112,7 @@ static void rig_open(struct rig *rig) {
     }
     memory_region_setup(rig->shared.region, &layout, true, &rig->clock);
     shared_ready(&rig->shared);
-    struct store_options options = {.settings = &rig->settings,
-                                    .shared = &rig->shared,
-                                    .clock = &rig->clock,
-                                    .stats = &rig->shared.stats[0]};
-    rig->store = fallback_open(&options, servers_open, &error);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(rig->store);
+    start_worker(rig);
 }
 
 static void rig_close(struct rig *rig) {
@@ -258,6 +264,19 @@ static void test_emptied_on_return(void) {
     rig_close(&rig);
 }
 
+/* Whose place it takes would have emptied the memory when the server returned, and may have died before. */
+static void test_emptied_at_a_workers_start(void) {
+    struct rig rig;
+    rig_open(&rig);
+    go_away();
+    put(&rig, STORE_ENTRY, "value", false);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY), STORE_OK);
+    store_close(&rig.store);
+    start_worker(&rig);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY), STORE_MISSING);
+    rig_close(&rig);
+}
+
 /* Servers that answer later, when what was to be written is the caller's no more. */
 static void test_an_answer_that_comes_later(void) {
     struct rig rig;
@@ -289,6 +308,7 @@ static const struct unit_case CASES[] = {
     {"invalidations reach both", test_invalidations_reach_both},
     {"invalidations that fail", test_invalidations_that_fail},
     {"the memory is emptied when a server returns", test_emptied_on_return},
+    {"the memory is emptied at a worker's start", test_emptied_at_a_workers_start},
     {"an answer that comes later", test_an_answer_that_comes_later},
 };
 

@@ -9,6 +9,8 @@
 #include "inferonce/base/little_endian.h"
 #include "inferonce/base/shared.h"
 #include "inferonce/store/redis.h"
+#include "inferonce/store/resolver.h"
+#include "names.h"
 #include "unit.h"
 
 #define TIMEOUT_MS  50
@@ -104,6 +106,16 @@ static bool is_used(struct rig *rig, void *of) {
     return !figures.degraded;
 }
 
+static bool was_asked_after(struct rig *rig, void *of) {
+    (void)rig;
+    return names_asked() > *(unsigned *)of;
+}
+
+static bool is_over(struct rig *rig, void *of) {
+    (void)rig;
+    return now_ms() >= *(uint64_t *)of;
+}
+
 static void done(void *user, enum store_status status) {
     struct outcome *outcome = user;
     outcome->calls++;
@@ -178,6 +190,16 @@ static void say_too_little(int connection, const char *asked) {
     say(connection, "*0\r\n*0\r\n*0\r\n*0\r\n");
 }
 
+static void say_error_inside(int connection, const char *asked) {
+    (void)asked;
+    say(connection, "*1\r\n-ERR not now\r\n");
+}
+
+static void say_number_inside(int connection, const char *asked) {
+    (void)asked;
+    say(connection, "*1\r\n:1\r\n");
+}
+
 static void say_loading(int connection, const char *asked) {
     (void)asked;
     say(connection, "-LOADING Redis is loading the dataset in memory\r\n");
@@ -225,6 +247,12 @@ static void test_too_little(void) {
     misbehaves(say_too_little);
 }
 
+/* Neither a value nor nil for what was asked. */
+static void test_no_answers(void) {
+    misbehaves(say_error_inside);
+    misbehaves(say_number_inside);
+}
+
 static void test_loading(void) {
     misbehaves(say_loading);
 }
@@ -259,6 +287,26 @@ static void test_wrong_password(void) {
     CU_ASSERT_FALSE(is_used(&rig, NULL));
     rig_close(&rig);
     snprintf(url, sizeof(url), "unix://:right@%s", server.path);
+    rig_open(&rig, url, 2000);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY).status, STORE_MISSING);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
+/* Over TCP, where a URL has one. */
+static void test_databases_are_apart(void) {
+    struct cache_server server;
+    struct rig rig;
+    char url[160];
+    cache_servers_on_tcp(true);
+    cache_server_start_redis(&server, "right");
+    cache_servers_on_tcp(false);
+    snprintf(url, sizeof(url), "redis://default:right@%s/7", server.address);
+    rig_open(&rig, url, 2000);
+    CU_ASSERT_EQUAL(put(&rig, "in database 7", 100), STORE_OK);
+    CU_ASSERT_STRING_EQUAL(get(&rig, STORE_ENTRY).text, "in database 7");
+    rig_close(&rig);
+    snprintf(url, sizeof(url), "redis://:right@%s", server.address);
     rig_open(&rig, url, 2000);
     CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY).status, STORE_MISSING);
     rig_close(&rig);
@@ -303,15 +351,64 @@ static void test_closed_with_work_under_way(void) {
     cache_server_end(&server);
 }
 
+/* A name that nobody knows is a server that is away, until somebody does; and then where it has moved to. */
+static void test_a_name(void) {
+    struct cache_server server;
+    struct rig rig;
+    char url[160];
+    cache_servers_on_tcp(true);
+    cache_server_start_redis(&server, NULL);
+    cache_servers_on_tcp(false);
+    snprintf(url, sizeof(url), "redis://cache.test:%u", server.port);
+    names_set("cache.test", NULL);
+    rig_open(&rig, url, 2000);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY).status, STORE_ERROR);
+    CU_ASSERT_EQUAL(put(&rig, "value", 1), STORE_ERROR);
+    CU_ASSERT_EQUAL(remove_entry(&rig, 1), STORE_PENDING);
+    CU_ASSERT_EQUAL(rig.stats.value[STAT_store_errors], 3);
+    names_set("cache.test", "127.0.0.9"); /* where nobody listens */
+    unsigned before = names_asked();
+    CU_ASSERT_TRUE(await(&rig, was_asked_after, &before));
+    uint64_t soon_ms = now_ms() + 100;
+    CU_ASSERT_TRUE(await(&rig, is_over, &soon_ms));
+    CU_ASSERT_FALSE(is_used(&rig, NULL));
+    names_set("cache.test", "127.0.0.1");
+    CU_ASSERT_TRUE(await(&rig, is_used, NULL));
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY).status, STORE_TOMBSTONE);
+    CU_ASSERT_EQUAL(names_asked_by_loop(), 0);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
+/* The start waits for a name server, but not for long; the loop and the end do not. */
+static void test_a_silent_name_server(void) {
+    struct rig rig;
+    names_silent(true);
+    uint64_t began_ms = now_ms();
+    rig_open(&rig, "redis://cache.test", 2000);
+    uint64_t opened_ms = now_ms();
+    CU_ASSERT(opened_ms - began_ms >= RESOLVER_START_MS);
+    CU_ASSERT(opened_ms - began_ms < 2 * RESOLVER_START_MS);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY).status, STORE_ERROR);
+    rig_close(&rig);
+    CU_ASSERT(now_ms() - opened_ms < RESOLVER_START_MS);
+    CU_ASSERT_EQUAL(names_asked_by_loop(), 0);
+    names_silent(false);
+}
+
 static const struct unit_case CASES[] = {
     {"silence costs one timeout", test_silence},
     {"garbage is an error", test_garbage},
     {"fewer answers than questions are an error", test_too_little},
+    {"an answer that holds none is an error", test_no_answers},
     {"a server that is loading is not used", test_loading},
     {"a connection that ends is an error", test_hang_up},
     {"refused, until it is there", test_refused},
     {"a wrong password", test_wrong_password},
+    {"databases are apart", test_databases_are_apart},
     {"what waits for a halted server", test_halted_with_work_pending},
+    {"a name", test_a_name},
+    {"a silent name server", test_a_silent_name_server},
     {"closed with work under way", test_closed_with_work_under_way},
 };
 
