@@ -1,5 +1,6 @@
 #include "inferonce/api/api.h"
 
+#include "inferonce/api/known_bodies.h"
 #include "inferonce/api/prediction_pool.h"
 
 #define NAMESPACE_MAX 64
@@ -7,12 +8,16 @@
 bool api_setup(struct api *api, struct error *error) {
     key_of_generation(bytes_of(api->settings->cache_namespace), &api->default_generation_key);
     api->predictions = prediction_pool_create();
-    if (!api->predictions)
-        error_set(error, "no memory for the pool of predictions");
-    return api->predictions != NULL;
+    api->known_bodies = known_bodies_create();
+    if (api->predictions && api->known_bodies)
+        return true;
+    error_set(error, "no memory for the pool of predictions and the known bodies");
+    api_teardown(api);
+    return false;
 }
 
 void api_teardown(struct api *api) {
+    known_bodies_destroy(&api->known_bodies);
     prediction_pool_destroy(&api->predictions);
 }
 

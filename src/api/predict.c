@@ -1,6 +1,7 @@
 #include "inferonce/api/predict.h"
 
 #include "inferonce/api/answer.h"
+#include "inferonce/api/known_bodies.h"
 #include "inferonce/api/predict_batch.h"
 #include "inferonce/api/prediction.h"
 #include "inferonce/api/prediction_pool.h"
@@ -35,27 +36,41 @@ static bool read_ttl(struct prediction *prediction) {
     return true;
 }
 
-void prediction_fill(const struct prediction *prediction, struct bytes text, struct cache_request *request) {
+/* The built-in model has no credentials to look at. */
+static struct bytes authorization_of(const struct prediction *prediction) {
+    if (prediction->api->settings->engine != SETTINGS_ENGINE_HTTP)
+        return (struct bytes){NULL, 0};
+    return bytes_trim(prediction->exchange->request.authorization);
+}
+
+/* What of the credential is part of the key. */
+static struct bytes credential_of(const struct prediction *prediction) {
+    bool shares = prediction->api->settings->cache_share_authorized != 0;
+    return shares ? (struct bytes){NULL, 0} : authorization_of(prediction);
+}
+
+void prediction_fill(const struct prediction *prediction, struct cache_request *request) {
     const struct request *http = &prediction->exchange->request;
-    const struct settings *settings = prediction->api->settings;
-    /* The built-in model has no credentials to look at. */
-    struct bytes authorization =
-        settings->engine == SETTINGS_ENGINE_HTTP ? bytes_trim(http->authorization) : (struct bytes){NULL, 0};
-    bool shares = settings->cache_share_authorized != 0;
-    const struct text_key_context context = {.cache_namespace = prediction->cache_namespace,
-                                             .parameters = prediction->body.parameters,
-                                             .credential = shares ? (struct bytes){NULL, 0} : authorization};
-    text_key(prediction->api, &context, text, &request->key);
     text_generation_key(prediction->api, prediction->cache_namespace, &request->generation_key);
     request->cache_namespace = prediction->cache_namespace;
     request->control = http->cache_control;
     request->ttl_ms = prediction->ttl_ms;
-    request->text = text;
-    request->parameters = prediction->body.parameters;
-    request->authorization = authorization;
+    request->text = request->parameters = (struct bytes){NULL, 0};
+    request->complete = NULL;
+    request->authorization = authorization_of(prediction);
     request->traceparent = http->traceparent;
     request->tracestate = http->tracestate;
     request->phase = CACHE_IDLE;
+}
+
+void prediction_fill_text(const struct prediction *prediction, struct bytes text,
+                          struct cache_request *request) {
+    const struct text_key_context context = {.cache_namespace = prediction->cache_namespace,
+                                             .parameters = prediction->body.parameters,
+                                             .credential = credential_of(prediction)};
+    text_key(prediction->api, &context, text, &request->key);
+    request->text = text;
+    request->parameters = prediction->body.parameters;
 }
 
 /* ---- QUERY: conditional (RFC 9110 section 13) ---- */
@@ -71,6 +86,36 @@ bool prediction_not_modified(struct prediction *prediction, const struct bytes *
     response_start(&exchange->response, same ? 304 : 200, same ? NULL : "application/json");
     response_header_text(&exchange->response, "ETag", etag);
     return same;
+}
+
+/* ---- a body that is known ---- */
+
+static struct known_body known_body_of(const struct prediction *prediction) {
+    return (struct known_body){.body = prediction->exchange->request.body,
+                               .cache_namespace = prediction->cache_namespace,
+                               .credential = credential_of(prediction)};
+}
+
+/* A body that has been a hit is likely to be one again. What only ever misses pushes nothing out. */
+static void remember(const struct prediction *prediction) {
+    const struct known_body body = known_body_of(prediction);
+    known_bodies_remember(prediction->api->known_bodies, &body, &prediction->only.key);
+}
+
+/* The cache has no answer for it, so it has to be read after all; nothing can be wrong with it. */
+static bool complete(struct cache_request *request) {
+    struct prediction *prediction = request->user;
+    struct api *api = prediction->api;
+    if (body_read_predict(&prediction->body, prediction->exchange->request.body, api->settings->max_batch) !=
+        BODY_OK)
+        return false;
+    struct bytes text = prediction->body.text;
+    if (!text_normalize(api, &text, 1, &prediction->exchange->scratch))
+        return false;
+    request->text = text;
+    request->parameters = prediction->body.parameters;
+    request->complete = NULL;
+    return true;
 }
 
 /* ---- one text ---- */
@@ -94,6 +139,8 @@ static void answered(struct cache_request *request, const struct cache_answer *a
         send_failure(prediction, answer, took_us);
         return;
     }
+    if (answer->result == CACHE_HIT && !request->complete)
+        remember(prediction);
     bool unmodified = false;
     if (prediction->exchange->request.method == METHOD_QUERY)
         unmodified = prediction_not_modified(prediction, &answer->body, 1);
@@ -135,10 +182,33 @@ static void ask_one(struct prediction *prediction) {
         prediction_release(prediction);
         return;
     }
-    prediction_fill(prediction, text, &prediction->only);
-    prediction->only.done = answered;
-    prediction->only.user = prediction;
+    prediction_fill_text(prediction, text, &prediction->only);
     cache_ask(api->cache, &prediction->only);
+}
+
+/* False: it is to be read. */
+static bool ask_known(struct prediction *prediction) {
+    struct cache_request *request = &prediction->only;
+    const struct known_body body = known_body_of(prediction);
+    if (request->control.no_store || !known_bodies_find(prediction->api->known_bodies, &body, &request->key))
+        return false;
+    request->complete = complete;
+    cache_ask(prediction->api->cache, request);
+    return true;
+}
+
+static void read_and_ask(struct prediction *prediction) {
+    struct exchange *exchange = prediction->exchange;
+    enum body_status status =
+        body_read_predict(&prediction->body, exchange->request.body, prediction->api->settings->max_batch);
+    if (status != BODY_OK) {
+        api_body_problem(exchange, status, &prediction->body);
+        prediction_release(prediction);
+    } else if (prediction->body.texts) {
+        predict_batch_ask(prediction);
+    } else {
+        ask_one(prediction);
+    }
 }
 
 void predict_handle(struct exchange *exchange, struct bytes parameter, void *context) {
@@ -157,16 +227,10 @@ void predict_handle(struct exchange *exchange, struct bytes parameter, void *con
         prediction_problem(prediction, PROBLEM_BAD_REQUEST, "X-Cache-TTL must be a number of seconds");
         return;
     }
-    enum body_status status =
-        body_read_predict(&prediction->body, exchange->request.body, api->settings->max_batch);
-    if (status != BODY_OK) {
-        api_body_problem(exchange, (int)status, &prediction->body);
-        prediction_release(prediction);
-        return;
-    }
+    prediction_fill(prediction, &prediction->only);
+    prediction->only.done = answered;
+    prediction->only.user = prediction;
     exchange->abandoned = left;
-    if (prediction->body.texts)
-        predict_batch_ask(prediction);
-    else
-        ask_one(prediction);
+    if (!ask_known(prediction))
+        read_and_ask(prediction);
 }

@@ -67,7 +67,8 @@ static bool fill_items(struct prediction *prediction, const struct bytes *texts)
         return false;
     for (size_t i = 0; i < batch->n_texts; i++) {
         struct item *item = &batch->items[batch->n_items];
-        prediction_fill(prediction, texts[i], &item->request);
+        prediction_fill(prediction, &item->request);
+        prediction_fill_text(prediction, texts[i], &item->request);
         size_t place = key_hash(&item->request.key) & (size - 1);
         while (table[place] != 0 &&
                !key_equal(&batch->items[table[place] - 1].request.key, &item->request.key))

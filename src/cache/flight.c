@@ -104,7 +104,7 @@ static bool copy_texts(struct flight *flight, const struct cache_request *reques
     return true;
 }
 
-static struct flight *create(struct flights *flights, const struct cache_request *request, uint64_t epoch,
+static struct flight *create(struct flights *flights, struct cache_request *request, uint64_t epoch,
                              uint64_t generation) {
     struct flight *flight = calloc(1, sizeof(*flight));
     if (!flight)
@@ -117,7 +117,7 @@ static struct flight *create(struct flights *flights, const struct cache_request
     flight->ttl_ms = request->ttl_ms;
     flight->began_us = clock_wall_us(flights->clock);
     flight->joinable = true;
-    if (!copy_texts(flight, request)) {
+    if ((request->complete && !request->complete(request)) || !copy_texts(flight, request)) {
         buffer_fini(&flight->texts);
         free(flight);
         return NULL;
@@ -224,7 +224,7 @@ void flights_join(struct flights *flights, struct cache_request *request, uint64
     join(flights, request, epoch, generation, NULL);
 }
 
-void flights_refresh(struct flights *flights, const struct cache_request *request, uint64_t epoch,
+void flights_refresh(struct flights *flights, struct cache_request *request, uint64_t epoch,
                      uint64_t generation) {
     if (find(flights, &request->key, epoch))
         return;

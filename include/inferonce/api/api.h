@@ -6,9 +6,10 @@
 #include "inferonce/cache/cache.h"
 #include "inferonce/http/exchange.h"
 
+struct known_bodies;
 struct prediction_pool;
 
-/* A worker's. All borrowed but the pool. */
+/* A worker's. All borrowed but what says that it is owned. */
 struct api {
     const struct settings *settings;
     const struct clock *clock;
@@ -16,6 +17,7 @@ struct api {
     struct store *store; /* for its figures alone */
     struct shared *shared;
     struct prediction_pool *predictions; /* owned */
+    struct known_bodies *known_bodies;   /* owned */
     struct key default_generation_key;   /* of CACHE_NAMESPACE */
     bool draining;                       /* set by the worker: /readyz says so */
 };

@@ -19,8 +19,12 @@ struct prediction {
     struct prediction *next_free;
 };
 
-/* Fills in a request for one normalised text; the caller adds `done` and `user`. */
-void prediction_fill(const struct prediction *prediction, struct bytes text, struct cache_request *request);
+/* Fills in a request, without its key and its text; the caller adds `done` and `user`. */
+void prediction_fill(const struct prediction *prediction, struct cache_request *request);
+
+/* Adds a normalised text, the parameters that are in the body, and the key of both. */
+void prediction_fill_text(const struct prediction *prediction, struct bytes text,
+                          struct cache_request *request);
 
 /* For QUERY: starts the response with the entity tag of `parts`; true: as a 304, to which no body belongs.
  * False for other methods, where nothing was done. */

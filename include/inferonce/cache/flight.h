@@ -72,7 +72,7 @@ void flights_solo(struct flights *flights, struct cache_request *request);
 
 /* Starts a flight nobody waits for, to replace a stale entry, unless one is under way here or elsewhere.
  * Copies what it needs of `request`. */
-void flights_refresh(struct flights *flights, const struct cache_request *request, uint64_t epoch,
+void flights_refresh(struct flights *flights, struct cache_request *request, uint64_t epoch,
                      uint64_t generation);
 
 /* The request's client has left. It is out of its flight when this returns. */

@@ -38,6 +38,10 @@ typedef void (*cache_done)(struct cache_request *request, const struct cache_ans
 
 enum cache_phase { CACHE_IDLE, CACHE_COLLECTED, CACHE_LOOKED_UP, CACHE_WAITING, CACHE_SOLO };
 
+/* Fills in text and parameters of a request that was made without them, and clears `complete`. False: no
+ * memory; nothing was changed. */
+typedef bool (*cache_complete)(struct cache_request *request);
+
 /* The caller owns it and keeps it, with all it borrows, until `done`. The texts of a request that goes on to
  * infer are copied then: the caller may go away before the inference does. */
 struct cache_request {
@@ -48,6 +52,8 @@ struct cache_request {
     uint64_t ttl_ms;   /* the lifetime of what this request stores */
     struct bytes text; /* normalised */
     struct bytes parameters;
+    cache_complete complete; /* NULL: text and parameters are there. Else they are asked for when an inference
+                                needs them, before `done`; not for a request with no-store */
     struct bytes authorization;
     struct bytes traceparent;
     struct bytes tracestate;

@@ -1,5 +1,6 @@
 #include "inferonce/api/predict.h"
 
+#include "inferonce/api/known_bodies.h"
 #include "service.h"
 
 /* What a request to /predict gets: the rows of HTTP.md's tables. Lifetimes are 60 s. */
@@ -309,6 +310,70 @@ static void test_namespaces_are_apart(void) {
     service_teardown();
 }
 
+/* ---- bodies that are known ---- */
+
+static struct known_body known_body(const char *body) {
+    return (struct known_body){.body = bytes_of(body), .cache_namespace = bytes_of("default")};
+}
+
+static void test_a_hit_makes_its_body_known(void) {
+    const struct known_body body = known_body(TEXT);
+    struct key key;
+    char hex[KEY_HEX_LENGTH + 1];
+    service_setup(NULL);
+    service_predict(NULL, TEXT);
+    CU_ASSERT_FALSE(known_bodies_find(service.api.known_bodies, &body, &key));
+    struct sent *hit = service_predict(NULL, TEXT);
+    CU_ASSERT_TRUE_FATAL(known_bodies_find(service.api.known_bodies, &body, &key));
+    key_to_hex(&key, hex);
+    CU_ASSERT_STRING_EQUAL(hex, service_header(hit, "X-Cache-Key"));
+    struct sent *known = service_predict(NULL, TEXT);
+    CU_ASSERT_STRING_EQUAL(known->body, hit->body);
+    CU_ASSERT_STRING_EQUAL(service_header(known, "X-Cache"), "HIT");
+    CU_ASSERT_STRING_EQUAL(service_header(known, "X-Cache-Key"), hex);
+    service_teardown();
+}
+
+/* Told a wrong key for it, the answer is the other text's: it was not read. */
+static void test_a_known_body_is_not_read(void) {
+    const struct known_body body = known_body(TEXT);
+    struct key key;
+    service_setup(NULL);
+    struct sent *other = service_predict(NULL, "{\"text\":\"night\"}");
+    CU_ASSERT_TRUE_FATAL(key_from_hex(bytes_of(service_header(other, "X-Cache-Key")), &key));
+    known_bodies_remember(service.api.known_bodies, &body, &key);
+    CU_ASSERT_STRING_EQUAL(service_predict(NULL, TEXT)->body,
+                           "{\"result\":{\"echo\":\"night\"},\"cached\":true}");
+    /* Not in another namespace, and not where nothing that is stored will do. */
+    CU_ASSERT_STRING_EQUAL(service_header(service_predict("HTTP_X_CACHE_NAMESPACE=one", TEXT), "X-Cache"),
+                           "MISS");
+    struct sent *alone = service_predict("HTTP_CACHE_CONTROL=no-store", TEXT);
+    CU_ASSERT_STRING_EQUAL(service_header(alone, "X-Cache"), "BYPASS");
+    CU_ASSERT(strstr(alone->body, RESULT) != NULL);
+    service_teardown();
+}
+
+/* What the cache has no answer for any more is inferred as if it had been read at once. */
+static void test_a_known_body_is_inferred(void) {
+    static const char BODY[] = "{\"k\": 1, \"text\": \"Good\\u0020DAY\"}";
+    static const char *const FIELDS[] = {NULL, "HTTP_CACHE_CONTROL=no-cache", "HTTP_CACHE_CONTROL=max-age=0"};
+    service_setup(NULL);
+    service_predict(NULL, BODY);
+    struct sent *hit = service_predict(NULL, BODY);
+    CU_ASSERT_STRING_EQUAL(service_header(hit, "X-Cache"), "HIT");
+    for (size_t i = 0; i < sizeof(FIELDS) / sizeof(FIELDS[0]); i++) {
+        service_wait_ms(i == 0 ? 61000 : 0);
+        struct sent *sent = service_ask("POST", "/predict", FIELDS[i], BODY);
+        CU_ASSERT_EQUAL_FATAL(service.worker.n_running, 1);
+        CU_ASSERT(bytes_equal(service.worker.running[0]->text, bytes_of("good day")));
+        CU_ASSERT(bytes_equal(service.worker.running[0]->parameters, bytes_of("{\"k\":1}")));
+        service_model_echoes();
+        CU_ASSERT_STRING_EQUAL(service_header(sent, "X-Cache"), i == 0 ? "MISS" : "BYPASS");
+        CU_ASSERT_STRING_EQUAL(service_header(sent, "X-Cache-Key"), service_header(hit, "X-Cache-Key"));
+    }
+    service_teardown();
+}
+
 /* ---- answers made without asking the cache ---- */
 
 #define NAMESPACE_65 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -571,6 +636,9 @@ static const struct unit_case CASES[] = {
     {"X-Cache-TTL", test_ttl},
     {"X-Cache-TTL: 0", test_ttl_of_nothing},
     {"namespaces are apart", test_namespaces_are_apart},
+    {"a hit makes its body known", test_a_hit_makes_its_body_known},
+    {"a known body is not read", test_a_known_body_is_not_read},
+    {"a known body is inferred", test_a_known_body_is_inferred},
     {"refused without asking the cache", test_refused},
     {"white space is a text where it counts", test_white_space_is_a_text_where_it_counts},
     {"failures of the model", test_failures},
