@@ -7,18 +7,6 @@
 #include "inferonce/api/prediction_pool.h"
 #include "inferonce/api/text_key.h"
 
-/* ---- its end ---- */
-
-void prediction_send(struct prediction *prediction, const struct bytes *parts, size_t n) {
-    exchange_send_parts(prediction->exchange, parts, n);
-    prediction_release(prediction);
-}
-
-void prediction_problem(struct prediction *prediction, enum problem problem, const char *detail) {
-    exchange_problem(prediction->exchange, problem, detail, NULL);
-    prediction_release(prediction);
-}
-
 /* ---- what a request may say of its answer ---- */
 
 /* The lifetime it asks for, capped; the configured one when it asks for none. */
@@ -36,64 +24,12 @@ static bool read_ttl(struct prediction *prediction) {
     return true;
 }
 
-/* The built-in model has no credentials to look at. */
-static struct bytes authorization_of(const struct prediction *prediction) {
-    if (prediction->api->settings->engine != SETTINGS_ENGINE_HTTP)
-        return (struct bytes){NULL, 0};
-    return bytes_trim(prediction->exchange->request.authorization);
-}
-
-/* What of the credential is part of the key. */
-static struct bytes credential_of(const struct prediction *prediction) {
-    bool shares = prediction->api->settings->cache_share_authorized != 0;
-    return shares ? (struct bytes){NULL, 0} : authorization_of(prediction);
-}
-
-void prediction_fill(const struct prediction *prediction, struct cache_request *request) {
-    const struct request *http = &prediction->exchange->request;
-    text_generation_key(prediction->api, prediction->cache_namespace, &request->generation_key);
-    request->cache_namespace = prediction->cache_namespace;
-    request->control = http->cache_control;
-    request->ttl_ms = prediction->ttl_ms;
-    request->text = request->parameters = (struct bytes){NULL, 0};
-    request->complete = NULL;
-    request->authorization = authorization_of(prediction);
-    request->traceparent = http->traceparent;
-    request->tracestate = http->tracestate;
-    request->phase = CACHE_IDLE;
-}
-
-void prediction_fill_text(const struct prediction *prediction, struct bytes text,
-                          struct cache_request *request) {
-    const struct text_key_context context = {.cache_namespace = prediction->cache_namespace,
-                                             .parameters = prediction->body.parameters,
-                                             .credential = credential_of(prediction)};
-    text_key(prediction->api, &context, text, &request->key);
-    request->text = text;
-    request->parameters = prediction->body.parameters;
-}
-
-/* ---- QUERY: conditional (RFC 9110 section 13) ---- */
-
-bool prediction_not_modified(struct prediction *prediction, const struct bytes *parts, size_t n) {
-    struct exchange *exchange = prediction->exchange;
-    if (exchange->request.method != METHOD_QUERY)
-        return false;
-    char etag[ANSWER_ETAG_LENGTH + 1];
-    answer_etag(parts, n, etag);
-    bool same = exchange->request.if_none_match.data &&
-                request_none_match(exchange->request.if_none_match, bytes_of(etag));
-    response_start(&exchange->response, same ? 304 : 200, same ? NULL : "application/json");
-    response_header_text(&exchange->response, "ETag", etag);
-    return same;
-}
-
 /* ---- a body that is known ---- */
 
 static struct known_body known_body_of(const struct prediction *prediction) {
     return (struct known_body){.body = prediction->exchange->request.body,
                                .cache_namespace = prediction->cache_namespace,
-                               .credential = credential_of(prediction)};
+                               .credential = prediction_credential(prediction)};
 }
 
 /* A body that has been a hit is likely to be one again. What only ever misses pushes nothing out. */

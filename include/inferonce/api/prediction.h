@@ -22,6 +22,9 @@ struct prediction {
 /* Fills in a request, without its key and its text; the caller adds `done` and `user`. */
 void prediction_fill(const struct prediction *prediction, struct cache_request *request);
 
+/* What of the request's credential is part of its keys; length 0: nothing. */
+struct bytes prediction_credential(const struct prediction *prediction);
+
 /* Adds a normalised text, the parameters that are in the body, and the key of both. */
 void prediction_fill_text(const struct prediction *prediction, struct bytes text,
                           struct cache_request *request);
