@@ -17,7 +17,7 @@ static const char *next_mark(const char *at, const char *end) {
             return at + word_first(marks);
         at += sizeof(word);
     }
-    while (at < end && *at != '"' && (*at | BRACKET_BITS) != DEL)
+    while (at < end && *at != '"' && ((uint8_t)*at | BRACKET_BITS) != DEL)
         at++;
     return at;
 }
