@@ -289,7 +289,7 @@ void cache_admin_purge(struct exchange *exchange, struct bytes parameter, void *
     struct body *body = &errand->body;
     enum body_status status = body_read_purge(body, exchange->request.body, api->settings->max_batch);
     if (status != BODY_OK) {
-        api_body_problem(exchange, (int)status, body);
+        api_body_problem(exchange, status, body);
         errand_end(errand);
     } else if (body->cache_namespace.data && !api_namespace_is_valid(body->cache_namespace)) {
         send_problem(errand, PROBLEM_BAD_SHAPE, "a namespace is 1 to 64 characters of A-Z a-z 0-9 . _ -",
