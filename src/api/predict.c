@@ -7,6 +7,11 @@
 #include "inferonce/api/prediction_pool.h"
 #include "inferonce/api/text_key.h"
 
+/* The credential is for the model, whose own challenge is not kept: a failure is passed on to other workers
+ * as its class and status. A 401 has to have one (RFC 9110 section 15.5.2), and a token is what models take.
+ */
+#define MODEL_CHALLENGE "Bearer realm=\"model\""
+
 /* ---- what a request may say of its answer ---- */
 
 /* The lifetime it asks for, capped; the configured one when it asks for none. */
@@ -63,6 +68,8 @@ static void send_failure(struct prediction *prediction, const struct cache_answe
     answer_headers(response, answer, answer_x_cache(answer), &prediction->only.key, took_us);
     if (told.retry_after_s > 0)
         response_header_number(response, "Retry-After", told.retry_after_s);
+    if (told.status == 401)
+        response_header_text(response, "WWW-Authenticate", MODEL_CHALLENGE);
     struct bytes body = buffer_bytes(&response->body);
     prediction_send(prediction, &body, 1);
 }

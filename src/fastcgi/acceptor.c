@@ -187,23 +187,30 @@ void acceptor_closed(struct acceptor *acceptor) {
         listen_again(acceptor);
 }
 
-void acceptor_stop(struct acceptor *acceptor) {
-    acceptor->phase = STOPPED;
-    INVARIANT(uv_poll_stop(&acceptor->poll) == 0);
-    INVARIANT(uv_timer_stop(&acceptor->pause) == 0);
-}
-
 static void on_closed(uv_handle_t *handle) {
     struct acceptor *acceptor = handle->data;
     if (--acceptor->handles == 0)
         free(acceptor);
 }
 
+void acceptor_stop(struct acceptor *acceptor) {
+    if (acceptor->phase == STOPPED)
+        return;
+    while (take(acceptor))
+        continue;
+    acceptor->phase = STOPPED;
+    INVARIANT(uv_timer_stop(&acceptor->pause) == 0);
+    /* Not only stopped: a handle that is closed later would then take the descriptor's next owner out of the
+     * loop. */
+    uv_close((uv_handle_t *)&acceptor->poll, on_closed);
+}
+
 void acceptor_destroy(struct acceptor **acceptor) {
     if (!*acceptor)
         return;
+    if ((*acceptor)->phase != STOPPED)
+        uv_close((uv_handle_t *)&(*acceptor)->poll, on_closed);
     (*acceptor)->phase = STOPPED;
-    uv_close((uv_handle_t *)&(*acceptor)->poll, on_closed);
     uv_close((uv_handle_t *)&(*acceptor)->pause, on_closed);
     *acceptor = NULL;
 }

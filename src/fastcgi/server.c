@@ -122,7 +122,6 @@ void fastcgi_server_destroy(struct fastcgi_server **server) {
     if (!ending)
         return;
     *server = NULL;
-    acceptor_stop(ending->acceptor);
     while (!LIST_EMPTY(&ending->open))
         connection_close(LIST_FIRST(&ending->open));
     acceptor_destroy(&ending->acceptor);

@@ -141,13 +141,8 @@ void cache_control_parse(struct cache_control *control, struct bytes field_value
     }
 }
 
-void cache_control_apply_pragma(struct cache_control *control, struct bytes pragma) {
-    struct cache_control read;
-
-    if (control->present)
-        return;
-    /* Pragma has the grammar of Cache-Control, and no-cache is all that it can say. */
-    cache_control_init(&read);
-    cache_control_parse(&read, pragma);
-    control->no_cache |= read.no_cache;
+void cache_control_apply_pragma(struct cache_control *control, const struct cache_control *pragma) {
+    /* All that Pragma can say. */
+    if (!control->present)
+        control->no_cache |= pragma->no_cache;
 }

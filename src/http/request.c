@@ -20,6 +20,7 @@ struct cgi {
     struct bytes request_uri;
     struct bytes cache_control;
     struct bytes pragma;
+    struct cache_control pragmas; /* Pragma has the grammar of Cache-Control */
 };
 
 const char *method_name(enum method method) {
@@ -98,8 +99,12 @@ static void read_parameter(struct request *request, struct cgi *cgi, const char 
     struct bytes value = bytes_of(equals + 1);
     if (place == &cgi->cache_control)
         cache_control_parse(&request->cache_control, value);
+    else if (place == &cgi->pragma)
+        cache_control_parse(&cgi->pragmas, value);
     else if (place->data == NULL)
         *place = value;
+    else if (place == &request->cache_ttl || place == &request->cache_namespace)
+        *place = (struct bytes){",", 1};
 }
 
 /* nginx gives DOCUMENT_URI. lighttpd may cut the path in two anywhere; when it did, the two parts are not
@@ -133,13 +138,13 @@ void request_read(struct request *request, char *const *params, struct bytes bod
 
     *request = (struct request){.body = body, .body_too_large = body_too_large};
     cache_control_init(&request->cache_control);
+    cache_control_init(&cgi.pragmas);
     for (; *params != NULL; params++)
         read_parameter(request, &cgi, *params);
     request->method = method_of(cgi.method);
     request->path = path_of(&cgi);
     request->body_truncated = !body_too_large && is_truncated(cgi.content_length, body);
-    if (cgi.pragma.length > 0)
-        cache_control_apply_pragma(&request->cache_control, cgi.pragma);
+    cache_control_apply_pragma(&request->cache_control, &cgi.pragmas);
 }
 
 static bool is_json_type(struct bytes type, struct bytes subtype) {

@@ -43,7 +43,7 @@ struct child {
 struct master {
     const struct settings *settings;
     struct shared *shared;
-    const struct listener *listener;
+    struct listener *listener;
     struct clock clock;
     struct child children[WORKERS_MAX];
     unsigned n;
@@ -212,6 +212,7 @@ static void stop(struct master *master, int number) {
     master->kill_at_us =
         clock_monotonic_us(&master->clock) + master->settings->drain_timeout_ms * US_PER_MS + DRAIN_MARGIN_US;
     signal_all(master, SIGTERM);
+    listener_close(master->listener);
 }
 
 static void read_signals(struct master *master) {
@@ -274,7 +275,7 @@ static void log_summary(const struct shared *shared) {
         LOG_NUMBER("inference_seconds_saved", shared_stat(shared, STAT_inference_us_saved) / 1000000));
 }
 
-int master_run(const struct settings *settings, struct shared *shared, const struct listener *listener) {
+int master_run(const struct settings *settings, struct shared *shared, struct listener *listener) {
     struct master master = {
         .settings = settings, .shared = shared, .listener = listener, .n = shared->workers};
     log_set_role("master", -1);

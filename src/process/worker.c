@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "inferonce/api/api.h"
 #include "inferonce/api/routes.h"
@@ -98,11 +99,15 @@ static void on_terminate(uv_signal_t *signal, int number) {
         return;
     LOG(LOG_DEBUG, "worker_draining");
     worker->api.draining = true;
-    atomic_store(&own_slot(worker)->draining, 1);
     fastcgi_server_stop_accepting(worker->server);
+    /* Once nobody has it open, who connects is refused at once and can go elsewhere, instead of waiting in a
+     * backlog for the end of the drain. */
+    close(worker->options->listener);
+    atomic_store(&own_slot(worker)->draining, 1);
     worker->drain_until_us =
         clock_monotonic_us(&worker->clock) + worker->options->settings->drain_timeout_ms * UINT64_C(1000);
-    uv_timer_start(&worker->drain, on_drain_look, 0, DRAIN_LOOK_MS);
+    /* Not at once: what the last connections sent is still to be read. */
+    uv_timer_start(&worker->drain, on_drain_look, DRAIN_LOOK_MS, DRAIN_LOOK_MS);
 }
 
 /* ---- set-up, in the order of the folders ---- */

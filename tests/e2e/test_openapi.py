@@ -12,6 +12,7 @@ import subprocess
 
 import client
 import fastcgi
+import model_server
 from case import Case
 from processes import wait_until
 from schema import Validator
@@ -301,6 +302,7 @@ class WholeInterface(Case):
         self.with_a_token()
         self.from_another_machine()
         self.overloaded()
+        self.rejected()
         self.without_its_cache_server()
         self.draining()
         documented = {(operation["operationId"], status)
@@ -431,6 +433,18 @@ class WholeInterface(Case):
                 self.ask(503, method, "/predict", {"text": "one too many"})
                 failed = self.ask(200, method, "/predict", {"texts": ["one too many"]}).json()
                 self.assertEqual(failed["results"][0]["error"]["status"], 503)
+
+    def rejected(self):
+        """What the model says about the client's input or credential is relayed."""
+        model = model_server.Model()
+        self.addCleanup(model.close)
+        self.client = self.serve_as("rejecting", WORKERS=1, ENGINE="http", UPSTREAM_URL=model.url())
+        for status in (400, 401, 403, 413, 415, 422):
+            model.behaviour = ["status", str(status)]
+            for method in ("POST", "QUERY"):
+                refused = self.client.request(method, "/predict", {"text": "a text"}, {"Authorization": "Bearer mine"})
+                self.judge(status, method, "/predict", refused)
+                self.assertEqual(refused.json()["type"], "urn:inferonce:problem:rejected")
 
     def draining(self):
         app = Inferonce(self, name="draining", WORKERS=1, INFERENCE_DELAY_MS=2000)

@@ -23,6 +23,14 @@ def stats(app):
         return json.loads(connection.ask("GET", "/cache/stats").body)
 
 
+def is_refused(app):
+    try:
+        app.connect().close()
+    except OSError:
+        return True
+    return False
+
+
 class Load:
     """Threads that ask, one request after the other, until told to stop."""
 
@@ -157,6 +165,21 @@ class Stopping(Case):
             self.assertEqual(kept.ask("GET", "/healthz").status, 200)
             self.assertEqual(busy.answer().status, 200)
         self.assertEqual(app.wait(), 0)
+
+    def test_who_comes_during_a_drain_is_refused_at_once(self):
+        """Waiting in a backlog that nobody empties any more, a web server could not go to another host."""
+        port = free_port()
+        for listen, address in ((None, None), (f"tcp:127.0.0.1:{port}", ("127.0.0.1", port))):
+            with self.subTest(listen=listen):
+                app = Inferonce(self, listen=listen, wait=False, WORKERS=2, INFERENCE_DELAY_MS=2000)
+                app.socket_path = address or app.socket_path
+                app.wait_ready(2)
+                with app.connect() as busy:
+                    self.begin(busy, app)
+                    app.send_signal(signal.SIGTERM)
+                    wait_until(lambda: is_refused(app), "the listener is closed", timeout_s=1)
+                    self.assertEqual(busy.answer().status, 200)
+                self.assertEqual(app.wait(), 0)
 
     def begin(self, connection, app):
         connection.send(prediction("in flight"))

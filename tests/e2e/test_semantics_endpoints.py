@@ -268,6 +268,16 @@ class RequestHeaders(Case):
                             self.assertProblem(response, 400)
                             self.assertNoCacheHeaders(response)
 
+    def test_a_field_given_twice(self):
+        """nginx hands on two lines, lighttpd one with a comma in it: what one refuses, the other must not guess at."""
+        client = self.serve()
+        client.predict("one")
+        for name, value, other in (("X-Cache-Namespace", "a", "b"), ("X-Cache-TTL", "5", "6")):
+            refused = client.predict("one", [(name, value), (name, other)])
+            self.assertProblem(refused, 400)
+            self.assertNoCacheHeaders(refused)
+        self.assertEqual(client.predict("one", [("Pragma", "other"), ("Pragma", "no-cache")]).cache, "BYPASS")
+
     def test_namespaces_are_apart(self):
         client = self.serve(CACHE_NAMESPACE="own")
         names = {"own": {}, "team": {"X-Cache-Namespace": "team"}, "other": {"X-Cache-Namespace": "other"}}

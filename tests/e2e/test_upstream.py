@@ -105,6 +105,7 @@ class Misbehaviour(UpstreamCase):
         self.assertProblem(response, status)
         self.assertEqual(response.cache, "MISS")
         self.assertEqual(response.header("Retry-After") is not None, status == 503, response)
+        self.assertEqual(response.header("WWW-Authenticate") is not None, status == 401, response)
         self.assertIsNone(response.header("X-Accel-Redirect"))
         self.assertIsNone(response.header("Location"))
         if status == 504:

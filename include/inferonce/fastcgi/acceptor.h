@@ -42,7 +42,8 @@ struct acceptor *acceptor_create(const struct acceptor_options *options, struct 
 /* A connection that it handed out was closed. The count of open ones is kept here and in the scoreboard. */
 void acceptor_closed(struct acceptor *acceptor);
 
-/* Takes no more connections, for good. */
+/* Takes what waits in the backlog, whose clients may have sent their requests already, and then no more, for
+ * good. The listener is not watched any more afterwards: its owner may close it. */
 void acceptor_stop(struct acceptor *acceptor);
 
 /* Stops; the loop must be run once more for its handles to close. Nulls the pointer. */

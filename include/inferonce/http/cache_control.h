@@ -40,6 +40,6 @@ void cache_control_parse(struct cache_control *control, struct bytes field_value
 
 /* `Pragma: no-cache` counts as no-cache, only when there was no Cache-Control (RFC 9111 section 5.4). Called
  * after all field lines were parsed. */
-void cache_control_apply_pragma(struct cache_control *control, struct bytes pragma);
+void cache_control_apply_pragma(struct cache_control *control, const struct cache_control *pragma);
 
 #endif

@@ -1,7 +1,8 @@
 /* A request as HTTP, read out of the FastCGI parameters (RFC 3875 names).
  *
  * All bytes are borrowed from the FastCGI request. A parameter that stands several times is one field with
- * several lines: Cache-Control is merged line by line; of the others the first counts. HTTP_PROXY,
+ * several lines: Cache-Control and Pragma are merged line by line; two X-Cache-TTL or X-Cache-Namespace are
+ * malformed, as they are when a server joins them ("a, b"); of the others the first counts. HTTP_PROXY,
  * HTTP_CONTENT_LENGTH and HTTP_CONTENT_TYPE come from request headers of these names and are never looked
  * at. */
 #ifndef INFERONCE_HTTP_REQUEST_H

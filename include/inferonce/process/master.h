@@ -7,11 +7,11 @@
 #include "inferonce/base/shared.h"
 #include "inferonce/process/listener.h"
 
-/* Runs until SIGTERM or SIGINT: workers drain, a second signal ends them at once. A worker that dies is
- * replaced: at once, or, when it did not live for a second, after a pause that doubles from 100 ms to 10 s.
- * One whose heartbeat has stopped for 30 s is killed first. Forks; each child ends in here. Returns the exit
- * status. */
-int master_run(const struct settings *settings, struct shared *shared, const struct listener *listener);
+/* Runs until SIGTERM or SIGINT: the listener is closed and workers drain, a second signal ends them at once.
+ * A worker that dies is replaced: at once, or, when it did not live for a second, after a pause that doubles
+ * from 100 ms to 10 s. One whose heartbeat has stopped for 30 s is killed first. Forks; each child ends in
+ * here. Returns the exit status. */
+int master_run(const struct settings *settings, struct shared *shared, struct listener *listener);
 
 /* How many workers these settings ask for: WORKERS, or one per CPU that this process may use. */
 unsigned master_workers(const struct settings *settings);

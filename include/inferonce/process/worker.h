@@ -9,7 +9,7 @@ struct worker_options {
     const struct settings *settings;
     struct shared *shared;
     unsigned slot;
-    int listener;
+    int listener; /* taken: closed when it drains */
 };
 
 /* Serves until SIGTERM, then drains: takes no new connections, answers what it has, for at most

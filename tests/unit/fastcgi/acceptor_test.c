@@ -201,6 +201,15 @@ static void test_stops(void) {
     end();
 }
 
+static void test_takes_what_waits_before_it_stops(void) {
+    begin(false);
+    connect_one();
+    connect_one();
+    acceptor_stop(acceptor);
+    CU_ASSERT_EQUAL(accepted_count, 2);
+    end();
+}
+
 /* Opens descriptors until there is none left. */
 static unsigned use_up(int *descriptors, unsigned max) {
     unsigned n = 0;
@@ -255,6 +264,7 @@ static const struct unit_case CASES[] = {
     {"counts only workers that live", test_only_those_that_live_count},
     {"listens again when its own connections close", test_listens_again_when_its_own_close},
     {"stops", test_stops},
+    {"takes what waits before it stops", test_takes_what_waits_before_it_stops},
     {"lets connections wait when descriptors are short", test_waits_when_descriptors_are_short},
     {"keeps a reserve of descriptors", test_keeps_a_reserve_of_descriptors},
 };

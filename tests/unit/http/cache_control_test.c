@@ -159,25 +159,30 @@ static void test_quotes_that_do_not_end(void) {
     CU_ASSERT_TRUE(control.no_store);
 }
 
+static void apply_pragma(struct cache_control *control, const char *line) {
+    struct cache_control pragma = read_line(line);
+    cache_control_apply_pragma(control, &pragma);
+}
+
 static void test_pragma(void) {
     struct cache_control control;
 
     cache_control_init(&control);
-    cache_control_apply_pragma(&control, bytes_of("no-cache"));
+    apply_pragma(&control, "no-cache");
     CU_ASSERT_TRUE(control.no_cache);
     CU_ASSERT_FALSE(control.present);
 
     cache_control_init(&control);
-    cache_control_apply_pragma(&control, bytes_of("foo=\"a,b\", No-Cache"));
+    apply_pragma(&control, "foo=\"a,b\", No-Cache");
     CU_ASSERT_TRUE(control.no_cache);
 
     cache_control_init(&control);
-    cache_control_apply_pragma(&control, bytes_of("no-store, max-age=0, foo=\"no-cache\""));
+    apply_pragma(&control, "no-store, max-age=0, foo=\"no-cache\"");
     CU_ASSERT_FALSE(control.no_cache || control.no_store);
     CU_ASSERT_EQUAL(control.max_age_s, SECONDS_ABSENT);
 
     control = read_line("");
-    cache_control_apply_pragma(&control, bytes_of("no-cache"));
+    apply_pragma(&control, "no-cache");
     CU_ASSERT_FALSE(control.no_cache);
 }
 

@@ -97,13 +97,16 @@ static void test_several_lines(void) {
     CU_ASSERT_EQUAL(request.cache_control.max_age_s, 60);
     CU_ASSERT_TRUE(request.cache_control.no_store);
     CU_ASSERT_FALSE(request.cache_control.no_cache);
-    CU_ASSERT_TRUE(is(request.cache_ttl, "1"));
+    CU_ASSERT_TRUE(is(request.cache_ttl, ","));
 }
 
 static void test_pragma(void) {
     CU_ASSERT_TRUE(read_params(PARAMS("HTTP_PRAGMA=no-cache"), "").cache_control.no_cache);
     CU_ASSERT_FALSE(
         read_params(PARAMS("HTTP_PRAGMA=no-cache", "HTTP_CACHE_CONTROL="), "").cache_control.no_cache);
+    CU_ASSERT_TRUE(
+        read_params(PARAMS("HTTP_PRAGMA=other", "HTTP_PRAGMA=no-cache"), "").cache_control.no_cache);
+    CU_ASSERT_FALSE(read_params(PARAMS("HTTP_PRAGMA=no-store"), "").cache_control.no_store);
 }
 
 static void test_methods(void) {
