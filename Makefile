@@ -6,6 +6,9 @@ DESTDIR ?=
 BUILD   ?= build
 PORT    ?= 8000
 
+# For each fuzzer.
+FUZZ_SECONDS ?= 60
+
 # A file includes headers of its own folder and of folders before it in this list (`make layers`).
 FOLDERS := base fastcgi http store engine cache api process
 
@@ -53,8 +56,9 @@ CONTRACT_TESTS   := $(CONTRACT_SOURCES:%.c=$(BUILD)/%)
 TEST_SUPPORT     := $(BUILD)/tests/libsupport.a
 BENCH_SOURCES    := $(sort $(wildcard tests/bench/*.c))
 BENCHES          := $(BENCH_SOURCES:%.c=$(BUILD)/%)
+FUZZERS          := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 
-.PHONY: all run check check-installed run-installed unit e2e tests-built asan headers layers format lint docs install deps clean help bench benches FORCE
+.PHONY: all run check check-installed run-installed unit e2e tests-built asan headers layers format lint docs install deps clean help bench benches fuzz run-fuzzers FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -105,6 +109,10 @@ $(BUILD)/tests/contract/%_test: $(BUILD)/tests/contract/%_test.o $(TEST_SUPPORT)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call reverse,$(ARCHIVES))
 	$(say) LINK $@
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PACKAGE_LIBS) -lpthread -lm
+
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(call reverse,$(ARCHIVES))
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(PACKAGE_LIBS) -lpthread -lm
 
 # The lexicon is compiled in, so that the program is one file.
 $(BUILD)/src/engine/vader_lexicon.o: $(BUILD)/generated/vader_lexicon.inc
@@ -161,6 +169,20 @@ benches: $(BENCHES)
 
 bench: all benches                          ## the benchmarks: ratios, taken in turns in one run
 	@BUILD='$(BUILD)' tests/bench/run
+
+fuzz:                                       ## every parser under libFuzzer and the sanitizers (FUZZ_SECONDS= for each)
+	@deploy/install-deps fuzz
+	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang OPTIMISE=-O1 \
+	    SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' run-fuzzers
+
+# What they found of interest is kept, so that the next run goes on from there.
+run-fuzzers: $(FUZZERS)
+	@for fuzzer in $^; do \
+	    echo "fuzz: $${fuzzer##*/}, $(FUZZ_SECONDS) s"; \
+	    mkdir -p $(BUILD)/corpus/$${fuzzer##*/} || exit 1; \
+	    $$fuzzer -verbosity=0 -print_funcs=0 -print_final_stats=1 -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(BUILD)/ \
+	        $(BUILD)/corpus/$${fuzzer##*/} || exit 1; \
+	done
 
 headers:                                    ## every header compiles alone
 	@for header in $(HEADERS); do \

@@ -1,10 +1,5 @@
 /* Whatever a Cache-Control line holds, what is read out of it stays lawful. The input's first line feed
- * splits it in two field lines.
- *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude \
- *         tests/fuzz/cache_control_fuzz.c src/http/cache_control.c src/http/syntax.c src/base/buffer.c \
- *         src/base/error.c src/base/json_string.c src/base/utf8.c -o cache_control_fuzz
- */
+ * splits it in two field lines. */
 #include <stdlib.h>
 #include <string.h>
 

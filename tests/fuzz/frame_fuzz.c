@@ -1,10 +1,6 @@
 /* Feeds bytes to the frame scanner, split as the bytes themselves say, and what it lets through to libfcgi,
  * which must take it: the scanner's promise is that libfcgi never meets what it cannot digest.
  *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude \
- *         tests/fuzz/frame_fuzz.c src/fastcgi/frame.c src/fastcgi/oslayer.c src/fastcgi/responder.c \
- *         src/base/buffer.c src/base/error.c src/base/json_string.c src/base/utf8.c -lfcgi -o frame_fuzz
- *
  * tests/unit/fastcgi/frame_fuzz_test.c runs it over seeded mutations of real requests. */
 #include <fcgiapp.h>
 #include <stdlib.h>
