@@ -1,5 +1,5 @@
 /* Bodies that were hits a while ago, byte by byte, and the keys they came to: who sends one again needs
- * neither reading as JSON nor normalising nor SHA-256, which for a text of 3 KB is a third of what a worker
+ * neither reading as JSON nor normalising nor SHA-256, which for a text of 3 KB is a fifth of what a worker
  * does for a hit.
  *
  * Nothing is taken on trust: a body counts as known when all its bytes, and all else that its key was made
