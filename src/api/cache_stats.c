@@ -25,15 +25,21 @@ static void set_figure(json_t *object, bool *complete, const char *name, uint64_
     set(object, complete, name, figure == UINT64_MAX ? json_null() : json_integer((json_int_t)figure));
 }
 
-/* The members of the mission, in its order. */
+static void set_ratio(json_t *object, bool *complete, const char *name, uint64_t part, uint64_t whole) {
+    set_rounded(object, complete, name, whole > 0 ? (double)part / (double)whole : 0.0, 1e4);
+}
+
+/* The members that come first, in the order of the contract (HTTP.md, Statistics). */
 static void set_overview(json_t *stats, bool *complete, const struct api *api,
                          const struct store_figures *figures) {
     uint64_t hits = shared_stat(api->shared, STAT_hits);
     uint64_t misses = shared_stat(api->shared, STAT_misses);
-    uint64_t asked = hits + misses;
+    uint64_t bypasses = shared_stat(api->shared, STAT_bypasses);
+    uint64_t shared_answers = shared_stat(api->shared, STAT_shared_answers);
     set_number(stats, complete, "hits", hits);
     set_number(stats, complete, "misses", misses);
-    set_rounded(stats, complete, "hit_ratio", asked > 0 ? (double)hits / (double)asked : 0.0, 1e4);
+    set_ratio(stats, complete, "hit_ratio", hits, hits + misses);
+    set_ratio(stats, complete, "answered_without_inference", hits + shared_answers, hits + misses + bypasses);
     set_figure(stats, complete, "size", figures->size);
     set_figure(stats, complete, "max_size", figures->max_size);
     /* With cache servers in their own words; what the host's memory evicts while it stands in is not it. */

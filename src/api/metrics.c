@@ -69,8 +69,23 @@ static void append_statistics(struct exposition *exposition, const struct shared
             gauge(exposition, its->name, NULL, its->help, value);
     }
     family(exposition, FAMILY_COUNTER, "inference_seconds_saved", NULL,
-           "Seconds of inference that hits did not have to wait for");
+           "Seconds of inference that hits and shared answers did not cost");
     seconds(exposition, "inference_seconds_saved_total", shared_stat(shared, STAT_inference_us_saved));
+}
+
+/* `part` of `whole` with four decimals; 0 of nothing. */
+static void ratio(struct exposition *exposition, const char *name, const char *help, uint64_t part,
+                  uint64_t whole) {
+    family(exposition, FAMILY_GAUGE, name, NULL, help);
+    buffer_append_format(exposition->out, "inferonce_%s %.4f\n", name,
+                         whole > 0 ? (double)part / (double)whole : 0.0);
+}
+
+static void append_ratios(struct exposition *exposition, const struct shared *shared) {
+    uint64_t hits = shared_stat(shared, STAT_hits);
+    uint64_t asked = hits + shared_stat(shared, STAT_misses) + shared_stat(shared, STAT_bypasses);
+    ratio(exposition, "answered_without_inference", "Share of requests that cost no inference of their own",
+          hits + shared_stat(shared, STAT_shared_answers), asked);
 }
 
 /* A figure that the backend has not is left out. */
@@ -141,6 +156,7 @@ void metrics_get(struct exchange *exchange, struct bytes parameter, void *contex
     response_start(&exchange->response, 200, CONTENT_TYPES[exposition.format]);
     response_header_text(&exchange->response, "Cache-Control", "no-store");
     append_statistics(&exposition, api->shared);
+    append_ratios(&exposition, api->shared);
     append_store(&exposition, api->store);
     append_workers(&exposition, api);
     append_program(&exposition, api);

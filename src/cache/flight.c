@@ -184,6 +184,15 @@ static void count_forwarded(struct flights *flights, const struct cache_request 
         stats_count(flights->stats, STAT_coalesced);
 }
 
+/* A collapsed request that is answered saves an inference, as a hit does. */
+static void count_shared(struct flights *flights, const struct cache_request *request,
+                         uint64_t inference_us) {
+    if (!request->collapsed)
+        return;
+    stats_count(flights->stats, STAT_shared_answers);
+    stats_add(flights->stats, STAT_inference_us_saved, inference_us);
+}
+
 static void answer_overload(struct flights *flights, struct cache_request *request) {
     const struct engine_answer failure = {
         .status = ENGINE_OVERLOAD, .detail = "no memory for another inference", .retry_after_s = 1};
@@ -272,13 +281,15 @@ void flight_answer_all(struct flight *flight, bool stored, const struct entry *e
     struct cache_request *request;
     flight->joinable = false;
     while ((request = next_waiter(flight)) != NULL) {
+        uint64_t inference_us = entry ? entry->inference_us : flight->inference_us;
         count_forwarded(flights, request);
+        count_shared(flights, request, inference_us);
         struct cache_answer answer = {
             .result = request->forward == FORWARD_REQUEST ? CACHE_BYPASS : CACHE_MISS,
             .body = entry ? entry->body : flight->body,
             .status = {.forward = request->forward, .stored = stored, .collapsed = request->collapsed},
             .inferred = true,
-            .inference_us = entry ? entry->inference_us : flight->inference_us};
+            .inference_us = inference_us};
         request->done(request, &answer);
     }
     flight_destroy(flight);

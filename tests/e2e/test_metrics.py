@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import json
 import os
 import re
+import subprocess
 
 import exposition
 from case import Case, through_both
@@ -105,12 +107,13 @@ class Metrics(Case):
             client.predict(text, headers)
         for accept, total in ((TEXT, "_total"), (OPENMETRICS, "")):
             stats, families = client.stats(), self.scrape(client, accept)[1]
-            left_out = {"hit_ratio", "ttl_seconds", "memory_mb", "uptime_seconds", "backend", "requests", "inference_seconds_saved",
+            left_out = {"hit_ratio", "answered_without_inference", "ttl_seconds", "memory_mb", "uptime_seconds", "backend", "requests", "inference_seconds_saved",
                         "scope"}
             for name in stats.keys() - left_out:
                 family = families.get(f"inferonce_{name}") or families[f"inferonce_{name}_total"]
                 self.assertEqual(family.only(), stats[name], name)
             self.assertEqual(stats["hits"], 1)
+            self.assertEqual((stats["answered_without_inference"], families["inferonce_answered_without_inference"].only()), (0.25, 0.25))
             saved = families[f"inferonce_inference_seconds_saved{total}"]
             self.assertEqual((saved.type, round(saved.only(), 3)), ("counter", stats["inference_seconds_saved"]))
             self.assertGreaterEqual(saved.only(), 0.02)
@@ -185,6 +188,33 @@ class Dashboard(Case):
         used = set(re.findall(r"\b(?:s|stats)\.([a-z_]+)", page)) - {"find", "map", "filter", "push", "at", "stats"}
         self.assertLessEqual(used, stats.keys())
         self.assertGreater(len(used), 15)
+
+    def shown_for(self, *answers):
+        """What the page shows after each of these answers, run by Node.js."""
+        run = subprocess.run(["node", os.path.join(ROOT, "tests", "lib", "dashboard.js"), os.path.join(ROOT, "src", "api", "dashboard.html")],
+                             input=json.dumps(answers), capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        return json.loads(run.stdout)
+
+    def test_figures_that_a_lost_cache_server_has_not_are_shown_as_unknown(self):
+        live = self.serve().stats()
+        lost = {**live, "size": None, "max_size": None, "memory_mb": None, "evictions": None, "scope": "server",
+                "backend": {"type": "memcached", "state": "degraded", "servers": []}}
+        before, while_lost, after = self.shown_for(*({"status": 200, "stats": stats} for stats in (live, lost, live)))
+        self.assertEqual((before["state"], before["tiles"]["Entries"][0]), ("live", "0"))
+        self.assertEqual((while_lost["kind"], while_lost["old"]), ("warn", False))
+        self.assertIn("the cache server is lost", while_lost["state"])
+        self.assertEqual(while_lost["tiles"]["Entries"], ["–", "memory not known"])
+        self.assertEqual(after["state"], "live")
+
+    def test_figures_that_it_does_not_understand_do_not_stop_it(self):
+        live = self.serve().stats()
+        foreign = {name: value for name, value in live.items() if name != "backend"}
+        first, silent, second = self.shown_for({"status": 200, "stats": foreign}, None, {"status": 200, "stats": live})
+        self.assertEqual(first["kind"], "bad")
+        self.assertIn("cannot be shown", first["state"])
+        self.assertIn("does not answer", silent["state"])
+        self.assertEqual((second["state"], second["old"]), ("live", False))
 
     def test_a_browser_without_the_token_gets_the_page_that_asks_for_it(self):
         client = self.serve(ADMIN_TOKEN="secret")

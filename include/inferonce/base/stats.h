@@ -16,6 +16,7 @@
     X(bypasses, COUNTER, "Requests whose directives asked for a new inference")                        \
     X(stale_hits, COUNTER, "Hits answered from an entry past its lifetime")                            \
     X(coalesced, COUNTER, "Requests that shared the inference of another one")                         \
+    X(shared_answers, COUNTER, "Requests answered by the inference of another one")                    \
     X(expired, COUNTER, "Entries removed because their lifetime was over")                             \
     X(evictions, COUNTER, "Entries removed to make room for others")                                   \
     X(stores, COUNTER, "Entries written")                                                              \
@@ -24,7 +25,7 @@
     X(purges, COUNTER, "Invalidations, of everything or of single entries")                            \
     X(inferences, COUNTER, "Inferences started")                                                       \
     X(inference_errors, COUNTER, "Inferences that failed")                                             \
-    X(inference_us_saved, COUNTER, "Microseconds of inference that hits did not have to wait for")     \
+    X(inference_us_saved, COUNTER, "Microseconds of inference that answers did not cost")              \
     X(requests, COUNTER, "Requests received, of every kind")                                           \
     X(rejected_requests, COUNTER, "Requests answered 4xx or 5xx")                                      \
     X(protocol_errors, COUNTER, "FastCGI connections closed because of what the peer sent or did not") \

@@ -456,6 +456,9 @@ static void test_one_inference_across_workers(void) {
     CU_ASSERT(follows->status.collapsed && follows->status.stored && follows->inferred);
     CU_ASSERT_EQUAL(world_counted(STAT_inferences), 1);
     CU_ASSERT_EQUAL(world_counted(STAT_coalesced), 1);
+    CU_ASSERT_EQUAL(world_counted(STAT_shared_answers), 1);
+    CU_ASSERT_EQUAL(world_counted(STAT_inference_us_saved), follows->inference_us);
+    CU_ASSERT(follows->inference_us > 0);
     world_teardown();
 }
 
@@ -470,6 +473,8 @@ static void test_failure_across_workers(void) {
     CHECK_ANSWER(follows, CACHE_FAILED, "");
     CU_ASSERT_EQUAL(follows->failure, ENGINE_REJECTED);
     CU_ASSERT_EQUAL(running(1), 0);
+    CU_ASSERT_EQUAL(world_counted(STAT_coalesced), 1);
+    CU_ASSERT_EQUAL(world_counted(STAT_shared_answers), 0);
     struct asked *next = world_ask(1, "a", NULL); /* the failure was passed on, not kept */
     CU_ASSERT_EQUAL(next->answers, 0);
     CU_ASSERT_EQUAL(running(1), 1);
