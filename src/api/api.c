@@ -23,7 +23,7 @@ void api_teardown(struct api *api) {
 
 unsigned api_workers(const struct api *api) {
     unsigned n = 0;
-    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
         n += atomic_load_explicit(&api->shared->slots[slot].pid, memory_order_relaxed) != 0;
     return n;
 }

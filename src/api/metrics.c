@@ -107,28 +107,39 @@ static void append_store(struct exposition *exposition, struct store *store) {
                          store->operations->name, figures.degraded);
 }
 
-/* Slots that have a worker, and those of this master that should have one. */
-static bool is_used(const struct shared *shared, unsigned slot) {
-    return atomic_load_explicit(&shared->slots[slot].pid, memory_order_relaxed) != 0 ||
-           (shared->slot_mask >> slot & 1) != 0;
+static bool lives(const struct shared *shared, unsigned slot) {
+    return atomic_load_explicit(&shared->slots[slot].pid, memory_order_relaxed) != 0;
+}
+
+static uint32_t connections(const struct shared *shared, unsigned slot) {
+    return atomic_load_explicit(&shared->slots[slot].connections, memory_order_relaxed);
+}
+
+static bool is_up(const struct shared *shared, unsigned place) {
+    return lives(shared, place) || lives(shared, shared_other_slot(place));
+}
+
+/* Places that have a worker, and those of this master that should have one. */
+static bool is_used(const struct shared *shared, unsigned place) {
+    return is_up(shared, place) || shared_slot_is_ours(shared, place);
 }
 
 static void append_workers(struct exposition *exposition, const struct api *api) {
     const struct shared *shared = api->shared;
     gauge(exposition, "workers", NULL, "Worker processes that live", api_workers(api));
     family(exposition, FAMILY_GAUGE, "worker_up", NULL, "1 while the worker lives");
-    for (unsigned slot = 0; slot < WORKERS_MAX; slot++) {
-        if (is_used(shared, slot))
-            buffer_append_format(exposition->out, "inferonce_worker_up{worker=\"%u\"} %d\n", slot,
-                                 atomic_load_explicit(&shared->slots[slot].pid, memory_order_relaxed) != 0);
+    for (unsigned place = 0; place < WORKERS_MAX; place++) {
+        if (is_used(shared, place))
+            buffer_append_format(exposition->out, "inferonce_worker_up{worker=\"%u\"} %d\n", place,
+                                 is_up(shared, place));
     }
     family(exposition, FAMILY_GAUGE, "worker_connections", NULL,
            "FastCGI connections that the worker has open");
-    for (unsigned slot = 0; slot < WORKERS_MAX; slot++) {
-        if (is_used(shared, slot))
-            buffer_append_format(
-                exposition->out, "inferonce_worker_connections{worker=\"%u\"} %" PRIu32 "\n", slot,
-                atomic_load_explicit(&shared->slots[slot].connections, memory_order_relaxed));
+    for (unsigned place = 0; place < WORKERS_MAX; place++) {
+        if (is_used(shared, place))
+            buffer_append_format(exposition->out, "inferonce_worker_connections{worker=\"%u\"} %" PRIu32 "\n",
+                                 place,
+                                 connections(shared, place) + connections(shared, shared_other_slot(place)));
     }
 }
 

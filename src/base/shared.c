@@ -13,12 +13,12 @@
 #include "inferonce/base/log.h"
 
 #define MAGIC          UINT64_C(0x65636e6f7265666e) /* "nferonce" in a little-endian dump */
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 #define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_LENGTH 36
 #define WAKE_WORDS     (INTEREST_WORDS / 64)
 
-_Static_assert(WORKERS_MAX == 64, "a word of interest has one bit for each slot");
+_Static_assert(WORKERS_MAX == 64, "a word of interest has one bit for each place");
 _Static_assert(INTEREST_WORDS % 64 == 0, "the wakes of a slot are whole words");
 
 /* What a mapping must be to be of use to this program. */
@@ -43,13 +43,13 @@ struct header {
 /* The region follows on the next page. */
 struct shared_mapping {
     struct header header;
-    struct shared_slot slots[WORKERS_MAX];
-    struct stats stats[WORKERS_MAX];
+    struct shared_slot slots[SLOTS_MAX];
+    struct stats stats[SLOTS_MAX];
     _Atomic uint64_t interest[INTEREST_WORDS];
-    _Atomic uint64_t wakes[WORKERS_MAX][WAKE_WORDS];
+    _Atomic uint64_t wakes[SLOTS_MAX][WAKE_WORDS];
 };
 
-/* ---- locks on the file: byte s is the claim on slot s, the byte behind them is set-up ---- */
+/* ---- locks on the file: byte p is the claim on place p, the byte behind them is set-up ---- */
 
 #define SETUP_LOCK WORKERS_MAX
 
@@ -67,17 +67,17 @@ static bool lock_set(int descriptor, int command, short type, unsigned at) {
     return result == 0;
 }
 
-/* Whether another master, or a worker that outlived it, holds any slot. When that cannot be told it is taken
+/* Whether another master, or a worker that outlived it, holds any place. When that cannot be told it is taken
  * to be so. */
-static bool others_hold_slots(int descriptor) {
+static bool others_hold_places(int descriptor) {
     struct flock lock = lock_of(F_WRLCK, 0, WORKERS_MAX);
     return fcntl(descriptor, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
 }
 
-static bool claim_slots(struct shared *shared, unsigned workers, const char *path, struct error *error) {
-    for (unsigned slot = 0; slot < WORKERS_MAX && shared->workers < workers; slot++) {
-        if (lock_set(shared->descriptor, F_OFD_SETLK, F_WRLCK, slot)) {
-            shared->claimed[shared->workers++] = slot;
+static bool claim_places(struct shared *shared, unsigned workers, const char *path, struct error *error) {
+    for (unsigned place = 0; place < WORKERS_MAX && shared->workers < workers; place++) {
+        if (lock_set(shared->descriptor, F_OFD_SETLK, F_WRLCK, place)) {
+            shared->claimed[shared->workers++] = place;
         } else if (errno != EAGAIN && errno != EACCES) {
             error_set_errno(error, errno, "%s: cannot lock", path);
             return false;
@@ -85,7 +85,7 @@ static bool claim_slots(struct shared *shared, unsigned workers, const char *pat
     }
     if (shared->workers == workers)
         return true;
-    error_set(error, "%s: %u workers wanted, but of its %d slots only %u are not taken by other pools", path,
+    error_set(error, "%s: %u workers wanted, but of its %d places only %u are not taken by other pools", path,
               workers, WORKERS_MAX, shared->workers);
     return false;
 }
@@ -179,7 +179,7 @@ static bool recreate_file(struct shared *shared, off_t size, const char *path, s
     return false;
 }
 
-/* Opens the file, takes the set-up lock, and leaves a file that can be mapped and the slots claimed. */
+/* Opens the file, takes the set-up lock, and leaves a file that can be mapped and the places claimed. */
 static bool prepare_file(struct shared *shared, unsigned workers, const char *path, struct identity *wanted,
                          struct error *error) {
     struct stat status;
@@ -196,7 +196,7 @@ static bool prepare_file(struct shared *shared, unsigned workers, const char *pa
     }
     off_t size = (off_t)(wanted->fixed_bytes + wanted->region_bytes);
     const char *fault = find_fault(shared->descriptor, status.st_size, wanted);
-    shared->first = !others_hold_slots(shared->descriptor);
+    shared->first = !others_hold_places(shared->descriptor);
     if (fault && !shared->first) {
         error_set(error, "%s: in use by running processes, and not to be shared with them: %s", path, fault);
         return false;
@@ -210,7 +210,7 @@ static bool prepare_file(struct shared *shared, unsigned workers, const char *pa
         if (!recreate_file(shared, size, path, error))
             return false;
     }
-    return claim_slots(shared, workers, path, error);
+    return claim_places(shared, workers, path, error);
 }
 
 /* ---- the mapping ---- */
@@ -220,7 +220,11 @@ static void clear_slot(struct shared *shared, unsigned slot) {
     atomic_store(&line->pid, 0);
     atomic_store(&line->connections, 0);
     atomic_store(&line->heartbeat_us, 0);
+    atomic_store(&line->ready, 0);
+    atomic_store(&line->leaving, 0);
+    atomic_store(&line->relieved, 0);
     atomic_store(&line->draining, 0);
+    atomic_store(&line->unfinished, 0);
     stats_clear_gauges(&shared->stats[slot]);
     /* 0 is the epoch of a slot that never had a worker. */
     if (atomic_fetch_add(&line->epoch, 1) == UINT64_MAX)
@@ -231,7 +235,7 @@ static void clear_slot(struct shared *shared, unsigned slot) {
  */
 static void clear_all(struct shared *shared) {
     struct shared_mapping *mapping = shared->mapping;
-    for (unsigned slot = 0; slot < WORKERS_MAX; slot++) {
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++) {
         if (!shared->fresh)
             clear_slot(shared, slot);
         for (size_t i = 0; i < STATS_COUNT; i++)
@@ -281,17 +285,22 @@ static bool set_up_first(struct shared *shared, const struct identity *wanted, s
     return true;
 }
 
-static bool make_wake_descriptors(struct shared *shared, struct error *error) {
+static bool make_eventfd(int *descriptor, struct error *error) {
+    *descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (*descriptor < 0)
+        error_set_errno(error, errno, "cannot make an eventfd");
+    return *descriptor >= 0;
+}
+
+static bool make_descriptors(struct shared *shared, struct error *error) {
     for (unsigned i = 0; i < shared->workers; i++) {
-        unsigned slot = shared->claimed[i];
-        shared->wake_descriptors[slot] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-        if (shared->wake_descriptors[slot] < 0) {
-            error_set_errno(error, errno, "cannot make an eventfd");
+        unsigned place = shared->claimed[i];
+        if (!make_eventfd(&shared->wake_descriptors[place], error) ||
+            !make_eventfd(&shared->wake_descriptors[shared_other_slot(place)], error))
             return false;
-        }
-        shared->slot_mask |= UINT64_C(1) << slot;
+        shared->place_mask |= UINT64_C(1) << place;
     }
-    return true;
+    return make_eventfd(&shared->master_descriptor, error);
 }
 
 static bool fill(struct shared *shared, unsigned workers, const char *path, struct identity *wanted,
@@ -310,18 +319,24 @@ static bool fill(struct shared *shared, unsigned workers, const char *path, stru
         return false;
     if (shared->first && !set_up_first(shared, wanted, error))
         return false;
-    for (unsigned i = 0; i < shared->workers; i++)
+    for (unsigned i = 0; i < shared->workers; i++) {
         clear_slot(shared, shared->claimed[i]);
+        clear_slot(shared, shared_other_slot(shared->claimed[i]));
+    }
     shared->instance = shared->mapping->header.instance;
     shared->started_us = shared->mapping->header.started_us;
-    return make_wake_descriptors(shared, error);
+    return make_descriptors(shared, error);
+}
+
+static void clear_handle(struct shared *shared) {
+    *shared = (struct shared){.descriptor = -1, .master_descriptor = -1};
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
+        shared->wake_descriptors[slot] = -1;
 }
 
 bool shared_create(struct shared *shared, unsigned workers, const char *path, size_t region_bytes,
                    uint64_t region_tag, struct error *error) {
-    *shared = (struct shared){.descriptor = -1};
-    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
-        shared->wake_descriptors[slot] = -1;
+    clear_handle(shared);
     if (workers == 0 || workers > WORKERS_MAX) {
         error_set(error, "%u workers: from 1 to %d are possible", workers, WORKERS_MAX);
         return false;
@@ -346,23 +361,23 @@ void shared_ready(struct shared *shared) {
 }
 
 void shared_destroy(struct shared *shared) {
-    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
         if (shared->wake_descriptors[slot] >= 0)
             close(shared->wake_descriptors[slot]);
+    if (shared->master_descriptor >= 0)
+        close(shared->master_descriptor);
     if (shared->mapping)
         munmap(shared->mapping,
                (size_t)((char *)shared->region - (char *)shared->mapping) + shared->region_bytes);
     if (shared->descriptor >= 0)
         close(shared->descriptor);
-    *shared = (struct shared){.descriptor = -1};
-    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
-        shared->wake_descriptors[slot] = -1;
+    clear_handle(shared);
 }
 
 /* ---- the scoreboard ---- */
 
 void shared_slot_assign(struct shared *shared, unsigned slot, pid_t pid) {
-    INVARIANT(slot < WORKERS_MAX);
+    INVARIANT(slot < SLOTS_MAX);
     /* A slot that is empty was cleared when it became so; its worker may be at work already. */
     if (pid == 0 || atomic_load(&shared->slots[slot].pid) != 0)
         clear_slot(shared, slot);
@@ -371,27 +386,28 @@ void shared_slot_assign(struct shared *shared, unsigned slot, pid_t pid) {
 
 unsigned shared_reap(struct shared *shared) {
     unsigned reaped = 0;
-    for (unsigned slot = 0; slot < WORKERS_MAX; slot++) {
-        bool ours = shared->slot_mask >> slot & 1;
-        if (shared->descriptor < 0 || ours || atomic_load(&shared->slots[slot].pid) == 0)
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++) {
+        unsigned place = shared_place(slot);
+        if (shared->descriptor < 0 || shared_slot_is_ours(shared, slot) ||
+            atomic_load(&shared->slots[slot].pid) == 0)
             continue;
-        /* The claim is held for the moment, so that no new pool takes the slot while it is cleared. */
-        if (!lock_set(shared->descriptor, F_OFD_SETLK, F_WRLCK, slot))
+        /* The claim is held for the moment, so that no new pool takes the place while it is cleared. */
+        if (!lock_set(shared->descriptor, F_OFD_SETLK, F_WRLCK, place))
             continue;
         shared_slot_assign(shared, slot, 0);
         reaped++;
-        if (!lock_set(shared->descriptor, F_OFD_SETLK, F_UNLCK, slot))
+        if (!lock_set(shared->descriptor, F_OFD_SETLK, F_UNLCK, place))
             LOG(LOG_WARN, "cache_file_unlock_failed", LOG_NUMBER("errno", errno));
     }
     return reaped;
 }
 
 uint64_t shared_stat(const struct shared *shared, enum statistic stat) {
-    return stats_sum(shared->stats, WORKERS_MAX, stat);
+    return stats_sum(shared->stats, SLOTS_MAX, stat);
 }
 
 bool shared_owner_is_dead(const struct shared *shared, uint64_t instance, uint32_t slot, uint64_t epoch) {
-    return instance == shared->instance && slot < WORKERS_MAX &&
+    return instance == shared->instance && slot < SLOTS_MAX &&
            atomic_load(&shared->slots[slot].epoch) > epoch;
 }
 
@@ -410,9 +426,9 @@ bool shared_owner_is_dead(const struct shared *shared, uint64_t instance, uint32
  * worker dies. */
 
 void shared_interest_register(struct shared *shared, unsigned slot, uint64_t hash) {
-    INVARIANT(slot < WORKERS_MAX);
-    atomic_fetch_or_explicit(&shared->mapping->interest[shared_interest_word(hash)], UINT64_C(1) << slot,
-                             memory_order_seq_cst);
+    INVARIANT(slot < SLOTS_MAX);
+    atomic_fetch_or_explicit(&shared->mapping->interest[shared_interest_word(hash)],
+                             UINT64_C(1) << shared_place(slot), memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
 }
 
@@ -423,26 +439,42 @@ static void notify(int descriptor) {
     (void)written;
 }
 
+void shared_tell_master(const struct shared *shared) {
+    notify(shared->master_descriptor);
+}
+
+void shared_heard(const struct shared *shared) {
+    uint64_t count;
+    ssize_t length = read(shared->master_descriptor, &count, sizeof(count));
+    (void)length;
+}
+
+static void wake_slot(struct shared *shared, unsigned slot, unsigned word) {
+    atomic_fetch_or_explicit(&shared->mapping->wakes[slot][word / 64], UINT64_C(1) << (word % 64),
+                             memory_order_release);
+    notify(shared->wake_descriptors[slot]);
+}
+
 void shared_wake(struct shared *shared, uint64_t hash) {
     unsigned word = shared_interest_word(hash);
     _Atomic uint64_t *interest = &shared->mapping->interest[word];
     atomic_thread_fence(memory_order_seq_cst);
-    if ((atomic_load_explicit(interest, memory_order_relaxed) & shared->slot_mask) == 0)
+    if ((atomic_load_explicit(interest, memory_order_relaxed) & shared->place_mask) == 0)
         return;
     /* Other masters' bits stay, for a leader of their own to find. */
-    uint64_t woken = atomic_fetch_and(interest, ~shared->slot_mask) & shared->slot_mask;
+    uint64_t woken = atomic_fetch_and(interest, ~shared->place_mask) & shared->place_mask;
     while (woken != 0) {
-        unsigned slot = (unsigned)__builtin_ctzll(woken);
+        unsigned place = (unsigned)__builtin_ctzll(woken);
         woken &= woken - 1;
-        atomic_fetch_or_explicit(&shared->mapping->wakes[slot][word / 64], UINT64_C(1) << (word % 64),
-                                 memory_order_release);
-        notify(shared->wake_descriptors[slot]);
+        wake_slot(shared, place, word);
+        wake_slot(shared, shared_other_slot(place), word);
     }
 }
 
 void shared_wake_all(struct shared *shared) {
-    for (unsigned i = 0; i < shared->workers; i++) {
-        unsigned slot = shared->claimed[i];
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++) {
+        if (!shared_slot_is_ours(shared, slot))
+            continue;
         for (size_t word = 0; word < WAKE_WORDS; word++)
             atomic_store_explicit(&shared->mapping->wakes[slot][word], UINT64_MAX, memory_order_release);
         notify(shared->wake_descriptors[slot]);
@@ -450,7 +482,7 @@ void shared_wake_all(struct shared *shared) {
 }
 
 void shared_wakes_take(struct shared *shared, unsigned slot, uint64_t words[INTEREST_WORDS / 64]) {
-    INVARIANT(slot < WORKERS_MAX);
+    INVARIANT(slot < SLOTS_MAX);
     uint64_t count;
     /* Not readable (EAGAIN): a wake that was taken along with an earlier one; the marks tell. */
     ssize_t length = read(shared->wake_descriptors[slot], &count, sizeof(count));

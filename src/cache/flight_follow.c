@@ -161,7 +161,7 @@ static void saw_lease(struct flight *flight, const struct store_get *get) {
         flight_lease(flight);
         return;
     }
-    flight->owner_wakes_us = owner.instance == flights->shared->instance && owner.slot < WORKERS_MAX &&
+    flight->owner_wakes_us = owner.instance == flights->shared->instance && owner.slot < SLOTS_MAX &&
                              flights->shared->wake_descriptors[owner.slot] >= 0;
     /* Its outcome may have been written before its name was known to us. */
     if (owner.nonce != flight->owner_nonce) {

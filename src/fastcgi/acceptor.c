@@ -52,8 +52,10 @@ static bool lives(const struct shared_slot *slot, uint64_t now_us) {
     return beat_us >= now_us || now_us - beat_us < HEARTBEAT_MAX_US;
 }
 
-/* Whether this worker has more than its share: over 9/8 of the mean. With equal counts nobody has, so
- * somebody always accepts; with few connections a single one more counts, with many a handful does not. */
+/* Whether this worker has more than its share of the connections that this listener brings: over 9/8 of the
+ * mean. Workers of other pools, which have a listener of their own, do not count. With equal counts nobody
+ * has more, so somebody always accepts; with few connections a single one more counts, with many a handful
+ * does not. */
 static bool above_mean(const struct acceptor *acceptor) {
     const struct shared *shared = acceptor->options.shared;
     if (!shared)
@@ -61,8 +63,9 @@ static bool above_mean(const struct acceptor *acceptor) {
     uint64_t now_us = clock_monotonic_us(acceptor->options.clock);
     uint64_t sum = acceptor->connections;
     uint64_t workers = 1;
-    for (unsigned i = 0; i < WORKERS_MAX; i++) {
-        if (i == acceptor->options.slot || !lives(&shared->slots[i], now_us))
+    for (unsigned i = 0; i < SLOTS_MAX; i++) {
+        if (i == acceptor->options.slot || !shared_slot_is_ours(shared, i) ||
+            !lives(&shared->slots[i], now_us))
             continue;
         sum += atomic_load_explicit(&shared->slots[i].connections, memory_order_relaxed);
         workers++;

@@ -381,7 +381,7 @@ struct store *memory_open(const struct store_options *options, struct error *err
         free(memory);
         return NULL;
     }
-    memory->part = options->slot % memory->context.geometry.parts;
+    memory->part = shared_place(options->slot) % memory->context.geometry.parts;
     buffer_init(&memory->scratch, memory->context.geometry.region_bytes);
     return &memory->store;
 }

@@ -1,15 +1,15 @@
 /* The shared mapping: made by the master before it forks, seen by all workers.
  *
  *   header      magic, layout version, sizes, boot id; instance (random, names this mapping in leases), start
- *   slots       WORKERS_MAX: pid, epoch, connections, heartbeat (scoreboard)
- *   stats       WORKERS_MAX
- *   interest    INTEREST_WORDS words; bit s of word w: the worker in slot s waits for a key that hashes to w
+ *   slots       SLOTS_MAX: pid, epoch, connections, heartbeat (scoreboard)
+ *   stats       SLOTS_MAX
+ *   interest    INTEREST_WORDS words; bit p of word w: a worker of place p waits for a key that hashes to w
  *   wakes       per slot, one bit a word: what it was woken for
  *   region      the memory store's (store/memory.h); this module knows only its size
  *
  * Without a path the mapping is anonymous. With one (CACHE_PATH) it is a file that several masters share,
- * each claiming as many slots as it has workers. Claims are open-file-description locks on bytes of the file;
- * workers inherit them, so a pool's claim lasts until its last process is gone, however that ends.
+ * each claiming as many places as it has workers. Claims are open-file-description locks on bytes of the
+ * file; workers inherit them, so a pool's claim lasts until its last process is gone, however that ends.
  *
  * Who opens the file while nobody holds a claim is the first: it trusts no lock word in it and re-initialises
  * them, zeroes the statistics and the scoreboard (but raises the epochs, so that the leases of the last run
@@ -32,15 +32,27 @@
 #include "inferonce/base/stats.h"
 
 #define WORKERS_MAX    64
+#define SLOTS_MAX      (2 * WORKERS_MAX)
 #define INTEREST_WORDS 4096
 
-/* One worker's line of the scoreboard. */
+/* One worker's line of the scoreboard.
+ *
+ * A place (0 to WORKERS_MAX - 1) has two slots, p and p + WORKERS_MAX: a worker that leaves keeps its own
+ * while its successor works in the other.
+ *
+ *   leaving   the worker was told to end, asks for a successor and serves on
+ *   relieved  the master has a successor that is ready, or wants none
+ *   draining  the worker takes no new connections */
 struct shared_slot {
     _Alignas(64) _Atomic int32_t pid; /* 0: nobody */
     _Atomic uint32_t connections;     /* FastCGI connections open */
     _Atomic uint64_t epoch; /* raised whenever the slot's worker died or was replaced; never 0 once used */
     _Atomic uint64_t heartbeat_us; /* monotonic; written by the worker about once a second */
-    _Atomic uint32_t draining;     /* 1: takes no new connections */
+    _Atomic uint32_t ready;        /* 1: the worker serves */
+    _Atomic uint32_t leaving;
+    _Atomic uint32_t relieved;
+    _Atomic uint32_t draining;
+    _Atomic uint32_t unfinished; /* of a worker that drains: requests that it still has to answer */
 };
 
 struct shared_mapping; /* the bytes themselves; shared.c */
@@ -48,22 +60,37 @@ struct shared_mapping; /* the bytes themselves; shared.c */
 /* A process's handle. The master makes it; workers inherit it. */
 struct shared {
     struct shared_mapping *mapping;
-    struct shared_slot *slots; /* WORKERS_MAX, in the mapping */
-    struct stats *stats;       /* WORKERS_MAX, in the mapping */
+    struct shared_slot *slots; /* SLOTS_MAX, in the mapping */
+    struct stats *stats;       /* SLOTS_MAX, in the mapping */
     void *region;              /* region_bytes, aligned to a page */
     size_t region_bytes;
-    uint64_t instance;                 /* random, of the mapping */
-    uint64_t started_us;               /* wall clock, when the mapping was first made or re-initialised */
-    bool fresh;                        /* the region holds nothing of use */
-    bool first;                        /* nobody else has the mapping: lock words are to be made anew */
-    int descriptor;                    /* of the file; -1 when anonymous */
-    unsigned workers;                  /* slots claimed by this master */
-    uint64_t slot_mask;                /* the same as bits */
-    unsigned claimed[WORKERS_MAX];     /* worker i of this master has slot claimed[i] */
-    int wake_descriptors[WORKERS_MAX]; /* eventfd by slot; -1 for slots of other masters */
+    uint64_t instance;               /* random, of the mapping */
+    uint64_t started_us;             /* wall clock, when the mapping was first made or re-initialised */
+    bool fresh;                      /* the region holds nothing of use */
+    bool first;                      /* nobody else has the mapping: lock words are to be made anew */
+    int descriptor;                  /* of the file; -1 when anonymous */
+    unsigned workers;                /* places claimed by this master */
+    uint64_t place_mask;             /* the same as bits */
+    unsigned claimed[WORKERS_MAX];   /* worker i of this master has place claimed[i] */
+    int wake_descriptors[SLOTS_MAX]; /* eventfd by slot; -1 for slots of other masters */
+    int master_descriptor;           /* eventfd; readable: a worker's line has changed */
 };
 
-/* Makes or opens the mapping and claims `workers` slots. `path` may be NULL or empty.
+static inline unsigned shared_place(unsigned slot) {
+    return slot % WORKERS_MAX;
+}
+
+/* The other slot of the same place. */
+static inline unsigned shared_other_slot(unsigned slot) {
+    return (slot + WORKERS_MAX) % SLOTS_MAX;
+}
+
+/* Whether the slot belongs to this master's workers, which share a listener. */
+static inline bool shared_slot_is_ours(const struct shared *shared, unsigned slot) {
+    return shared->place_mask >> shared_place(slot) & 1;
+}
+
+/* Makes or opens the mapping and claims `workers` places. `path` may be NULL or empty.
  *
  * From here to shared_ready no other master passes this function, so that the region can be initialised in
  * peace; it blocks for as long as another master is between the two. That lock is on the open file: do not
@@ -88,6 +115,11 @@ void shared_slot_assign(struct shared *shared, unsigned slot, pid_t pid);
  * kernel gave its claims back. Those slots are cleared as by shared_slot_assign(slot, 0). Returns how many
  * there were. Does not block. */
 unsigned shared_reap(struct shared *shared);
+
+/* A worker, when its line has changed in a way that the master waits for (`ready`, `leaving`), and the
+ * master, before it looks. Neither blocks. */
+void shared_tell_master(const struct shared *shared);
+void shared_heard(const struct shared *shared);
 
 /* Sum of a statistic over all slots, of all masters. */
 uint64_t shared_stat(const struct shared *shared, enum statistic stat);

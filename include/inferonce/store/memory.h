@@ -39,7 +39,7 @@ struct memory_layout {
     uint64_t memory_bytes;    /* of the logs, all parts together */
     uint64_t entry_max_bytes; /* of an entry as the cache writes it; a log holds one if the memory does */
     uint64_t leases_max;      /* leases and outcomes that may be held at once; many more are STORE_ERROR */
-    unsigned parts;           /* slot s uses part s % parts */
+    unsigned parts;           /* a worker of place p uses part p % parts */
 };
 
 /* The layout for these settings and this many workers. */

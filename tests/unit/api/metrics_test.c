@@ -177,8 +177,20 @@ static void test_workers(void) {
     snprintf(line, sizeof(line), "inferonce_worker_up{worker=\"%u\"} 1", other);
     CU_ASSERT(has(sent, line));
 
-    shared_slot_assign(&service.shared, other, 0);
+    /* A worker that leaves and its successor are one line. */
+    unsigned successor = shared_other_slot(slot);
+    shared_slot_assign(&service.shared, successor, 1002);
+    atomic_store(&service.shared.slots[successor].connections, 2);
     shared_slot_assign(&service.shared, slot, 0);
+    sent = scrape(NULL);
+    check_value(sent, "workers", "", 2);
+    snprintf(line, sizeof(line), "inferonce_worker_connections{worker=\"%u\"} 2", slot);
+    CU_ASSERT(has(sent, line));
+    snprintf(line, sizeof(line), "worker=\"%u\"", successor);
+    CU_ASSERT_PTR_NULL(strstr(sent->body, line));
+
+    shared_slot_assign(&service.shared, other, 0);
+    shared_slot_assign(&service.shared, successor, 0);
     sent = scrape(NULL);
     check_value(sent, "workers", "", 0);
     snprintf(line, sizeof(line), "inferonce_worker_up{worker=\"%u\"} 0", slot);

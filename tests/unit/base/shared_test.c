@@ -108,7 +108,7 @@ static void test_anonymous(void) {
         int flags = fcntl(shared.wake_descriptors[shared.claimed[i]], F_GETFL);
         CU_ASSERT(flags >= 0 && (flags & O_NONBLOCK));
         CU_ASSERT_EQUAL(fcntl(shared.wake_descriptors[shared.claimed[i]], F_GETFD), FD_CLOEXEC);
-        CU_ASSERT((shared.slot_mask >> shared.claimed[i] & 1) == 1);
+        CU_ASSERT(shared_slot_is_ours(&shared, shared.claimed[i]));
     }
     memset(shared.region, 0xff, REGION);
     shared_ready(&shared);
@@ -196,7 +196,7 @@ static void test_owner_is_dead(void) {
     CU_ASSERT(shared_owner_is_dead(&shared, shared.instance, slot, epoch));
     CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance, slot, line->epoch));
     CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance + 1, slot, epoch));
-    CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance, WORKERS_MAX, 0));
+    CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance, SLOTS_MAX, 0));
     CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance, UINT32_MAX, 0));
     CU_ASSERT_EQUAL(line->pid, 0);
     CU_ASSERT_EQUAL(line->connections, 0);
@@ -324,6 +324,48 @@ static void test_file_is_made(void) {
     remove_directory();
 }
 
+/* A worker that leaves and its successor are at work together, and told apart. */
+static void test_two_slots_of_a_place(void) {
+    struct shared shared;
+    CU_ASSERT_FATAL(shared_create(&shared, 2, NULL, REGION, TAG, NULL));
+    unsigned slot = shared.claimed[1], other = shared_other_slot(slot);
+    CU_ASSERT_NOT_EQUAL(slot, other);
+    CU_ASSERT_EQUAL(shared_other_slot(other), slot);
+    CU_ASSERT_EQUAL(shared_place(other), shared_place(slot));
+    CU_ASSERT(shared_slot_is_ours(&shared, other));
+    CU_ASSERT_FALSE(shared_slot_is_ours(&shared, slot + 1));
+    CU_ASSERT(shared.slots[other].epoch > 0);
+    shared_slot_assign(&shared, slot, 4711);
+    shared_slot_assign(&shared, other, 4712);
+    uint64_t epoch = shared.slots[other].epoch;
+    stats_count(&shared.stats[slot], STAT_hits);
+    stats_count(&shared.stats[other], STAT_hits);
+    CU_ASSERT_EQUAL(shared_stat(&shared, STAT_hits), 2);
+    shared_interest_register(&shared, other, 7);
+    shared_wake(&shared, 7);
+    CU_ASSERT(wait_for_wake(&shared, other, 0));
+    shared_slot_assign(&shared, slot, 0);
+    CU_ASSERT_EQUAL(shared.slots[other].pid, 4712);
+    CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance, other, epoch));
+    shared_wake_all(&shared);
+    CU_ASSERT(wait_for_wake(&shared, other, 0));
+    shared_destroy(&shared);
+}
+
+static void test_telling_the_master(void) {
+    struct shared shared;
+    CU_ASSERT_FATAL(shared_create(&shared, 1, NULL, REGION, TAG, NULL));
+    struct pollfd told = {.fd = shared.master_descriptor, .events = POLLIN};
+    CU_ASSERT_EQUAL(poll(&told, 1, 0), 0);
+    shared_heard(&shared); /* nothing to hear does not block */
+    shared_tell_master(&shared);
+    shared_tell_master(&shared);
+    CU_ASSERT_EQUAL(poll(&told, 1, 0), 1);
+    shared_heard(&shared);
+    CU_ASSERT_EQUAL(poll(&told, 1, 0), 0);
+    shared_destroy(&shared);
+}
+
 static void test_file_survives_a_restart(void) {
     struct shared shared;
     struct error error = {""};
@@ -346,7 +388,7 @@ static void test_file_survives_a_restart(void) {
         CU_ASSERT_EQUAL_FATAL(((char *)shared.region)[i], 'k');
     CU_ASSERT_EQUAL(shared_stat(&shared, STAT_hits), 0);
     CU_ASSERT_EQUAL(shared_stat(&shared, STAT_parked), 0);
-    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
         CU_ASSERT_EQUAL(shared.slots[slot].pid, 0);
     /* A lease of the last run is known to be of a dead owner, whether its slot has a new one or not. */
     CU_ASSERT(shared_owner_is_dead(&shared, instance, 0, epochs[0]));
@@ -574,7 +616,7 @@ static void test_second_master(void) {
     CU_ASSERT_FALSE(b.fresh);
     CU_ASSERT_EQUAL(b.instance, a.instance);
     CU_ASSERT_EQUAL(b.started_us, a.started_us);
-    CU_ASSERT_EQUAL(a.slot_mask & b.slot_mask, 0);
+    CU_ASSERT_EQUAL(a.place_mask & b.place_mask, 0);
     CU_ASSERT_STRING_EQUAL((char *)b.region, "of the first");
     stats_count(&a.stats[a.claimed[0]], STAT_hits);
     stats_count(&b.stats[b.claimed[0]], STAT_hits);
@@ -798,6 +840,8 @@ static const struct unit_case CASES[] = {
     {"a failure leaves nothing open", test_no_descriptors_left},
     {"the statistics of dead workers count", test_statistics_of_dead_workers_count},
     {"an owner is dead when its slot's epoch moved on", test_owner_is_dead},
+    {"a place has two slots", test_two_slots_of_a_place},
+    {"the master is told", test_telling_the_master},
     {"who registered interest is woken, once", test_wake},
     {"all are woken for everything", test_wake_all},
     {"no wake is lost across processes", test_no_wake_is_lost_across_processes},

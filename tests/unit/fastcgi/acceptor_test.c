@@ -15,7 +15,7 @@ static uv_loop_t loop;
 static int listener;
 static struct sockaddr_un address;
 static socklen_t address_length;
-static struct shared_slot slots[WORKERS_MAX];
+static struct shared_slot slots[SLOTS_MAX];
 static struct shared shared;
 static struct stats stats;
 static struct clock fake_clock;
@@ -42,7 +42,7 @@ static void begin(bool balanced) {
     CU_ASSERT_EQUAL_FATAL(listen(listener, CLIENTS_MAX), 0);
     memset(slots, 0, sizeof(slots));
     memset(&stats, 0, sizeof(stats));
-    shared = (struct shared){.slots = slots};
+    shared = (struct shared){.slots = slots, .place_mask = 0xf};
     fake_clock = (struct clock){.fake = true, .monotonic_us = 60ULL * 1000 * 1000};
     accepted_count = 0;
     clients_count = 0;
@@ -175,6 +175,26 @@ static void test_only_those_that_live_count(void) {
     end();
 }
 
+/* Pools that share a CACHE_PATH have a scoreboard in common, not a listener. */
+static void test_other_pools_do_not_count(void) {
+    begin(true);
+    set_worker(4, 0);
+    set_worker(WORKERS_MAX + 5, 0);
+    connect_many(10);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    CU_ASSERT_EQUAL(accepted_count, 10); /* in one turn, without a pause */
+    end();
+}
+
+static void test_a_successor_counts(void) {
+    begin(true);
+    set_worker(WORKERS_MAX, 0);
+    connect_many(2);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    CU_ASSERT_EQUAL(accepted_count, 1);
+    end();
+}
+
 static void test_listens_again_when_its_own_close(void) {
     begin(true);
     set_worker(0, 1);
@@ -262,6 +282,8 @@ static const struct unit_case CASES[] = {
     {"takes what nobody else took", test_takes_what_nobody_else_took},
     {"leaves some unevenness alone", test_some_unevenness_is_left_alone},
     {"counts only workers that live", test_only_those_that_live_count},
+    {"does not count workers of other pools", test_other_pools_do_not_count},
+    {"counts a successor", test_a_successor_counts},
     {"listens again when its own connections close", test_listens_again_when_its_own_close},
     {"stops", test_stops},
     {"takes what waits before it stops", test_takes_what_waits_before_it_stops},

@@ -15,7 +15,7 @@ struct memory_rig {
     struct clock clock;
     struct memory_layout layout;
     struct shared shared;
-    struct store *stores[WORKERS_MAX]; /* by slot; opened by memory_rig_store */
+    struct store *stores[SLOTS_MAX]; /* by slot; opened by memory_rig_store */
 };
 
 /* A condition without which the test cannot go on. */
@@ -43,7 +43,7 @@ static inline void memory_rig_open(struct memory_rig *rig, unsigned workers) {
     rig->layout = memory_layout_of(&rig->settings, workers);
     rig->shared.region_bytes = memory_region_bytes(&rig->layout);
     rig->shared.region = memory_rig_map(rig->shared.region_bytes);
-    rig->shared.stats = memory_rig_map(WORKERS_MAX * sizeof(struct stats));
+    rig->shared.stats = memory_rig_map(SLOTS_MAX * sizeof(struct stats));
     rig->shared.workers = workers;
     memory_rig_need(memory_region_setup(rig->shared.region, &rig->layout, true, &rig->clock) == 0, "set-up");
 }
@@ -62,14 +62,14 @@ static inline struct store *memory_rig_store(struct memory_rig *rig, unsigned sl
 }
 
 static inline uint64_t memory_rig_stat(const struct memory_rig *rig, enum statistic stat) {
-    return stats_sum(rig->shared.stats, WORKERS_MAX, stat);
+    return stats_sum(rig->shared.stats, SLOTS_MAX, stat);
 }
 
 static inline void memory_rig_close(struct memory_rig *rig) {
-    for (unsigned slot = 0; slot < WORKERS_MAX; slot++)
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
         store_close(&rig->stores[slot]);
     munmap(rig->shared.region, rig->shared.region_bytes);
-    munmap(rig->shared.stats, WORKERS_MAX * sizeof(struct stats));
+    munmap(rig->shared.stats, SLOTS_MAX * sizeof(struct stats));
 }
 
 /* ---- keys and values that tell on each other ---- */
