@@ -63,6 +63,10 @@ void log_set_clock(const struct clock *clock) {
     sink.clock = clock;
 }
 
+static const struct clock *sink_clock(void) {
+    return sink.clock ? sink.clock : &SYSTEM_CLOCK;
+}
+
 static uint64_t last_written_us(const struct limit *limit) {
     return limit->written == 0 ? 0 : limit->written_us[(limit->next + LOG_BURST - 1) % LOG_BURST];
 }
@@ -213,20 +217,13 @@ static void finish(struct line *line) {
     put(line, json ? "}\n" : "\n");
 }
 
-void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n) {
+static void write_line(enum log_level level, const char *event, uint64_t suppressed,
+                       const struct log_field *fields, size_t n) {
     static const char *const LEVELS[] = {"error", "warn", "info", "debug"};
-    if (level > sink.level)
-        return;
-    int saved_errno = errno;
-    const struct clock *clock = sink.clock ? sink.clock : &SYSTEM_CLOCK;
-    uint64_t suppressed = 0;
-    if (!admit(event, clock_monotonic_us(clock), &suppressed))
-        return;
-
     struct line line;
     line.length = 0;
     line.cut = false;
-    put_time(&line, clock_wall_us(clock));
+    put_time(&line, clock_wall_us(sink_clock()));
     put_text(&line, "level", LEVELS[level]);
     put_text(&line, "event", event);
     if (sink.role)
@@ -248,5 +245,22 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     /* A full or closed standard error costs the line, not the request. */
     ssize_t written = write(sink.descriptor, line.data, line.length);
     (void)written;
+}
+
+void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n) {
+    if (level > sink.level)
+        return;
+    int saved_errno = errno;
+    uint64_t suppressed = 0;
+    if (admit(event, clock_monotonic_us(sink_clock()), &suppressed))
+        write_line(level, event, suppressed, fields, n);
+    errno = saved_errno;
+}
+
+void log_write_always(enum log_level level, const char *event, const struct log_field *fields, size_t n) {
+    if (level > sink.level)
+        return;
+    int saved_errno = errno;
+    write_line(level, event, 0, fields, n);
     errno = saved_errno;
 }

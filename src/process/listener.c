@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "inferonce/base/buffer.h"
+#include "inferonce/process/socket_owner.h"
 
 /* The kernel cuts it to net.core.somaxconn. */
 #define BACKLOG 4096
@@ -79,7 +80,8 @@ static bool clear_path(const char *path, const union address *address, socklen_t
     return true;
 }
 
-static bool bind_unix(struct listener *listener, const char *path, mode_t mode, struct error *error) {
+static bool bind_unix(struct listener *listener, const char *path, const struct settings *settings,
+                      struct error *error) {
     union address address = {.local = {.sun_family = AF_UNIX}};
     size_t length = strlen(path);
     if (length == 0 || length >= sizeof(address.local.sun_path)) {
@@ -99,8 +101,12 @@ static bool bind_unix(struct listener *listener, const char *path, mode_t mode, 
         error_set_errno(error, bind_errno, "LISTEN: cannot bind to %s", path);
         return false;
     }
+    if (!socket_owner_set(path, settings, error)) {
+        unlink(path);
+        return false;
+    }
     struct stat status;
-    if (chmod(path, mode) != 0 || lstat(path, &status) != 0) {
+    if (chmod(path, (mode_t)settings->listen_mode) != 0 || lstat(path, &status) != 0) {
         error_set_errno(error, errno, "LISTEN: cannot set the mode of %s", path);
         unlink(path);
         return false;
@@ -175,7 +181,7 @@ static bool make(struct listener *listener, const struct settings *settings, str
         error_set_errno(error, errno, "LISTEN: no socket");
         return false;
     }
-    bool bound = local ? bind_unix(listener, text + 5, (mode_t)settings->listen_mode, error)
+    bool bound = local ? bind_unix(listener, text + 5, settings, error)
                        : bind_tcp(listener, &address, size, text + 4, error);
     if (bound && listen(listener->descriptor, BACKLOG) == 0)
         return true;

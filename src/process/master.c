@@ -92,17 +92,17 @@ static void start(struct master *master, unsigned index) {
     child->pid = pid;
     atomic_store(&master->shared->slots[child->slot].heartbeat_us, child->started_us);
     shared_slot_assign(master->shared, child->slot, pid);
-    LOG(LOG_INFO, "worker_started", LOG_NUMBER("worker", index), LOG_NUMBER("child", pid));
+    LOG_ALWAYS(LOG_INFO, "worker_started", LOG_NUMBER("worker", index), LOG_NUMBER("child", pid));
 }
 
 static void log_death(unsigned index, pid_t pid, int status, bool expected) {
     enum log_level level = expected ? LOG_INFO : LOG_WARN;
     if (WIFSIGNALED(status))
-        LOG(level, "worker_killed", LOG_NUMBER("worker", index), LOG_NUMBER("child", pid),
-            LOG_NUMBER("signal", WTERMSIG(status)));
+        LOG_ALWAYS(level, "worker_killed", LOG_NUMBER("worker", index), LOG_NUMBER("child", pid),
+                   LOG_NUMBER("signal", WTERMSIG(status)));
     else
-        LOG(level, "worker_exited", LOG_NUMBER("worker", index), LOG_NUMBER("child", pid),
-            LOG_NUMBER("status", WEXITSTATUS(status)));
+        LOG_ALWAYS(level, "worker_exited", LOG_NUMBER("worker", index), LOG_NUMBER("child", pid),
+                   LOG_NUMBER("status", WEXITSTATUS(status)));
 }
 
 static void buried(struct master *master, unsigned index, int status) {
@@ -187,8 +187,8 @@ static void kill_hung(struct master *master) {
     }
     if (!chosen)
         return;
-    LOG(LOG_ERROR, "worker_hung", LOG_NUMBER("worker", chosen - master->children),
-        LOG_NUMBER("child", chosen->pid));
+    LOG_ALWAYS(LOG_ERROR, "worker_hung", LOG_NUMBER("worker", chosen - master->children),
+               LOG_NUMBER("child", chosen->pid));
     kill(chosen->pid, SIGKILL);
     master->next_kill_us = now_us + RECOVERY_US;
 }
@@ -203,11 +203,11 @@ static void reap_pools(struct master *master) {
 
 static void stop(struct master *master, int number) {
     if (master->stopping) {
-        LOG(LOG_WARN, "stopping_at_once", LOG_NUMBER("signal", number));
+        LOG_ALWAYS(LOG_WARN, "stopping_at_once", LOG_NUMBER("signal", number));
         signal_all(master, SIGKILL);
         return;
     }
-    LOG(LOG_INFO, "stopping", LOG_NUMBER("signal", number));
+    LOG_ALWAYS(LOG_INFO, "stopping", LOG_NUMBER("signal", number));
     master->stopping = true;
     master->kill_at_us =
         clock_monotonic_us(&master->clock) + master->settings->drain_timeout_ms * US_PER_MS + DRAIN_MARGIN_US;
@@ -268,11 +268,11 @@ static void watch(struct master *master) {
 }
 
 static void log_summary(const struct shared *shared) {
-    LOG(LOG_INFO, "stopped", LOG_NUMBER("requests", shared_stat(shared, STAT_requests)),
-        LOG_NUMBER("hits", shared_stat(shared, STAT_hits)),
-        LOG_NUMBER("misses", shared_stat(shared, STAT_misses)),
-        LOG_NUMBER("inferences", shared_stat(shared, STAT_inferences)),
-        LOG_NUMBER("inference_seconds_saved", shared_stat(shared, STAT_inference_us_saved) / 1000000));
+    LOG_ALWAYS(LOG_INFO, "stopped", LOG_NUMBER("requests", shared_stat(shared, STAT_requests)),
+               LOG_NUMBER("hits", shared_stat(shared, STAT_hits)),
+               LOG_NUMBER("misses", shared_stat(shared, STAT_misses)),
+               LOG_NUMBER("inferences", shared_stat(shared, STAT_inferences)),
+               LOG_NUMBER("inference_seconds_saved", shared_stat(shared, STAT_inference_us_saved) / 1000000));
 }
 
 int master_run(const struct settings *settings, struct shared *shared, struct listener *listener) {
@@ -285,8 +285,8 @@ int master_run(const struct settings *settings, struct shared *shared, struct li
     }
     for (unsigned i = 0; i < master.n; i++)
         master.children[i].slot = shared->claimed[i];
-    LOG(LOG_INFO, "started", LOG_TEXT("listen", listener->text), LOG_NUMBER("workers", master.n),
-        LOG_TEXT("version", INFERONCE_VERSION));
+    LOG_ALWAYS(LOG_INFO, "started", LOG_TEXT("listen", listener->text), LOG_NUMBER("workers", master.n),
+               LOG_TEXT("version", INFERONCE_VERSION));
     watch(&master);
     log_summary(shared);
     close(master.signals);

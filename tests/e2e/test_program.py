@@ -71,6 +71,13 @@ class CommandLine(Case):
     def test_settings_of_others_are_ignored(self):
         Inferonce(self, PATH_INFO="/", CACHE_UNKNOWN_TO_US="1", WORKERS=1)
 
+    def test_the_life_of_every_worker_is_logged(self):
+        app = Inferonce(self, WORKERS=24)
+        app.stop()
+        for event in ("worker_started", "worker_exited"):
+            self.assertEqual(app.log().count(f"event={event} "), 24, app.log())
+        self.assertNotIn("suppressed", app.log())
+
     def test_json_log(self):
         app = Inferonce(self, LOG_FORMAT="json", WORKERS=1)
         app.stop()

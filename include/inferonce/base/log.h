@@ -5,7 +5,8 @@
  * came from outside can neither begin a line nor add a field.
  *
  * The same event is written at most LOG_BURST times in a second; the next line of it that is written says
- * `suppressed=n`. The sink is the one thing besides signal flags that is static to a file. */
+ * `suppressed=n`. LOG_ALWAYS writes without that limit. The sink is the one thing besides signal flags that
+ * is static to a file. */
 #ifndef INFERONCE_BASE_LOG_H
 #define INFERONCE_BASE_LOG_H
 
@@ -33,11 +34,17 @@ static inline struct log_field log_text(const char *name, const char *text) {
 #define LOG_TEXT(name_, text_)     log_text((name_), (text_))
 #define LOG_NUMBER(name_, number_) ((struct log_field){.name = (name_), .number = (int64_t)(number_)})
 
+/* The fields of one line and their number, as the two arguments that follow an event. */
+#define LOG_FIELDS(...)                                        \
+    (const struct log_field[]){{.name = NULL}, ##__VA_ARGS__}, \
+        sizeof((const struct log_field[]){{.name = NULL}, ##__VA_ARGS__}) / sizeof(struct log_field)
+
 /* LOG(LOG_WARN, "store_down", LOG_TEXT("server", name), LOG_NUMBER("errors", n)); the event is a literal, a
  * token of [a-z0-9_]. */
-#define LOG(level, event, ...)                                                             \
-    log_write((level), (event), (const struct log_field[]){{.name = NULL}, ##__VA_ARGS__}, \
-              sizeof((const struct log_field[]){{.name = NULL}, ##__VA_ARGS__}) / sizeof(struct log_field))
+#define LOG(level, event, ...) log_write((level), (event), LOG_FIELDS(__VA_ARGS__))
+
+/* As LOG, for the life of the processes: a pool of 64 workers that starts is not a storm to be damped. */
+#define LOG_ALWAYS(level, event, ...) log_write_always((level), (event), LOG_FIELDS(__VA_ARGS__))
 
 /* Says what is written from now on, by this process and those forked from it. */
 void log_setup(enum log_level level, enum log_format format, int descriptor);
@@ -52,5 +59,6 @@ void log_set_clock(const struct clock *clock);
 /* Fields without a name are passed over. A line is at most 2 KB: what does not fit is left out, and the line
  * ends with `cut=true`. Does not block longer than one write(2) to standard error; leaves errno alone. */
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n);
+void log_write_always(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 
 #endif

@@ -28,6 +28,9 @@
     TEXT(listen, LISTEN, "unix:/run/inferonce/inferonce.sock", address,                                      \
          "Where to listen: unix:PATH or tcp:HOST:PORT; unused when a listening socket is inherited")         \
     MODE(listen_mode, LISTEN_MODE, 0660, "Mode of a Unix socket that it made")                               \
+    TEXT(listen_owner, LISTEN_OWNER, "", any, "User, by name or number, that gets a Unix socket it made")    \
+    TEXT(listen_group, LISTEN_GROUP, "", any,                                                                \
+         "Group, by name or number, of a Unix socket that it made: one that the web server is in")           \
     NUMBER(workers, WORKERS, 0, 0, 64, "processes", "Worker processes; 0: one per CPU")                      \
     SECONDS(drain_timeout_ms, DRAIN_TIMEOUT, 30, 0, 3600,                                                    \
             "How long a stopping worker may finish what it has")                                             \

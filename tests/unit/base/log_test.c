@@ -225,6 +225,23 @@ static void test_many_events(void) {
     close_log();
 }
 
+/* The start of 64 workers is 64 lines, whatever else the event was used for. */
+static void test_life_cycle_is_not_limited(void) {
+    open_log(LOG_INFO, LOG_LOGFMT);
+    size_t lines = 0;
+    for (size_t i = 0; i < 64; i++) {
+        LOG_ALWAYS(LOG_INFO, "burst_life", LOG_NUMBER("worker", i));
+        const char *line = written();
+        lines += lines_in(line);
+        CU_ASSERT_PTR_NULL(strstr(line, "suppressed"));
+    }
+    CU_ASSERT_EQUAL(lines, 64);
+    CU_ASSERT_EQUAL(lines_of("burst_life", 1), 1);
+    LOG_ALWAYS(LOG_DEBUG, "burst_life");
+    CU_ASSERT_EQUAL(lines_in(written()), 0);
+    close_log();
+}
+
 static void test_sink_in_trouble(void) {
     open_log(LOG_INFO, LOG_LOGFMT);
     log_setup(LOG_INFO, LOG_LOGFMT, -1);
@@ -252,6 +269,7 @@ static const struct unit_case CASES[] = {
     {"the limit holds for any second", test_burst_holds_for_any_second},
     {"events are told apart by their text", test_same_text_is_the_same_event},
     {"more events than places", test_many_events},
+    {"the life of the processes is not limited", test_life_cycle_is_not_limited},
     {"a sink in trouble costs lines only", test_sink_in_trouble},
 };
 

@@ -82,7 +82,8 @@ static void test_unix(void) {
         CU_ASSERT_EQUAL_FATAL(lstat(path, &status), 0);
         CU_ASSERT(S_ISSOCK(status.st_mode));
         CU_ASSERT_EQUAL(status.st_mode & 07777, MODES[i]);
-        CU_ASSERT_EQUAL(try_connect(), 0);
+        /* Its mode binds everybody but root. */
+        CU_ASSERT_EQUAL(try_connect(), geteuid() == 0 || (MODES[i] & 0200) ? 0 : EACCES);
         int descriptor = listener.descriptor;
         listener_close(&listener);
         CU_ASSERT_EQUAL(fcntl(descriptor, F_GETFD), -1);
@@ -91,6 +92,50 @@ static void test_unix(void) {
         listener_close(&listener); /* there is nothing left to close */
     }
     CU_ASSERT_EQUAL(umask(before), 077);
+}
+
+/* Root may give the socket to everybody, others only to themselves. */
+static void test_owner(void) {
+    static const struct {
+        const char *owner, *group;
+        uid_t uid;
+        gid_t gid;
+    } ROWS[] = {
+        {"4711", "4712", 4711, 4712}, {"", "4712", 0, 4712}, {"root", "", 0, 0}, {"root", "root", 0, 0}};
+    bool root = geteuid() == 0;
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        struct stat status;
+        begin();
+        strcpy(settings.listen_owner, ROWS[i].owner);
+        strcpy(settings.listen_group, ROWS[i].group);
+        if (!root) {
+            check_refused("only root may give");
+            CU_ASSERT_FALSE(exists());
+            continue;
+        }
+        CU_ASSERT_FATAL(listener_open(&listener, &settings, &error));
+        CU_ASSERT_EQUAL_FATAL(lstat(path, &status), 0);
+        CU_ASSERT_EQUAL(status.st_uid, ROWS[i].uid);
+        CU_ASSERT_EQUAL(status.st_gid, ROWS[i].gid);
+        CU_ASSERT_EQUAL(status.st_mode & 07777, 0660);
+        CU_ASSERT_EQUAL(try_connect(), 0);
+        listener_close(&listener);
+    }
+    begin();
+    snprintf(settings.listen_owner, sizeof(settings.listen_owner), "%u", (unsigned)geteuid());
+    snprintf(settings.listen_group, sizeof(settings.listen_group), "%u", (unsigned)getegid());
+    CU_ASSERT_FATAL(listener_open(&listener, &settings, &error));
+    listener_close(&listener);
+}
+
+static void test_owner_that_cannot_be(void) {
+    begin();
+    strcpy(settings.listen_owner, "no such user");
+    check_refused("LISTEN_OWNER=no such user: no such user");
+    begin();
+    strcpy(settings.listen_group, "4294967295"); /* -1 leaves a group as it is */
+    check_refused("LISTEN_GROUP=4294967295: no such group");
+    CU_ASSERT_FALSE(exists());
 }
 
 static void test_dead_socket_is_replaced(void) {
@@ -365,6 +410,8 @@ static void test_systemd(void) {
 
 static const struct unit_case CASES[] = {
     {"a Unix socket", test_unix},
+    {"the owner of a Unix socket", test_owner},
+    {"an owner that cannot be", test_owner_that_cannot_be},
     {"a dead socket is replaced", test_dead_socket_is_replaced},
     {"a live socket is refused", test_live_socket_is_refused},
     {"a full backlog is somebody", test_full_backlog_is_refused},
