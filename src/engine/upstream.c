@@ -18,9 +18,9 @@
 
 #define BATCH_MOST 256 /* UPSTREAM_BATCH's highest */
 
-/* The least that an answer may have, whatever CACHE_MAX_ENTRY_KB says: what is too large to be stored is
- * still answered. */
-#define ANSWER_BYTES_LEAST (1024u * 1024)
+/* How large an answer may be beyond CACHE_MAX_ENTRY_KB for each of its texts: a result that is too large to
+ * be stored is still answered. The limit keeps a server that never ends from taking all memory. */
+#define ANSWER_BYTES_BEYOND (16u * 1024 * 1024)
 
 /* Calls that are kept, with their libcurl handles, for the next ones. */
 #define POOLED_MOST 64
@@ -165,7 +165,7 @@ static bool prepare(struct call *call) {
         fields.traceparent = bytes_of(traceparent);
         fields.tracestate = job->tracestate;
     }
-    call->post.answer.cap = ANSWER_BYTES_LEAST + settings->cache_max_entry_kb * 1024 * call->n;
+    call->post.answer.cap = ANSWER_BYTES_BEYOND + settings->cache_max_entry_kb * 1024 * call->n;
     snprintf(call->id, sizeof(call->id), "%016llx", (unsigned long long)random_number());
     encode(call);
     return http_post_prepare(&call->post, &target, &fields);

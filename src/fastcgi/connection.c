@@ -8,8 +8,12 @@
 #include "inferonce/base/log.h"
 #include "inferonce/fastcgi/server.h"
 
-#define STALLED_US (30ULL * 1000 * 1000)
-#define IDLE_US    (300ULL * 1000 * 1000)
+#define RECEIVING_US (30ULL * 1000 * 1000)
+#define IDLE_US      (300ULL * 1000 * 1000)
+
+/* From the last byte that the socket took. How long a client may pause is for the web server to say, so this
+ * is more than nginx (send_timeout, 60 s) and lighttpd (server.max-write-idle, 360 s) wait. */
+#define WRITING_US (400ULL * 1000 * 1000)
 
 #define OUTPUT_MAX (256 * 1024 * 1024)
 
@@ -151,8 +155,10 @@ static bool push(struct connection *connection) {
         connection_close(connection);
         return false;
     }
-    if (n > 0)
+    if (n > 0) {
         connection->written += (size_t)n;
+        connection->since_us = now_us(connection);
+    }
     if (!output_waits(connection)) {
         buffer_reset(output, OUTPUT_KEEP);
         connection->written = 0;
@@ -360,7 +366,6 @@ static void on_event(uv_poll_t *poll, int status, int events) {
         return;
     }
     if (connection->phase == WRITING) {
-        connection->since_us = now_us(connection);
         if (push(connection))
             settle(connection);
     } else if (events & UV_READABLE) {
@@ -400,7 +405,7 @@ bool connection_busy(const struct connection *connection) {
 
 void connection_sweep(struct connection *connection, uint64_t now) {
     bool idle = connection->phase == READING && !connection->receiving;
-    uint64_t limit_us = idle ? IDLE_US : STALLED_US;
+    uint64_t limit_us = idle ? IDLE_US : connection->phase == WRITING ? WRITING_US : RECEIVING_US;
     if (connection->phase == SERVING || now < connection->since_us || now - connection->since_us < limit_us)
         return;
     if (idle)

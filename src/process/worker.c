@@ -1,5 +1,6 @@
 #include "inferonce/process/worker.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -37,6 +38,10 @@ struct worker {
 static struct shared_slot *own_slot(const struct worker *worker) {
     return &worker->options->shared->slots[worker->options->slot];
 }
+
+/* What a burst of large requests took goes back to the system. By default glibc raises this limit with the
+ * first large block that is freed, and from then on keeps what such blocks took. */
+#define LARGE_ALLOCATION (128 * 1024)
 
 /* ---- what the loop calls ---- */
 
@@ -231,6 +236,7 @@ static void teardown(struct worker *worker) {
 int worker_run(const struct worker_options *options) {
     struct worker worker = {.options = options};
     struct error error = {""};
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_ALLOCATION);
     if (uv_loop_init(&worker.loop) != 0) {
         LOG(LOG_ERROR, "worker_failed", LOG_TEXT("error", "no event loop"));
         return 1;

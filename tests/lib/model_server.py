@@ -21,7 +21,7 @@ import termios
 import threading
 import time
 
-BIG = 3 * 1024 * 1024
+BIG = 24 * 1024 * 1024
 RECEIVE_BYTES = 65536  # what a listener's connections buffer, where it is to be little
 STALLED_S = 0.2  # without a new byte
 PATIENCE_S = 30
@@ -274,7 +274,7 @@ class Connection(socketserver.StreamRequestHandler):
 
     def do_large(self, *_):
         """More than is stored, less than is refused."""
-        return self.send(200, json.dumps("x" * (1100 * 1024)))
+        return self.send(200, json.dumps("x" * (2200 * 1024)))
 
     def do_chunked(self, call, *_):
         return self.send_chunked(list(call.answer()))

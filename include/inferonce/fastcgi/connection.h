@@ -3,7 +3,7 @@
  *
  * Non-blocking throughout. A peer that is slow, silent, cuts off or lies costs its own connection only:
  *   - a request that is not complete 30 s after its first byte, or an answer of which the peer takes nothing
- *     for 30 s, closes the connection;
+ *     for 400 s, closes the connection: longer than web servers wait for a client that pauses;
  *   - an idle kept connection is closed after 300 s, later than nginx's keepalive_timeout (60 s), because a
  *     POST that nginx sends on a connection we are closing becomes a 502;
  *   - while a request is being answered nothing more is read beyond one input buffer;
