@@ -90,6 +90,26 @@ static const char *check_url(struct bytes text) {
     return EXPECTED;
 }
 
+/* A name that needs no escapes in JSON. */
+static const char *check_input_name(struct bytes text) {
+    static const char EXPECTED[] = "expected at most 128 characters of A-Z, a-z, 0-9 and ._-:/";
+    if (text.length > 128)
+        return EXPECTED;
+    for (size_t i = 0; i < text.length; i++)
+        if (!isalnum((unsigned char)text.data[i]) && !(text.data[i] && strchr("._-:/", text.data[i])))
+            return EXPECTED;
+    return NULL;
+}
+
+/* A name or an address, and a port (RFC 9110 section 7.2): nothing that could end the header line. */
+static const char *check_host(struct bytes text) {
+    static const char EXPECTED[] = "expected HOST or HOST:PORT";
+    for (size_t i = 0; i < text.length; i++)
+        if (!isalnum((unsigned char)text.data[i]) && !(text.data[i] && strchr("._-:[]~%", text.data[i])))
+            return EXPECTED;
+    return text.length > 0 && text.data[0] == ':' ? EXPECTED : NULL;
+}
+
 const struct setting SETTING_ROWS[SETTING_ROWS_COUNT] = {
 #define AT(field)        .offset = offsetof(struct settings, field)
 #define GROUP_ROW(title) {.kind = SETTING_GROUP, .name = (title)},

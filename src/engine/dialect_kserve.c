@@ -12,8 +12,12 @@ static void encode(const struct dialect_question *question, struct buffer *body)
         buffer_append_bytes(body, LITERAL(",\"parameters\":"));
         buffer_append_bytes(body, question->parameters);
     }
-    buffer_append_bytes(body, LITERAL(",\"inputs\":[{\"name\":\"text\",\"shape\":["));
+    buffer_append_bytes(body, LITERAL(",\"inputs\":[{\"name\":"));
+    dialect_append_input_name(&dialect_kserve, question, body);
+    buffer_append_bytes(body, LITERAL(",\"shape\":["));
     buffer_append_number(body, question->n);
+    if (question->column)
+        buffer_append_bytes(body, LITERAL(",1"));
     buffer_append_bytes(body, LITERAL("],\"datatype\":\"BYTES\",\"data\":"));
     dialect_append_texts(question, body);
     buffer_append_bytes(body, LITERAL("}]}"));
@@ -21,58 +25,132 @@ static void encode(const struct dialect_question *question, struct buffer *body)
 
 /* ---- the answer ---- */
 
-#define OUTPUTS_MAX 32
+#define OUTPUTS_MAX    32
+#define DIMENSIONS_MAX 16
 
 /* An output tensor. */
 struct tensor {
     struct bytes whole;
+    bool (*is_item)(struct bytes value); /* by its datatype */
+    size_t dimensions[DIMENSIONS_MAX];
+    size_t n_dimensions;
     struct bytes inner_shape; /* the dimensions behind the first, each behind a comma */
     struct bytes data;        /* the array */
     size_t each;              /* how many of its items belong to one text */
     struct json_walk rest;    /* of the data: what belongs to the texts that are still to come */
 };
 
-/* The product of the dimensions that are left of a shape, as long as it is at most `most`. */
-static bool multiply(struct json_walk shape, size_t most, size_t *product) {
+/* ---- items ---- */
+
+/* One of a datatype that is not known here. */
+static bool is_scalar(struct bytes value) {
+    return json_text_is_number(value) || json_text_is_string(value) || json_text_is_boolean(value);
+}
+
+static bool starts_with(struct bytes text, struct bytes prefix) {
+    return text.length >= prefix.length && memcmp(text.data, prefix.data, prefix.length) == 0;
+}
+
+/* What the datatype lets an item be; a server that leaves it out may send any. False: the datatype is no
+ * string. */
+static bool read_datatype(struct bytes output, struct tensor *tensor) {
+    static const struct {
+        struct bytes prefix; /* with the quote */
+        bool (*is_item)(struct bytes value);
+    } KINDS[] = {{{"\"BOOL", 5}, json_text_is_boolean}, {{"\"BYTES", 6}, json_text_is_string},
+                 {{"\"FP", 3}, json_text_is_number},    {{"\"BF", 3}, json_text_is_number},
+                 {{"\"INT", 4}, json_text_is_number},   {{"\"UINT", 5}, json_text_is_number}};
+    struct bytes datatype;
+    tensor->is_item = is_scalar;
+    if (!json_find(output, "datatype", &datatype))
+        return true;
+    for (size_t i = 0; i < sizeof(KINDS) / sizeof(KINDS[0]); i++)
+        if (starts_with(datatype, KINDS[i].prefix))
+            tensor->is_item = KINDS[i].is_item;
+    return json_text_is_string(datatype);
+}
+
+/* Whether all items are what they should be; `*n`: how many. */
+static bool check_items(const struct tensor *tensor, struct bytes array, size_t *n) {
+    struct json_walk walk;
     struct bytes item;
-    uint64_t dimension;
-    *product = 1;
-    while (json_next_item(&shape, &item)) {
-        if (!bytes_to_number(item, &dimension) || dimension == 0 || dimension > most / *product)
+    if (tensor->is_item == json_text_is_number)
+        return json_text_is_numbers(array, n);
+    if (!json_walk_array(array, &walk))
+        return false;
+    for (*n = 0; json_next_item(&walk, &item); (*n)++)
+        if (!tensor->is_item(item))
             return false;
-        *product *= (size_t)dimension;
+    return true;
+}
+
+/* Whether an array is nested as the dimensions from `level` on say. Goes at most DIMENSIONS_MAX deep. */
+static bool check_nested(const struct tensor *tensor, struct bytes array, size_t level) {
+    struct json_walk walk;
+    struct bytes item;
+    size_t n = 0;
+    if (level + 1 == tensor->n_dimensions)
+        return check_items(tensor, array, &n) && n == tensor->dimensions[level];
+    if (!json_walk_array(array, &walk))
+        return false;
+    for (; json_next_item(&walk, &item); n++)
+        if (!check_nested(tensor, item, level + 1))
+            return false;
+    return n == tensor->dimensions[level];
+}
+
+/* ---- tensors ---- */
+
+static bool read_shape(struct bytes output, struct tensor *tensor) {
+    struct bytes shape, item;
+    struct json_walk walk;
+    uint64_t dimension;
+    tensor->n_dimensions = 0;
+    if (!json_find(output, "shape", &shape) || !json_walk_array(shape, &walk))
+        return false;
+    while (json_next_item(&walk, &item)) {
+        if (tensor->n_dimensions == DIMENSIONS_MAX || !bytes_to_number(item, &dimension) || dimension == 0 ||
+            dimension > SIZE_MAX)
+            return false;
+        tensor->dimensions[tensor->n_dimensions++] = (size_t)dimension;
+        if (tensor->n_dimensions == 1)
+            tensor->inner_shape = (struct bytes){walk.at, (size_t)(shape.data + shape.length - 1 - walk.at)};
+    }
+    return tensor->n_dimensions > 0;
+}
+
+/* The product of the dimensions behind the first, as long as it is at most `most`. */
+static bool multiply_inner(const struct tensor *tensor, size_t most, size_t *product) {
+    *product = 1;
+    for (size_t i = 1; i < tensor->n_dimensions; i++) {
+        if (tensor->dimensions[i] > most / *product)
+            return false;
+        *product *= tensor->dimensions[i];
     }
     return true;
 }
 
 /* Data may be flat, in row-major order, or nested as the shape says; nested, a text has one item. */
-static bool read_data(struct tensor *tensor, struct json_walk inner, size_t n) {
-    struct json_walk walk;
+static bool read_data(struct tensor *tensor, size_t n) {
     struct bytes first;
     size_t items;
-    if (!json_count(tensor->data, &items) || !json_walk_array(tensor->data, &tensor->rest))
+    if (!json_walk_array(tensor->data, &tensor->rest))
         return false;
-    walk = tensor->rest;
+    struct json_walk walk = tensor->rest;
     if (!json_next_item(&walk, &first))
         return false;
-    if (first.data[0] == '[')
+    if (first.data[0] == '[') {
         tensor->each = 1;
-    else if (!multiply(inner, items, &tensor->each))
-        return false;
-    return items % n == 0 && items / n == tensor->each;
+        return tensor->n_dimensions > 1 && check_nested(tensor, tensor->data, 0);
+    }
+    return check_items(tensor, tensor->data, &items) && multiply_inner(tensor, items, &tensor->each) &&
+           items % n == 0 && items / n == tensor->each;
 }
 
 static bool read_tensor(struct bytes output, size_t n, struct tensor *tensor) {
-    struct bytes shape, item;
-    struct json_walk walk;
-    uint64_t first;
     tensor->whole = output;
-    if (!json_find(output, "shape", &shape) || !json_find(output, "data", &tensor->data) ||
-        !json_walk_array(shape, &walk) || !json_next_item(&walk, &item) || !bytes_to_number(item, &first) ||
-        first != n)
-        return false;
-    tensor->inner_shape = (struct bytes){walk.at, (size_t)(shape.data + shape.length - 1 - walk.at)};
-    return read_data(tensor, walk, n);
+    return read_shape(output, tensor) && tensor->dimensions[0] == n && read_datatype(output, tensor) &&
+           json_find(output, "data", &tensor->data) && read_data(tensor, n);
 }
 
 /* The next text's items, as an array. */
@@ -151,5 +229,9 @@ static void decode(const struct dialect_question *question, struct bytes answer,
     }
 }
 
-const struct dialect dialect_kserve = {
-    .takes_batches = true, .reserved = NO_NAMES, .encode = encode, .decode = decode};
+const struct dialect dialect_kserve = {.takes_batches = true,
+                                       .parameters_apart = true,
+                                       .input_name = "text",
+                                       .reserved = NO_NAMES,
+                                       .encode = encode,
+                                       .decode = decode};

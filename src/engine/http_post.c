@@ -119,7 +119,8 @@ static bool add_field(struct http_post *post, const char *name, struct bytes val
 /* `Expect:` without a value leaves out the "100-continue" that stalls bodies above 1 MB. */
 static bool set_fields(struct http_post *post, const struct http_post_fields *fields) {
     return add_line(post, "Content-Type: application/json") && add_line(post, "Accept: application/json") &&
-           add_line(post, "Expect:") && add_field(post, "Authorization: ", fields->authorization) &&
+           add_line(post, "Expect:") && add_field(post, "Host: ", fields->host) &&
+           add_field(post, "Authorization: ", fields->authorization) &&
            add_field(post, "traceparent: ", fields->traceparent) &&
            add_field(post, "tracestate: ", fields->tracestate);
 }

@@ -1,12 +1,13 @@
+/* A model's JSON, checked once and then walked where it stands. */
 #include "inferonce/engine/json_text.h"
 
 #include "inferonce/base/json_reader.h"
 #include "inferonce/base/json_value.h"
 
-enum json_text_status json_text_check(struct bytes text) {
+enum json_text_status json_text_check(struct bytes text, size_t n) {
     struct json_reader reader;
     enum json_token token;
-    json_reader_init(&reader, JSON_TEXT_DEPTH_MAX, JSON_TEXT_TOKENS_MAX);
+    json_reader_init(&reader, JSON_TEXT_DEPTH_MAX, JSON_TEXT_TOKENS_MAX + n * JSON_TEXT_TOKENS_EACH);
     json_reader_begin(&reader, text);
     while ((token = json_next(&reader)) < JSON_TOKEN_END)
         ;
@@ -102,4 +103,36 @@ bool json_text_is_string(struct bytes value) {
 
 bool json_text_is_number(struct bytes value) {
     return value.length > 0 && (value.data[0] == '-' || (value.data[0] >= '0' && value.data[0] <= '9'));
+}
+
+bool json_text_is_boolean(struct bytes value) {
+    return bytes_equal(value, LITERAL("true")) || bytes_equal(value, LITERAL("false"));
+}
+
+bool json_text_is_null(struct bytes value) {
+    return bytes_equal(value, LITERAL("null"));
+}
+
+static bool may_be_in_number(char c) {
+    return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
+}
+
+/* In valid JSON an array of nothing but these characters is an array of numbers. One pass, because an answer
+ * may have a million of them. */
+bool json_text_is_numbers(struct bytes value, size_t *n) {
+    struct json_walk walk;
+    size_t commas = 0;
+    bool any = false;
+    if (!json_walk_array(value, &walk) || walk.at == walk.end || walk.end[-1] != ']')
+        return false;
+    for (const char *at = walk.at; at < walk.end - 1; at++) {
+        if (may_be_in_number(*at))
+            any = true;
+        else if (*at == ',')
+            commas++;
+        else if (!is_space(*at))
+            return false;
+    }
+    *n = commas + 1;
+    return any;
 }

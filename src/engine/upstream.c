@@ -130,12 +130,14 @@ static uint64_t random_number(void) {
 }
 
 static struct dialect_question question_of(const struct call *call, const struct bytes *texts) {
-    return (struct dialect_question){.texts = texts,
-                                     .n = call->n,
-                                     .parameters =
-                                         call->jobs[0] ? call->jobs[0]->parameters : (struct bytes){NULL, 0},
-                                     .model_name = bytes_of(call->upstream->settings->model_name),
-                                     .id = bytes_of(call->id)};
+    return (struct dialect_question){
+        .texts = texts,
+        .n = call->n,
+        .parameters = call->jobs[0] ? call->jobs[0]->parameters : (struct bytes){NULL, 0},
+        .model_name = bytes_of(call->upstream->settings->model_name),
+        .id = bytes_of(call->id),
+        .input_name = bytes_of(call->upstream->settings->upstream_input_name),
+        .column = call->upstream->settings->upstream_kserve_shape == UPSTREAM_KSERVE_SHAPE_N1};
 }
 
 static void encode(struct call *call) {
@@ -160,7 +162,8 @@ static bool prepare(struct call *call) {
                                       .connect_timeout_ms = settings->upstream_connect_timeout_ms,
                                       .timeout_ms = job->due_ms > now ? job->due_ms - now : 1,
                                       .trust = upstream->trust};
-    struct http_post_fields fields = {.authorization = job->authorization};
+    struct http_post_fields fields = {.host = bytes_of(settings->upstream_host),
+                                      .authorization = job->authorization};
     if (parent != 0 && trace_context_continue(job->traceparent, parent, traceparent)) {
         fields.traceparent = bytes_of(traceparent);
         fields.tracestate = job->tracestate;
@@ -371,7 +374,8 @@ static void on_ended(void *context, CURL *easy, CURLcode result) {
 
 static void finish_unstarted(struct upstream *upstream, struct engine_job *job) {
     const struct dialect *dialect = dialect_of((enum settings_dialect)upstream->settings->upstream_dialect);
-    const char *reserved = dialect_reserved_parameter(dialect, job->parameters);
+    const char *reserved =
+        dialect_reserved_parameter(dialect, upstream->settings->upstream_input_name, job->parameters);
     struct engine_answer answer = NO_MEMORY;
     char detail[80];
     if (reserved) {
@@ -421,7 +425,7 @@ static void start(void *state, struct engine_job *const *jobs, size_t n) {
     struct engine_jobs rest = {0};
     for (size_t i = 0; i < n; i++) {
         jobs[i]->due_ms = due_ms;
-        if (dialect_reserved_parameter(dialect, jobs[i]->parameters))
+        if (dialect_reserved_parameter(dialect, settings->upstream_input_name, jobs[i]->parameters))
             leave_unstarted(upstream, jobs[i]);
         else
             engine_jobs_append(&rest, jobs[i]);

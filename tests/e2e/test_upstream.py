@@ -1,6 +1,7 @@
 """ENGINE=http: what an inference server is asked, and that none of its misbehaviour gets further than the request it answers."""
 
 import itertools
+import json
 import os
 import re
 import socket
@@ -360,6 +361,41 @@ class Batches(UpstreamCase):
                 self.assertEqual(client.predict("a").status, 200)
                 self.end(client)
 
+    def test_what_is_no_embedding_is_not_kept(self):
+        client = self.serve_model(UPSTREAM_DIALECT="openai")
+        for number, embedding in enumerate(('[null]', '[]', '""', '["0.1"]', '[true]', '[{}]', '[0.1,null]', '"AAAA"', '"no base64"', "null")):
+            with self.subTest(embedding=embedding):
+                text = f"text {number}"
+                self.model.behaviour = ["embedding", embedding]
+                self.assertProblem(client.predict(text), 502)
+                self.model.behaviour = None
+                self.assertEqual(client.predict(text).cache, "MISS")
+        self.assertEqual(client.stats()["stores"], 10)
+
+    def test_base64_is_an_embedding(self):
+        client = self.serve_model(UPSTREAM_DIALECT="openai")
+        self.model.behaviour = ["embedding", '"AACAPwAAAEA="']
+        response = client.predict("a text", encoding_format="base64")
+        self.assertEqual(response.json()["result"], {"embedding": "AACAPwAAAEA="})
+        self.assertEqual(client.predict("a text", encoding_format="base64").cache, "HIT")
+
+    def test_openai_numbered_from_one(self):
+        """Each text would get the embedding of the one before."""
+        client = self.serve_model(UPSTREAM_DIALECT="openai")
+        self.model.behaviour = ["numbered_from", "1"]
+        results = client.predict_batch(["a", "bb", "ccc"]).json()["results"]
+        self.assertEqual([item["error"]["status"] for item in results], [502] * 3)
+        self.assertEqual(client.stats()["stores"], 0)
+
+    def test_openai_an_index_of_0_left_out(self):
+        """As Gemini's endpoint does."""
+        client = self.serve_model(UPSTREAM_DIALECT="openai")
+        self.model.behaviour = ["numbered_from", "nothing"]
+        results = client.predict_batch(["a", "bb", "ccc"]).json()["results"]
+        self.assertEqual([item["result"]["embedding"][1] for item in results], [0.1, 0.2, 0.3])
+        self.assertEqual(client.predict("dddd").json()["result"]["embedding"][1], 0.4)
+        self.assertEqual(len(self.model.calls), 2)
+
     def test_kserve_somebody_elses_answer(self):
         client = self.serve_model(UPSTREAM_DIALECT="kserve")
         self.model.behaviour = ["wrong_id"]
@@ -421,6 +457,49 @@ class Requests(UpstreamCase):
         self.assertProblem(client.predict("a text", input="another"), 422)
         self.assertEqual(client.predict("a text", encoding_format="float").status, 200)
         self.assertEqual(len(self.model.calls), 1)
+
+    def test_each_dialect_and_its_batches(self):
+        """The dialects that have no other test of it: one text and several get what the model says of each."""
+        dialects = (("kserve1", {}, lambda text: json.loads(model_server.sentiment(text))),
+                    ("tei-embed", {"normalize": True}, lambda text: [float(number) for number in model_server.score(text)]),
+                    ("tei-rerank", {"query": "what?"}, lambda text: {"score": float(model_server.score(text)[0])}))
+        for dialect, parameters, result_of in dialects:
+            with self.subTest(dialect=dialect):
+                self.start_model()
+                client = self.serve_model(UPSTREAM_DIALECT=dialect)
+                texts = [f"text {i} " + "x" * i for i in range(40)]
+                response = client.predict_batch(texts, **parameters)
+                self.assertEqual(response.status, 200, response)
+                self.assertEqual(sorted(len(call.texts) for call in self.model.calls), [8, 32])
+                self.assertEqual({name: self.model.calls[0].json[name] for name in parameters}, parameters)
+                self.assertEqual([item["result"] for item in response.json()["results"]], [result_of(text) for text in texts])
+                self.assertEqual(client.predict(texts[7], **parameters).cache, "HIT")
+                self.assertEqual(client.predict("alone", **parameters).json()["result"], result_of("alone"))
+                self.end(client)
+
+    def test_the_name_of_the_text_and_the_shape(self):
+        """UPSTREAM_INPUT_NAME and UPSTREAM_KSERVE_SHAPE."""
+        expected = {
+            "plain": '{"prompt":"a text","a":1}',
+            "kserve1": '{"instances":[{"prompt":"a text"}],"a":1}',
+            "kserve": ('{"id":ID,"parameters":{"a":1},"inputs":[{"name":"prompt","shape":[1,1],"datatype":"BYTES",'
+                       '"data":["a text"]}]}'),
+        }
+        self.start_model()
+        for dialect, body in expected.items():
+            with self.subTest(dialect=dialect):
+                client = self.serve_model(UPSTREAM_DIALECT=dialect, UPSTREAM_INPUT_NAME="prompt", UPSTREAM_KSERVE_SHAPE="n,1")
+                self.assertEqual(client.predict("a text", a=1).status, 200)
+                self.assertEqual(re.sub(r'"id":"[0-9a-f]{16}"', '"id":ID', self.model.calls[-1].body.decode()), body)
+                if dialect == "plain":
+                    self.assertProblem(client.predict("a text", prompt="another"), 422)
+                self.end(client)
+
+    def test_the_host_field(self):
+        self.start_model()
+        client = self.serve_model(UPSTREAM_HOST="models.example:8443")
+        self.assertServes(client)
+        self.assertEqual(self.model.calls[0].header("Host"), "models.example:8443")
 
     def test_normalisation_is_nfc_unless_given(self):
         client = self.serve_model()
@@ -687,7 +766,7 @@ class Examples(UpstreamCase):
     FOLDER = os.path.join(ROOT, "deploy", "examples")
 
     def test_settings(self):
-        for dialect in ("plain", "tei", "kserve", "openai"):
+        for dialect in ("plain", "tei", "kserve", "openai", "kserve1", "tei-embed", "tei-rerank"):
             with self.subTest(dialect=dialect):
                 ended = run_program("--config", os.path.join(self.FOLDER, f"{dialect}.conf"), "--print-config")
                 self.assertEqual(ended.returncode, 0, ended.stderr)

@@ -12,10 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const struct bytes texts[TEXTS] = {{"a", 1}, {"b", 1}, {"c", 1}};
     if (size < 1)
         return 0;
-    const struct dialect *dialect = dialect_of((enum settings_dialect)(data[0] % 4));
+    const struct dialect *dialect = dialect_of((enum settings_dialect)(data[0] % 7));
     struct bytes answer = {(const char *)data + 1, size - 1};
     struct dialect_question question = {
-        .texts = texts, .n = dialect->takes_batches ? 1 + data[0] / 4 % TEXTS : 1, .id = {"1", 1}};
+        .texts = texts, .n = dialect->takes_batches ? 1 + data[0] / 7 % TEXTS : 1, .id = {"1", 1}};
     struct dialect_result results[TEXTS];
     struct buffer made;
     buffer_init(&made, 1 << 20);

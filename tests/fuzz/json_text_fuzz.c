@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct bytes text = {(const char *)data, size};
     json_error_t error;
     json_t *theirs = opinion_of(text, &error);
-    enum json_text_status status = json_text_check(text);
+    enum json_text_status status = json_text_check(text, 0);
     INVARIANT(status != JSON_TEXT_NO_MEMORY);
     INVARIANT(opinion_agrees(status == JSON_TEXT_VALID, text, theirs, &error));
     if (status == JSON_TEXT_VALID && theirs)

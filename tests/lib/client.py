@@ -103,8 +103,8 @@ class Client:
     def predict(self, text, headers=(), method="POST", **parameters):
         return self.request(method, "/predict", {"text": text, **parameters}, headers)
 
-    def predict_batch(self, texts, headers=()):
-        return self.request("POST", "/predict", {"texts": texts}, headers)
+    def predict_batch(self, texts, headers=(), **parameters):
+        return self.request("POST", "/predict", {"texts": texts, **parameters}, headers)
 
     def stats(self):
         response = self.get("/cache/stats")

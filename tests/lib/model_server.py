@@ -57,8 +57,13 @@ class Call:
         return values[0] if values else None
 
     def read_texts(self):
-        if "text" in self.json:
-            return [self.json["text"]]
+        for name in ("text", "prompt"):
+            if name in self.json:
+                return [self.json[name]]
+        if "instances" in self.json:
+            return [next(iter(instance.values())) if isinstance(instance, dict) else instance for instance in self.json["instances"]]
+        if "texts" in self.json:
+            return self.json["texts"]
         if isinstance(self.json.get("inputs"), str):
             return [self.json["inputs"]]
         if "input" in self.json:
@@ -67,7 +72,7 @@ class Call:
         inputs = self.json["inputs"]
         if isinstance(inputs[0], dict):
             return inputs[0]["data"]
-        return [text for [text] in inputs]
+        return [text if isinstance(text, str) else text[0] for text in inputs]
 
     def behaviour(self):
         marked = [text for text in self.texts if text.startswith("!")]
@@ -87,17 +92,28 @@ class Call:
         elif how == "more":
             texts.append("uninvited")
             indexes.append(len(indexes))
-        if "text" in self.json:
+        if "text" in self.json or "prompt" in self.json:
             return sentiment(texts[0])
         if "input" in self.json:
-            items = ", ".join(f'{{"object":"embedding","embedding":[{", ".join(score(text))}], "index": {index}}}'
-                              for text, index in zip(texts, indexes))
-            return f'{{"object":"list","model":{json.dumps(self.json["model"])},"data":[{items}]}}'
+            return self.embeddings([f'[{", ".join(score(text))}]' for text in texts], indexes)
+        if "instances" in self.json:
+            return f'{{"predictions": [{", ".join(sentiment(text) for text in texts)}]}}'
+        if "texts" in self.json:  # the best first
+            ranked = sorted(zip(texts, indexes), key=lambda pair: -float(score(pair[0])[0]))
+            return "[" + ",".join(f'{{"index":{index},"score":{score(text)[0]}}}' for text, index in ranked) + "]"
         if isinstance(self.json["inputs"], str):
             return self.labels(texts[0]) if texts else "[]"
         if isinstance(self.json["inputs"][0], dict):
             return self.tensors(texts)
+        if isinstance(self.json["inputs"][0], str):
+            return "[" + ",".join(f'[{", ".join(score(text))}]' for text in texts) + "]"
         return "[" + ",".join(self.labels(text) for text in texts) + "]"
+
+    def embeddings(self, embeddings, indexes):
+        """openai's answer; an index of None is left out."""
+        items = ", ".join(f'{{"object":"embedding","embedding":{embedding}{"" if index is None else f", {chr(34)}index{chr(34)}: {index}"}}}'
+                          for embedding, index in zip(embeddings, indexes))
+        return f'{{"object":"list","model":{json.dumps(self.json["model"])},"data":[{items}]}}'
 
     @staticmethod
     def labels(text):
@@ -285,6 +301,16 @@ class Connection(socketserver.StreamRequestHandler):
 
     def do_wrong(self, call, how, *_):
         return self.send(200, call.answer(how))
+
+    def do_embedding(self, call, *words):
+        """The words as the embedding of each text."""
+        return self.send(200, call.embeddings([" ".join(words)] * len(call.texts), range(len(call.texts))))
+
+    def do_numbered_from(self, call, first, *_):
+        """openai, its indexes beginning with another number; "nothing" leaves out the first."""
+        indexes = list(range(len(call.texts)))
+        indexes = [None, *indexes[1:]] if first == "nothing" else [index + int(first) for index in indexes]
+        return self.send(200, call.embeddings([f'[{", ".join(score(text))}]' for text in call.texts], indexes))
 
     def do_wrong_id(self, call, *_):
         return self.send(200, call.answer().replace(call.json["id"], "somebody else's"))

@@ -83,8 +83,15 @@
     GROUP("Inference server (ENGINE=http)")                                                                  \
     TEXT(upstream_url, UPSTREAM_URL, "", url,                                                                \
          "Where to POST: http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH or http+unix:///SOCKET:/PATH")    \
-    CHOICE(upstream_dialect, UPSTREAM_DIALECT, "plain", "plain|tei|kserve|openai",                           \
+    CHOICE(upstream_dialect, UPSTREAM_DIALECT, "plain",                                                      \
+           "plain|tei|kserve|openai|kserve1|tei-embed|tei-rerank",                                           \
            "How texts become a request, and results are read out of the answer")                             \
+    TEXT(upstream_input_name, UPSTREAM_INPUT_NAME, "", input_name,                                           \
+         "The request's member, or tensor, that has the text; empty: the dialect's own")                     \
+    CHOICE(upstream_kserve_shape, UPSTREAM_KSERVE_SHAPE, "n", "n|n,1",                                       \
+           "kserve: the shape of the input tensor of n texts; Triton with max_batch_size wants n,1")         \
+    TEXT(upstream_host, UPSTREAM_HOST, "", host,                                                             \
+         "The request's Host field, where the server goes by another name than its URL's; empty: the URL's") \
     NUMBER(upstream_batch, UPSTREAM_BATCH, 32, 1, 256, "texts",                                              \
            "The most texts in one upstream request, where the dialect takes several")                        \
     SECONDS(upstream_timeout_ms, UPSTREAM_TIMEOUT, 30, 0.001, 3600,                                          \
@@ -107,8 +114,12 @@ enum settings_dialect {
     SETTINGS_DIALECT_PLAIN,
     SETTINGS_DIALECT_TEI,
     SETTINGS_DIALECT_KSERVE,
-    SETTINGS_DIALECT_OPENAI
+    SETTINGS_DIALECT_OPENAI,
+    SETTINGS_DIALECT_KSERVE1,
+    SETTINGS_DIALECT_TEI_EMBED,
+    SETTINGS_DIALECT_TEI_RERANK
 };
+enum upstream_kserve_shape { UPSTREAM_KSERVE_SHAPE_N, UPSTREAM_KSERVE_SHAPE_N1 };
 enum cache_scope { CACHE_SCOPE_SHARED, CACHE_SCOPE_WORKER };
 enum cache_normalize {
     CACHE_NORMALIZE_NONE,

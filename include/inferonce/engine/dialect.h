@@ -12,7 +12,9 @@ struct dialect_question {
     size_t n;                  /* at least 1; 1 where the dialect takes one text at a time */
     struct bytes parameters;   /* a JSON object in canonical form; length 0: none */
     struct bytes model_name;
-    struct bytes id; /* names the request, where the dialect has such a name; needs no escapes */
+    struct bytes id;         /* names the request, where the dialect has such a name; needs no escapes */
+    struct bytes input_name; /* UPSTREAM_INPUT_NAME; length 0: the dialect's own */
+    bool column;             /* UPSTREAM_KSERVE_SHAPE is n,1 */
 };
 
 /* What one text got: one JSON value whose bytes are the model's own, where they stand in the answer or, put
@@ -26,7 +28,14 @@ struct dialect_result {
 struct dialect {
     bool takes_batches;
 
-    /* Names of parameters that the dialect gives itself, NULL-terminated: a request must not have them. */
+    /* The request's parameters stand in an object of their own, where no name of theirs is in the way. */
+    bool parameters_apart;
+
+    /* The member or tensor that has the text, unless UPSTREAM_INPUT_NAME says another; NULL: none has. */
+    const char *input_name;
+
+    /* Names of further members that the dialect gives itself, NULL-terminated: parameters must not have them.
+     */
     const char *const *reserved;
 
     /* Appends the body. */
@@ -34,15 +43,17 @@ struct dialect {
 
     /* Finds the results in a valid `answer`: `results` has question->n places, zero-initialised; `made` is an
      * empty buffer. What does not match a text is left, never guessed: counts that differ leave all, since it
-     * cannot be known which one is missing. */
+     * cannot be known which one is missing. A value that is no result of this dialect (null, an empty list, a
+     * wrong type) is left, too: it would be kept. */
     void (*decode)(const struct dialect_question *question, struct bytes answer, struct buffer *made,
                    struct dialect_result *results);
 };
 
 const struct dialect *dialect_of(enum settings_dialect name);
 
-/* NULL, or the reserved name that the parameters have. */
-const char *dialect_reserved_parameter(const struct dialect *dialect, struct bytes parameters);
+/* NULL, or the reserved name that the parameters have. `input_name` is UPSTREAM_INPUT_NAME, may be empty. */
+const char *dialect_reserved_parameter(const struct dialect *dialect, const char *input_name,
+                                       struct bytes parameters);
 
 /* As decode, for any answer: of one that is no JSON no result is good. False: no memory to tell whether it is
  * JSON, and no result is good. */
@@ -54,8 +65,16 @@ struct bytes dialect_result_bytes(const struct dialect_result *result, struct by
 
 /* ---- for the dialects' own files ---- */
 
+extern const struct dialect dialect_tei;
+extern const struct dialect dialect_tei_embed;
+extern const struct dialect dialect_tei_rerank;
 extern const struct dialect dialect_kserve;
+extern const struct dialect dialect_kserve1;
 extern const struct dialect dialect_openai;
+
+/* Appends the name of the member or tensor that has the text, in quotes. */
+void dialect_append_input_name(const struct dialect *dialect, const struct dialect_question *question,
+                               struct buffer *body);
 
 /* Appends `["text", ...]`. */
 void dialect_append_texts(const struct dialect_question *question, struct buffer *body);
@@ -69,5 +88,12 @@ void dialect_found(struct dialect_result *result, struct bytes answer, struct by
 /* The result is what is appended to `made` between these two calls. */
 void dialect_begin(struct dialect_result *result, const struct buffer *made);
 void dialect_end(struct dialect_result *result, const struct buffer *made);
+
+/* No result is good after all. */
+void dialect_leave_all(const struct dialect_question *question, struct dialect_result *results);
+
+/* The index that an item of a list names: its text's place. */
+enum dialect_index { DIALECT_INDEX_GOOD, DIALECT_INDEX_LEFT_OUT, DIALECT_INDEX_WRONG };
+enum dialect_index dialect_read_index(struct bytes item, size_t n, size_t *index);
 
 #endif

@@ -31,8 +31,9 @@ struct http_post_target {
     struct trust *trust; /* may be NULL */
 };
 
-/* Of the client's own request; length 0: none. */
+/* Header fields; length 0: none. All but `host` are the client's own request's. */
 struct http_post_fields {
+    struct bytes host; /* in place of the URL's */
     struct bytes authorization;
     struct bytes traceparent;
     struct bytes tracestate;

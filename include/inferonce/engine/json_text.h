@@ -11,14 +11,17 @@
 /* Arrays and objects within each other. */
 #define JSON_TEXT_DEPTH_MAX 2048
 
-/* Structural characters { } [ ] : , of an answer. They bound the memory that its members take while it is
- * checked (about 6 MB) and the time that sorting them takes. Enough for 127 embeddings of 4096 numbers. */
-#define JSON_TEXT_TOKENS_MAX (512u * 1024)
+/* Structural characters { } [ ] : , of an answer, at least, and more for each text that it is about: room for
+ * an embedding of 4096 numbers each. They bound the memory that members take while it is checked (6 MB, 12 MB
+ * with 256 texts) and the time that sorting them takes. */
+#define JSON_TEXT_TOKENS_MAX  (512u * 1024)
+#define JSON_TEXT_TOKENS_EACH 4608u
 
 enum json_text_status { JSON_TEXT_VALID, JSON_TEXT_INVALID, JSON_TEXT_NO_MEMORY };
 
-/* Whether `text` is one JSON value, as strictly as base/json_reader.h has it and within these limits. */
-enum json_text_status json_text_check(struct bytes text) MUST_CHECK;
+/* Whether `text`, an answer about `n` texts, is one JSON value, as strictly as base/json_reader.h has it and
+ * within these limits. */
+enum json_text_status json_text_check(struct bytes text, size_t n) MUST_CHECK;
 
 /* What follows reads texts that json_text_check found valid. On others it may find nonsense, but never
  * outside of the text. */
@@ -49,5 +52,10 @@ bool json_count(struct bytes array, size_t *n) MUST_CHECK;
 /* Whether a value is of that kind. */
 bool json_text_is_string(struct bytes value);
 bool json_text_is_number(struct bytes value);
+bool json_text_is_boolean(struct bytes value);
+bool json_text_is_null(struct bytes value);
+
+/* Whether a value is an array of numbers alone, at least one; `*n`: how many. */
+bool json_text_is_numbers(struct bytes value, size_t *n) MUST_CHECK;
 
 #endif

@@ -444,6 +444,40 @@ static void test_urls(void) {
     }
 }
 
+/* What goes into a request as it is: nothing that could end a line or a string. */
+static void test_names_in_requests(void) {
+    static const struct {
+        const char *flag, *expected; /* NULL: it is right */
+    } ROWS[] = {
+        {"--upstream-host=", NULL},
+        {"--upstream-host=models.example", NULL},
+        {"--upstream-host=models.example:8443", NULL},
+        {"--upstream-host=[::1]:80", NULL},
+        {"--upstream-host=a b", "expected HOST"},
+        {"--upstream-host=a\r\nX: y", "control characters"},
+        {"--upstream-host=a/b", "expected HOST"},
+        {"--upstream-host=user@host", "expected HOST"},
+        {"--upstream-host=:80", "expected HOST"},
+        {"--upstream-host=h\xc3\xa9", "expected HOST"},
+        {"--upstream-input-name=", NULL},
+        {"--upstream-input-name=INPUT_1:0", NULL},
+        {"--upstream-input-name=a.b/c-d", NULL},
+        {"--upstream-input-name=a\"b", "expected at most 128"},
+        {"--upstream-input-name=a\\b", "expected at most 128"},
+        {"--upstream-input-name=a b", "expected at most 128"},
+        {"--upstream-kserve-shape=n", NULL},
+        {"--upstream-kserve-shape=n,1", NULL},
+        {"--upstream-kserve-shape=1,n", "expected one of n|n,1"},
+        {"--upstream-dialect=tei-rerank", NULL},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        char flag[128];
+        snprintf(flag, sizeof(flag), "%s", ROWS[i].flag);
+        CU_ASSERT_EQUAL(load_flag(flag), ROWS[i].expected == NULL);
+        CU_ASSERT(!ROWS[i].expected || strstr(error.text, ROWS[i].expected));
+    }
+}
+
 static void test_inference_server(void) {
     CU_ASSERT_FALSE(load_flag("--engine=http"));
     CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "UPSTREAM_URL"));
@@ -622,6 +656,7 @@ static const struct unit_case CASES[] = {
     {"a namespace has its own alphabet", test_namespace},
     {"an address is unix: or tcp:", test_addresses},
     {"addresses of inference servers", test_urls},
+    {"names that go into requests", test_names_in_requests},
     {"an inference server changes what is needed, and a default", test_inference_server},
     {"near misses are pointed out", test_near_misses},
     {"--print-config is read back", test_print_config_is_read_back},

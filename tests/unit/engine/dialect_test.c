@@ -77,19 +77,61 @@ static void test_bodies(void) {
     check_body(SETTINGS_DIALECT_OPENAI, 1, NULL, "{\"input\":\"one\",\"model\":\"the \\\"model\\\"\"}");
     check_body(SETTINGS_DIALECT_OPENAI, 2, "{\"dimensions\":8}",
                "{\"input\":[\"one\",\"tw\\\"o\\\"\\n\"],\"model\":\"the \\\"model\\\"\",\"dimensions\":8}");
+    check_body(SETTINGS_DIALECT_TEI_EMBED, 2, "{\"normalize\":true}",
+               "{\"inputs\":[\"one\",\"tw\\\"o\\\"\\n\"],\"normalize\":true}");
+    check_body(SETTINGS_DIALECT_TEI_RERANK, 2, "{\"query\":\"q\"}",
+               "{\"texts\":[\"one\",\"tw\\\"o\\\"\\n\"],\"query\":\"q\"}");
+    check_body(SETTINGS_DIALECT_KSERVE1, 1, NULL, "{\"instances\":[\"one\"]}");
+    check_body(SETTINGS_DIALECT_KSERVE1, 2, PARAMETERS,
+               "{\"instances\":[\"one\",\"tw\\\"o\\\"\\n\"],\"a\":1,\"b\":[2.50]}");
+}
+
+/* UPSTREAM_INPUT_NAME and UPSTREAM_KSERVE_SHAPE. */
+static void check_named_body(enum settings_dialect name, size_t n, bool column, const char *expected) {
+    struct asked asked;
+    struct buffer body;
+    ask(&asked, name, n, "{\"a\":1}");
+    asked.question.input_name = bytes_of("my.text");
+    asked.question.column = column;
+    buffer_init(&body, 1 << 20);
+    asked.dialect->encode(&asked.question, &body);
+    CU_ASSERT(bytes_equal(buffer_bytes(&body), bytes_of(expected)));
+    buffer_fini(&body);
+}
+
+static void test_bodies_with_another_name(void) {
+    check_named_body(SETTINGS_DIALECT_PLAIN, 1, false, "{\"my.text\":\"one\",\"a\":1}");
+    check_named_body(SETTINGS_DIALECT_TEI, 1, false, "{\"my.text\":\"one\",\"a\":1}");
+    check_named_body(SETTINGS_DIALECT_TEI_EMBED, 1, false, "{\"my.text\":[\"one\"],\"a\":1}");
+    check_named_body(SETTINGS_DIALECT_TEI_RERANK, 1, false, "{\"my.text\":[\"one\"],\"a\":1}");
+    check_named_body(SETTINGS_DIALECT_OPENAI, 1, false,
+                     "{\"my.text\":\"one\",\"model\":\"the \\\"model\\\"\",\"a\":1}");
+    check_named_body(SETTINGS_DIALECT_KSERVE1, 2, false,
+                     "{\"instances\":[{\"my.text\":\"one\"},{\"my.text\":\"tw\\\"o\\\"\\n\"}],\"a\":1}");
+    check_named_body(
+        SETTINGS_DIALECT_KSERVE, 2, true,
+        "{\"id\":\"0123456789abcdef\",\"parameters\":{\"a\":1},\"inputs\":[{\"name\":\"my.text\","
+        "\"shape\":[2,1],\"datatype\":\"BYTES\",\"data\":[\"one\",\"tw\\\"o\\\"\\n\"]}]}");
+}
+
+static const char *reserved(enum settings_dialect name, const char *input_name, const char *parameters) {
+    const char *found = dialect_reserved_parameter(dialect_of(name), input_name, bytes_of(parameters));
+    return found ? found : "none";
 }
 
 static void test_reserved_parameters(void) {
-    const struct dialect *openai = dialect_of(SETTINGS_DIALECT_OPENAI);
-    CU_ASSERT_PTR_NULL(dialect_reserved_parameter(openai, (struct bytes){NULL, 0}));
-    CU_ASSERT_PTR_NULL(dialect_reserved_parameter(openai, bytes_of("{\"user\":{\"model\":1}}")));
-    CU_ASSERT_STRING_EQUAL(dialect_reserved_parameter(openai, bytes_of("{\"a\":1,\"model\":\"x\"}")),
-                           "model");
-    CU_ASSERT_STRING_EQUAL(dialect_reserved_parameter(openai, bytes_of("{\"input\":1}")), "input");
-    const struct dialect *tei = dialect_of(SETTINGS_DIALECT_TEI);
-    CU_ASSERT_STRING_EQUAL(dialect_reserved_parameter(tei, bytes_of("{\"inputs\":1}")), "inputs");
-    CU_ASSERT_PTR_NULL(
-        dialect_reserved_parameter(dialect_of(SETTINGS_DIALECT_KSERVE), bytes_of("{\"inputs\":1}")));
+    CU_ASSERT_STRING_EQUAL(reserved(SETTINGS_DIALECT_OPENAI, "", NULL), "none");
+    CU_ASSERT_STRING_EQUAL(reserved(SETTINGS_DIALECT_OPENAI, "", "{\"user\":{\"model\":1}}"), "none");
+    CU_ASSERT_STRING_EQUAL(reserved(SETTINGS_DIALECT_OPENAI, "", "{\"a\":1,\"model\":\"x\"}"), "model");
+    CU_ASSERT_STRING_EQUAL(reserved(SETTINGS_DIALECT_OPENAI, "", "{\"input\":1}"), "input");
+    CU_ASSERT_STRING_EQUAL(reserved(SETTINGS_DIALECT_TEI, "", "{\"inputs\":1}"), "inputs");
+    CU_ASSERT_STRING_EQUAL(reserved(SETTINGS_DIALECT_TEI_EMBED, "", "{\"inputs\":1}"), "inputs");
+    CU_ASSERT_STRING_EQUAL(reserved(SETTINGS_DIALECT_TEI_RERANK, "", "{\"texts\":1}"), "texts");
+    CU_ASSERT_STRING_EQUAL(reserved(SETTINGS_DIALECT_TEI_RERANK, "", "{\"query\":\"q\"}"), "none");
+    CU_ASSERT_STRING_EQUAL(reserved(SETTINGS_DIALECT_KSERVE, "", "{\"inputs\":1,\"text\":1}"), "none");
+    CU_ASSERT_STRING_EQUAL(reserved(SETTINGS_DIALECT_KSERVE1, "", "{\"instances\":1}"), "instances");
+    CU_ASSERT_STRING_EQUAL(reserved(SETTINGS_DIALECT_PLAIN, "prompt", "{\"prompt\":1}"), "prompt");
+    CU_ASSERT_STRING_EQUAL(reserved(SETTINGS_DIALECT_OPENAI, "prompt", "{\"input\":1}"), "none");
 }
 
 static void test_plain(void) {
@@ -125,6 +167,85 @@ static void test_tei_counts(void) {
     check_answer(SETTINGS_DIALECT_TEI, 1, "[{\"label\":\"a\"}]", NOTHING);
 }
 
+/* What would be kept, and is no result. */
+static void test_tei_no_results(void) {
+    static const char *const WRONG[] = {
+        "null",
+        "[null]",
+        "[[]]",
+        "\"\"",
+        "[1]",
+        "[{}]",
+        "[{\"score\":1}]",
+        "[{\"label\":null,\"score\":1}]",
+        "[{\"label\":\"a\",\"score\":null}]",
+        "[{\"label\":\"a\",\"score\":true}]",
+        "[{\"label\":\"a\",\"score\":NaN}]",
+        "[{\"label\":\"a\",\"score\":1},null]",
+        "[{\"label\":\"a\",\"score\":1},{\"label\":\"b\"}]",
+    };
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
+        char two[256];
+        check_answer(SETTINGS_DIALECT_TEI, 1, WRONG[i], NOTHING);
+        if (strstr(WRONG[i], "NaN"))
+            continue;
+        snprintf(two, sizeof(two), "[%s,%s]", SCORES("x"), WRONG[i]);
+        check_answer(SETTINGS_DIALECT_TEI, 2, two, RESULTS(SCORES("x"), NULL));
+    }
+}
+
+static void test_tei_embed(void) {
+    check_answer(SETTINGS_DIALECT_TEI_EMBED, 1, "[[1.50, -0]]", RESULTS("[1.50, -0]"));
+    check_answer(SETTINGS_DIALECT_TEI_EMBED, 2, " [ [1,2] , [3,4e1]] ", RESULTS("[1,2]", "[3,4e1]"));
+    /* One that is not what it should be costs the others nothing. */
+    static const char *const WRONG[] = {"null", "[]",      "[null]", "[\"0.1\"]", "[true]",
+                                        "[{}]", "[[0.1]]", "\"\"",   "0.1",       "{\"embedding\":[0.1]}"};
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
+        char answer[256];
+        snprintf(answer, sizeof(answer), "[[0],%s,[2]]", WRONG[i]);
+        check_answer(SETTINGS_DIALECT_TEI_EMBED, 3, answer, RESULTS("[0]", NULL, "[2]"));
+    }
+    check_answer(SETTINGS_DIALECT_TEI_EMBED, 3, "[[1,2],[3],[4,5]]", NOTHING); /* of which model? */
+    check_answer(SETTINGS_DIALECT_TEI_EMBED, 2, "[[1]]", NOTHING);
+    check_answer(SETTINGS_DIALECT_TEI_EMBED, 2, "[[1],[2],[3]]", NOTHING);
+    check_answer(SETTINGS_DIALECT_TEI_EMBED, 1, "[0.1]", NOTHING);
+    check_answer(SETTINGS_DIALECT_TEI_EMBED, 1, "{}", NOTHING);
+}
+
+static void test_tei_rerank(void) {
+    check_answer(SETTINGS_DIALECT_TEI_RERANK, 2,
+                 "[{\"index\":1,\"score\":0.90,\"text\":\"x\"},{\"index\":0,\"score\":1e-3}]",
+                 RESULTS("{\"score\":1e-3}", "{\"score\":0.90}"));
+    check_answer(SETTINGS_DIALECT_TEI_RERANK, 2, "[{\"index\":1,\"score\":0.9},{\"index\":0}]",
+                 RESULTS(NULL, "{\"score\":0.9}"));
+    check_answer(SETTINGS_DIALECT_TEI_RERANK, 2, "[{\"index\":1,\"score\":0.9},{\"index\":0,\"score\":null}]",
+                 RESULTS(NULL, "{\"score\":0.9}"));
+    static const char *const WRONG[] = {
+        "[{\"index\":1,\"score\":0.9}]",
+        "[{\"index\":1,\"score\":0.9},{\"index\":2,\"score\":0.8}]", /* from 1 */
+        "[{\"index\":1,\"score\":0.9},{\"score\":0.8}]",
+        "[{\"index\":1,\"score\":0.9},{\"index\":1,\"score\":0.8}]",
+        "[{\"index\":0,\"score\":0.9},{\"index\":1,\"score\":0.8},{\"index\":2,\"score\":0.7}]",
+        "[null,null]",
+        "{}",
+    };
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++)
+        check_answer(SETTINGS_DIALECT_TEI_RERANK, 2, WRONG[i], NOTHING);
+}
+
+static void test_kserve1(void) {
+    check_answer(SETTINGS_DIALECT_KSERVE1, 1, "{\"predictions\":[ {\"a\":1.50}]}", RESULTS("{\"a\":1.50}"));
+    check_answer(SETTINGS_DIALECT_KSERVE1, 3, "{\"predictions\":[0, [1],\"x\"],\"model\":\"m\"}",
+                 RESULTS("0", "[1]", "\"x\""));
+    check_answer(SETTINGS_DIALECT_KSERVE1, 2, "{\"predictions\":[0,null]}", RESULTS("0", NULL));
+    static const char *const WRONG[] = {"{\"predictions\":[0]}",    "{\"predictions\":[0,1,2]}",
+                                        "{\"predictions\":[]}",     "{\"predictions\":null}",
+                                        "{\"predictions\":{}}",     "{\"predictions\":[0,NaN]}",
+                                        "{\"error\":\"no model\"}", "[0,1]"};
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++)
+        check_answer(SETTINGS_DIALECT_KSERVE1, 2, WRONG[i], NOTHING);
+}
+
 #define ITEM(index, number) "{\"object\":\"embedding\",\"embedding\":[" number "], \"index\":" index "}"
 #define DATA(items)         "{\"object\":\"list\",\"data\":[" items "],\"usage\":{}}"
 #define EMBEDDING(number)   "{\"embedding\":[" number "]}"
@@ -133,8 +254,75 @@ static void test_openai(void) {
     check_answer(SETTINGS_DIALECT_OPENAI, 1, DATA(ITEM("0", "1.50, -0")), RESULTS(EMBEDDING("1.50, -0")));
     check_answer(SETTINGS_DIALECT_OPENAI, 3, DATA(ITEM("2", "2") "," ITEM("0", "0") ", " ITEM("1", "1")),
                  RESULTS(EMBEDDING("0"), EMBEDDING("1"), EMBEDDING("2")));
-    check_answer(SETTINGS_DIALECT_OPENAI, 1, DATA("{\"index\":0,\"embedding\":\"AAAA\"}"),
-                 RESULTS("{\"embedding\":\"AAAA\"}"));
+}
+
+/* encoding_format=base64: little-endian floats. */
+static void test_openai_base64(void) {
+    static const char *const GOOD[] = {"AAAAAA==", "AAAAAAAAAAA=", "AAAAAAAAAAAAAAAA", "+\\/9z0w=="};
+    static const char *const WRONG[] = {
+        "",          "AAAA",     "AAAAAAA=", "AAAAAA",   "AAAAAA=",       "A===", "====", "AAAAAA==AAAA",
+        "AAAA AA==", "AAAA_-==", "0.1",      "+/9z09AZ", "AAA\\u0041AA=="};
+    for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {
+        char answer[128], result[128];
+        snprintf(answer, sizeof(answer), "{\"data\":[{\"embedding\":\"%s\",\"index\":0}]}", GOOD[i]);
+        snprintf(result, sizeof(result), "{\"embedding\":\"%s\"}", GOOD[i]);
+        check_answer(SETTINGS_DIALECT_OPENAI, 1, answer, RESULTS(result));
+    }
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
+        char answer[128];
+        snprintf(answer, sizeof(answer), "{\"data\":[{\"embedding\":\"%s\",\"index\":0}]}", WRONG[i]);
+        check_answer(SETTINGS_DIALECT_OPENAI, 1, answer, NOTHING);
+    }
+}
+
+/* What would be kept, and is no embedding. */
+static void test_openai_no_results(void) {
+    static const char *const WRONG[] = {
+        "null", "[]",   "[ ]", "[null]",     "[\"0.1\"]",  "[true]", "[{}]",     "[[0.1]]",           "\"\"",
+        "0.1",  "true", "{}",  "[0.1,null]", "[0.1,\"\"]", "[1,[]]", "\"text\"", "{\"values\":[0.1]}"};
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
+        char answer[256];
+        snprintf(answer, sizeof(answer), "{\"data\":[{\"embedding\":%s,\"index\":0}]}", WRONG[i]);
+        check_answer(SETTINGS_DIALECT_OPENAI, 1, answer, NOTHING);
+        snprintf(answer, sizeof(answer), "{\"data\":[%s,{\"embedding\":%s,\"index\":1}]}", ITEM("0", "0.5"),
+                 WRONG[i]);
+        check_answer(SETTINGS_DIALECT_OPENAI, 2, answer, RESULTS(EMBEDDING("0.5"), NULL));
+    }
+    check_answer(SETTINGS_DIALECT_OPENAI, 1, DATA(ITEM("0", "NaN")), NOTHING);
+    check_answer(SETTINGS_DIALECT_OPENAI, 3, DATA(ITEM("0", "1,2") "," ITEM("1", "3") "," ITEM("2", "4,5")),
+                 NOTHING);
+    check_answer(SETTINGS_DIALECT_OPENAI, 2,
+                 DATA(ITEM("0", "1,2") ",{\"index\":1,\"embedding\":\"AAAAAA==\"}"), NOTHING);
+}
+
+/* Numbered from 1 each would be the text's before. */
+static void test_openai_from_one(void) {
+    check_answer(SETTINGS_DIALECT_OPENAI, 3, DATA(ITEM("1", "0") "," ITEM("2", "1") "," ITEM("3", "2")),
+                 NOTHING);
+    check_answer(SETTINGS_DIALECT_OPENAI, 3, DATA(ITEM("1", "0") "," ITEM("2", "1")), NOTHING);
+    check_answer(SETTINGS_DIALECT_OPENAI, 3, DATA(ITEM("3", "2") "," ITEM("1", "0")), NOTHING);
+    check_answer(SETTINGS_DIALECT_OPENAI, 1, DATA(ITEM("1", "0")), NOTHING);
+}
+
+#define UNNUMBERED(number) "{\"object\":\"embedding\",\"embedding\":[" number "]}"
+
+/* Gemini's endpoint leaves out an index of 0. */
+static void test_openai_index_left_out(void) {
+    check_answer(SETTINGS_DIALECT_OPENAI, 1, DATA(UNNUMBERED("5")), RESULTS(EMBEDDING("5")));
+    check_answer(SETTINGS_DIALECT_OPENAI, 3, DATA(UNNUMBERED("5") "," ITEM("1", "6") "," ITEM("2", "7")),
+                 RESULTS(EMBEDDING("5"), EMBEDDING("6"), EMBEDDING("7")));
+    check_answer(SETTINGS_DIALECT_OPENAI, 3, DATA(ITEM("2", "7") "," UNNUMBERED("5") "," ITEM("1", "6")),
+                 RESULTS(EMBEDDING("5"), EMBEDDING("6"), EMBEDDING("7")));
+    /* More than one place is left, or not the first. */
+    check_answer(SETTINGS_DIALECT_OPENAI, 3, DATA(UNNUMBERED("5") "," ITEM("1", "6")), NOTHING);
+    check_answer(SETTINGS_DIALECT_OPENAI, 2, DATA(UNNUMBERED("5") "," UNNUMBERED("6")), NOTHING);
+    check_answer(SETTINGS_DIALECT_OPENAI, 2, DATA(ITEM("0", "5") "," UNNUMBERED("6")),
+                 RESULTS(EMBEDDING("5"), NULL));
+    check_answer(SETTINGS_DIALECT_OPENAI, 2, DATA(UNNUMBERED("5") "," UNNUMBERED("5") "," ITEM("1", "6")),
+                 NOTHING);
+    check_answer(SETTINGS_DIALECT_OPENAI, 1, DATA("{\"embedding\":[]}"), NOTHING);
+    check_answer(SETTINGS_DIALECT_OPENAI, 1, DATA("null"), NOTHING);
+    check_answer(SETTINGS_DIALECT_OPENAI, 2, DATA(UNNUMBERED("5") "," ITEM("1", "6,7")), NOTHING);
 }
 
 static void test_openai_indexes(void) {
@@ -154,7 +342,6 @@ static void test_openai_indexes(void) {
         snprintf(answer, sizeof(answer), "{\"data\":[{\"embedding\":[1],\"index\":%s}]}", INDEXES[i]);
         check_answer(SETTINGS_DIALECT_OPENAI, 1, answer, NOTHING);
     }
-    check_answer(SETTINGS_DIALECT_OPENAI, 1, DATA("{\"embedding\":[1]}"), NOTHING);
     check_answer(SETTINGS_DIALECT_OPENAI, 1, DATA("{\"index\":0,\"embedding\":null}"), NOTHING);
     check_answer(SETTINGS_DIALECT_OPENAI, 1, "{\"data\":{}}", NOTHING);
     check_answer(SETTINGS_DIALECT_OPENAI, 1, "[" ITEM("0", "0") "]", NOTHING);
@@ -175,10 +362,11 @@ static void test_kserve(void) {
                  RESULTS(SLICES(SLICE("[1,1,3]", "[1,2,3]")), SLICES(SLICE("[1,1,3]", "[4,5,6]"))));
     check_answer(SETTINGS_DIALECT_KSERVE, 2, OUTPUTS(OUTPUT("[2,2]", "[[1,2],[3,4]]")),
                  RESULTS(SLICES(SLICE("[1,2]", "[[1,2]]")), SLICES(SLICE("[1,2]", "[[3,4]]"))));
+#define STRINGS(shape, data) "{\"name\":\"y\",\"datatype\":\"BYTES\",\"shape\":" shape ",\"data\":" data "}"
     check_answer(SETTINGS_DIALECT_KSERVE, 2,
-                 OUTPUTS(OUTPUT("[2]", "[\"a,b\",\"c\"]") " , " OUTPUT("[2,2]", "[1,2,3,4]")),
-                 RESULTS(SLICES(SLICE("[1]", "[\"a,b\"]") "," SLICE("[1,2]", "[1,2]")),
-                         SLICES(SLICE("[1]", "[\"c\"]") "," SLICE("[1,2]", "[3,4]"))));
+                 OUTPUTS(STRINGS("[2]", "[\"a,b\",\"c\"]") " , " OUTPUT("[2,2]", "[1,2,3,4]")),
+                 RESULTS(SLICES(STRINGS("[1]", "[\"a,b\"]") "," SLICE("[1,2]", "[1,2]")),
+                         SLICES(STRINGS("[1]", "[\"c\"]") "," SLICE("[1,2]", "[3,4]"))));
     check_answer(SETTINGS_DIALECT_KSERVE, 1, "{\"outputs\":[{\"shape\":[1],\"data\":[1]}]}",
                  RESULTS("{\"outputs\":[{\"shape\":[1],\"data\":[1]}]}"));
 }
@@ -211,6 +399,84 @@ static void test_kserve_counts(void) {
         check_answer(SETTINGS_DIALECT_KSERVE, 2, WRONG[i], NOTHING);
 }
 
+#define TYPED(datatype, shape, data) \
+    OUTPUTS("{\"datatype\":" datatype ",\"shape\":" shape ",\"data\":" data "}")
+
+static void test_kserve_types(void) {
+    static const char *const GOOD[] = {
+        TYPED("\"FP32\"", "[2]", "[1,2.5e-3]"),
+        TYPED("\"INT64\"", "[2]", "[1,-2]"),
+        TYPED("\"UINT8\"", "[2]", "[1,2]"),
+        TYPED("\"BF16\"", "[2]", "[1,2]"),
+        TYPED("\"BOOL\"", "[2]", "[true,false]"),
+        TYPED("\"BYTES\"", "[2]", "[\"\",\"b\"]"),
+        TYPED("\"NEW\"", "[2]", "[1,\"b\"]"),
+        TYPED("\"BYTES\"", "[2,1]", "[[\"a\"],[\"b\"]]"),
+        TYPED("\"FP32\"", "[2,1,1]", "[[[1]],[[2]]]"),
+    };
+    static const char *const WRONG[] = {
+        TYPED("\"FP32\"", "[2]", "[1,null]"),
+        TYPED("\"FP32\"", "[2]", "[1,\"2\"]"),
+        TYPED("\"FP32\"", "[2]", "[1,NaN]"),
+        TYPED("\"FP32\"", "[2]", "[1,true]"),
+        TYPED("\"FP32\"", "[2]", "[1,[]]"),
+        TYPED("\"FP32\"", "[2]", "[1,{}]"),
+        TYPED("\"FP32\"", "[2]", "[[1],[2]]"),
+        TYPED("\"INT64\"", "[2]", "[\"a\",\"b\"]"),
+        TYPED("\"BOOL\"", "[2]", "[1,0]"),
+        TYPED("\"BYTES\"", "[2]", "[1,2]"),
+        TYPED("\"BYTES\"", "[2]", "[\"a\",null]"),
+        TYPED("\"NEW\"", "[2]", "[1,null]"),
+        TYPED("\"NEW\"", "[2]", "[1,{}]"),
+        TYPED("3", "[2]", "[1,2]"),
+        TYPED("null", "[2]", "[1,2]"),
+        TYPED("\"FP32\"", "[2,2]", "[[1,2],[3]]"),
+        TYPED("\"FP32\"", "[2,2]", "[[1,2],[3,null]]"),
+        TYPED("\"FP32\"", "[2,2]", "[[1,2],3,4]"),
+        TYPED("\"FP32\"", "[2,2]", "[[1,2],[3,4],[5,6]]"),
+        TYPED("\"FP32\"", "[2,2]", "[[[1],[2]],[[3],[4]]]"),
+        TYPED("\"FP32\"", "[2,1,1]", "[[1],[2]]"),
+        TYPED("\"FP32\"", "[2]", "null"),
+        TYPED("\"FP32\"", "[2]", "[]"),
+        TYPED("\"FP32\"", "[2,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "[1,2]"),
+    };
+    for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {
+        struct asked asked;
+        ask(&asked, SETTINGS_DIALECT_KSERVE, 2, NULL);
+        CU_ASSERT(
+            dialect_decode(asked.dialect, &asked.question, bytes_of(GOOD[i]), &asked.made, asked.results));
+        CU_ASSERT(asked.results[0].good && asked.results[1].good);
+        buffer_fini(&asked.made);
+    }
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++)
+        check_answer(SETTINGS_DIALECT_KSERVE, 2, WRONG[i], NOTHING);
+}
+
+/* As many as a call may have, of the dimensions that large models have. */
+static void test_many_large_embeddings(void) {
+    enum { TEXTS = 256, NUMBERS = 4096 };
+    static struct dialect_result results[TEXTS];
+    struct asked asked;
+    struct buffer answer;
+    ask(&asked, SETTINGS_DIALECT_OPENAI, 1, NULL);
+    asked.question.n = TEXTS;
+    asked.made.cap = SIZE_MAX;
+    buffer_init(&answer, SIZE_MAX);
+    for (unsigned i = 0; i < TEXTS; i++) {
+        buffer_append_format(&answer, "%s{\"object\":\"embedding\",\"index\":%u,\"embedding\":[0",
+                             i == 0 ? "{\"data\":[" : ",", i);
+        for (unsigned k = 1; k < NUMBERS; k++)
+            buffer_append_bytes(&answer, LITERAL(",1"));
+        buffer_append_bytes(&answer, LITERAL("]}"));
+    }
+    buffer_append_bytes(&answer, LITERAL("],\"usage\":{}}"));
+    CU_ASSERT(dialect_decode(asked.dialect, &asked.question, buffer_bytes(&answer), &asked.made, results));
+    for (unsigned i = 0; i < TEXTS; i++)
+        CU_ASSERT(results[i].good);
+    buffer_fini(&answer);
+    buffer_fini(&asked.made);
+}
+
 static void test_made_results_have_a_cap(void) {
     struct asked asked;
     ask(&asked, SETTINGS_DIALECT_OPENAI, 2, NULL);
@@ -229,11 +495,22 @@ static const struct unit_case CASES[] = {
     {"reserved parameters", test_reserved_parameters},
     {"plain: any JSON value", test_plain},
     {"tei: lists of scores, by position", test_tei},
+    {"bodies with the text under another name", test_bodies_with_another_name},
     {"tei: counts that differ leave all", test_tei_counts},
+    {"tei: what is no list of scores", test_tei_no_results},
+    {"tei-embed: vectors of one length, by position", test_tei_embed},
+    {"tei-rerank: scores, by index", test_tei_rerank},
+    {"kserve1: predictions, by position", test_kserve1},
     {"openai: by index, in any order", test_openai},
     {"openai: missing, repeated and wrong indexes", test_openai_indexes},
+    {"openai: embeddings in base64", test_openai_base64},
+    {"openai: what is no embedding", test_openai_no_results},
+    {"openai: indexes from 1", test_openai_from_one},
+    {"openai: an index that is left out", test_openai_index_left_out},
+    {"kserve: items are of the datatype, nested as the shape says", test_kserve_types},
     {"kserve: each text's slice of each output", test_kserve},
     {"kserve: shapes and counts that do not fit leave all", test_kserve_counts},
+    {"256 embeddings of 4096 numbers", test_many_large_embeddings},
     {"results that are put together have a cap", test_made_results_have_a_cap},
 };
 

@@ -7,7 +7,7 @@
 #include "unit.h"
 
 static bool is_valid(struct bytes text) {
-    return json_text_check(text) == JSON_TEXT_VALID;
+    return json_text_check(text, 0) == JSON_TEXT_VALID;
 }
 
 static bool is(struct bytes bytes, const char *text) {
@@ -61,6 +61,7 @@ static void test_token_limit(void) {
     ((char *)(uintptr_t)in_string.data)[in_string.length - 1] = ']';
     CU_ASSERT(is_valid(within));
     CU_ASSERT_FALSE(is_valid(beyond));
+    CU_ASSERT_EQUAL(json_text_check(beyond, 1), JSON_TEXT_VALID);
     CU_ASSERT(is_valid(in_string));
     free((void *)(uintptr_t)within.data);
     free((void *)(uintptr_t)beyond.data);
@@ -120,7 +121,33 @@ static void test_kinds(void) {
     CU_ASSERT(json_text_is_number(bytes_of("0")));
     CU_ASSERT_FALSE(json_text_is_number(bytes_of("null")));
     CU_ASSERT_FALSE(json_text_is_number(bytes_of("\"1\"")));
+    CU_ASSERT(json_text_is_boolean(bytes_of("true")) && json_text_is_boolean(bytes_of("false")));
+    CU_ASSERT_FALSE(json_text_is_boolean(bytes_of("1")) || json_text_is_boolean(bytes_of("null")));
+    CU_ASSERT(json_text_is_null(bytes_of("null")));
+    CU_ASSERT_FALSE(json_text_is_null(bytes_of("\"null\"")));
     CU_ASSERT(is(json_text_trim(bytes_of("\r\n\t 1 2 ")), "1 2"));
+}
+
+static void test_numbers(void) {
+    static const struct {
+        const char *text;
+        size_t n; /* 0: no array of numbers alone */
+    } ROWS[] = {
+        {"[1]", 1},       {"[ 1 , -2.50e+3,0E0\n]", 3},
+        {"[]", 0},        {"[ ]", 0},
+        {"[null]", 0},    {"[1,null]", 0},
+        {"[\"1\"]", 0},   {"[true]", 0},
+        {"[[1]]", 0},     {"[{}]", 0},
+        {"1", 0},         {"\"[1]\"", 0},
+        {"{\"a\":1}", 0}, {"", 0},
+        {"[", 0},         {"[1", 0},
+        {"[1,[2]]", 0},   {"null", 0},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        size_t n = 0;
+        CU_ASSERT_EQUAL(json_text_is_numbers(bytes_of(ROWS[i].text), &n), ROWS[i].n > 0);
+        CU_ASSERT(ROWS[i].n == 0 || n == ROWS[i].n);
+    }
 }
 
 /* Every beginning of a text, in memory that ends there: a sanitizer sees a step outside. */
@@ -154,7 +181,7 @@ static void test_random(void) {
 static void test_no_memory(void) {
 #if !defined(__SANITIZE_ADDRESS__)
     unit_allocations_fail(1, false);
-    enum json_text_status status = json_text_check(bytes_of("[1]"));
+    enum json_text_status status = json_text_check(bytes_of("[1]"), 0);
     unit_allocations_heal();
     CU_ASSERT_EQUAL(status, JSON_TEXT_NO_MEMORY);
 #endif
@@ -167,6 +194,7 @@ static const struct unit_case CASES[] = {
     {"items of an array", test_array},
     {"members of an object", test_object},
     {"kinds of values", test_kinds},
+    {"arrays of numbers alone", test_numbers},
     {"random texts", test_random},
     {"no memory is not bad JSON", test_no_memory},
     {"walks stay inside of texts that are cut off", test_walks_stay_inside},
