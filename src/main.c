@@ -99,17 +99,31 @@ static int refuse(const struct error *error) {
     return EXIT_SETTINGS;
 }
 
+static void warn(const struct settings_warnings *warnings) {
+    for (size_t i = 0; i < warnings->n; i++)
+        LOG_ALWAYS(LOG_WARN, "settings", LOG_TEXT("warning", warnings->lines[i].text));
+}
+
+static int print_with_warnings(enum settings_request request, const struct settings *settings,
+                               const struct settings_warnings *warnings) {
+    for (size_t i = 0; i < warnings->n; i++)
+        fprintf(stderr, "inferonce: %s\n", warnings->lines[i].text);
+    return print(request, settings);
+}
+
 int main(int argc, char *argv[]) {
-    /* Static: it is large, and workers keep it. */
+    /* Static: they are large, and workers keep the settings. */
     static struct settings settings;
+    static struct settings_warnings warnings;
     enum settings_request request;
     struct error error;
-    if (!settings_load(&settings, argc, argv, environ, &request, &error))
+    if (!settings_load(&settings, argc, argv, environ, &request, &warnings, &error))
         return refuse(&error);
     if (request != SETTINGS_SERVE)
-        return print(request, &settings);
+        return print_with_warnings(request, &settings, &warnings);
     if (!engine_check(&settings, &error))
         return refuse(&error);
     log_setup((enum log_level)settings.log_level, (enum log_format)settings.log_format, STDERR_FILENO);
+    warn(&warnings);
     return serve(&settings);
 }

@@ -1,3 +1,4 @@
+/* Prints the settings: the help, the configuration in force, the sample file, the table of the README. */
 #include <stdio.h>
 #include <string.h>
 
@@ -82,8 +83,8 @@ void settings_print_help(FILE *stream) {
         "  --print-config              print the settings in force, as a file for --config\n"
         "  --print-sample              print a commented file of the defaults\n"
         "  --print-markdown            print the settings as a Markdown table\n"
-        "  --version                   print the version\n"
-        "  --help                      print this\n",
+        "  --version, -V               print the version\n"
+        "  --help, -h                  print this\n",
         stream);
     for (size_t i = 0; i < SETTING_ROWS_COUNT; i++) {
         if (SETTING_ROWS[i].kind == SETTING_GROUP)
@@ -93,11 +94,36 @@ void settings_print_help(FILE *stream) {
     }
 }
 
-/* Quotes where a reader of the file would take spaces or quotes off. */
+/* Whether a reader of the file would see the end of the value within it: white space and a #, behind `quote`
+ * where the value stands in such quotes, else ('\0') behind anything. */
+static bool seems_to_end(const char *value, char quote) {
+    for (const char *mark = value; (mark = strchr(mark, '#')); mark++) {
+        const char *end = mark;
+        while (end > value && end[-1] == ' ')
+            end--;
+        if (end < mark && (quote == '\0' || (end > value && end[-1] == quote)))
+            return true;
+    }
+    return false;
+}
+
+/* Quotes where a reader of the file would take spaces, quotes or a comment off. A value that seems to end
+ * within either kind of quotes cannot be written. */
 static void print_value(const char *value, FILE *stream) {
     size_t length = strlen(value);
-    bool quoted = length > 0 && (value[0] == ' ' || value[0] == '"' || value[length - 1] == ' ');
-    fprintf(stream, quoted ? "\"%s\"\n" : "%s\n", value);
+    bool quoted =
+        length > 0 && (strchr(" \"'", value[0]) || value[length - 1] == ' ' || seems_to_end(value, '\0'));
+    const char *quote = !quoted ? "" : seems_to_end(value, '"') ? "'" : "\"";
+    fprintf(stream, "%s%s%s\n", quote, value, quote);
+}
+
+static void print_url(const char *name, const char *value, FILE *stream) {
+    char shown[SETTING_TEXT_MAX];
+    bool hidden = setting_hide_password(bytes_of(value), shown);
+    if (hidden)
+        fprintf(stream, "# The password is not shown.\n# ");
+    fprintf(stream, "%s=", name);
+    print_value(shown, stream);
 }
 
 void settings_print_config(const struct settings *settings, FILE *stream) {
@@ -109,6 +135,8 @@ void settings_print_config(const struct settings *settings, FILE *stream) {
             fprintf(stream, "%s# %s\n", i == 0 ? "" : "\n", row->name);
         } else if (row->kind == SETTING_SECRET && strcmp(value, row->preset) != 0) {
             fprintf(stream, "# %s is set and not shown.\n", row->name);
+        } else if (row->kind == SETTING_URL) {
+            print_url(row->name, value, stream);
         } else {
             fprintf(stream, "%s=", row->name);
             print_value(value, stream);

@@ -1,5 +1,7 @@
+/* Holds the table of settings as data, and reads and writes one value of each kind. */
 #include "inferonce/base/settings_table.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,22 +31,26 @@ static bool begins_with(struct bytes text, struct bytes prefix) {
     return text.length >= prefix.length && memcmp(text.data, prefix.data, prefix.length) == 0;
 }
 
+/* Nothing is resolved: what an address means must not depend on who is asked. */
 static const char *check_address(struct bytes text) {
-    static const char EXPECTED[] = "expected unix:PATH or tcp:HOST:PORT";
-    struct bytes unix_prefix = bytes_of("unix:");
+    static const char EXPECTED[] =
+        "expected unix:PATH, of at most 107 bytes, or tcp:ADDRESS:PORT with an IPv4 or [IPv6] address or "
+        "localhost";
     struct bytes tcp_prefix = bytes_of("tcp:");
-    if (begins_with(text, unix_prefix))
-        return text.length > unix_prefix.length ? NULL : EXPECTED;
-    if (!begins_with(text, tcp_prefix))
+    struct server_address address;
+    unsigned char binary[sizeof(struct in6_addr)];
+    bool local = begins_with(text, bytes_of("unix:"));
+    if (!local) {
+        if (!begins_with(text, tcp_prefix))
+            return EXPECTED;
+        text = (struct bytes){text.data + tcp_prefix.length, text.length - tcp_prefix.length};
+    }
+    if (!server_address_next(&text, &address) || text.length > 0 || (address.port == 0) != local)
         return EXPECTED;
-    const char *host = text.data + tcp_prefix.length;
-    size_t rest = text.length - tcp_prefix.length;
-    const char *colon = rest > 0 ? memrchr(host, ':', rest) : NULL;
-    uint64_t port;
-    if (!colon || colon == host ||
-        !bytes_to_number((struct bytes){colon + 1, (size_t)(host + rest - colon - 1)}, &port) || port > 65535)
-        return EXPECTED;
-    return NULL;
+    return local || strcmp(address.host, "localhost") == 0 || inet_pton(AF_INET, address.host, binary) == 1 ||
+                   inet_pton(AF_INET6, address.host, binary) == 1
+               ? NULL
+               : EXPECTED;
 }
 
 static const char *check_servers(struct bytes text) {
@@ -57,35 +63,73 @@ static const char *check_servers(struct bytes text) {
 
 static const char *check_redis_url(struct bytes text) {
     struct redis_url url;
+    if (begins_with(text, bytes_of("rediss://")))
+        return "TLS (rediss://) is not supported; expected redis:// or unix://, perhaps to a TLS proxy on "
+               "this "
+               "host";
     return redis_url_read(text, &url) ? NULL
                                       : "expected redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] or "
                                         "unix://[[USER]:PASSWORD@]/PATH";
 }
 
-/* A host that is not empty and has no credentials in it: those would be shown by --print-config. */
+static bool is_port(struct bytes text) {
+    uint64_t port;
+    return bytes_to_number(text, &port) && port > 0 && port <= 65535;
+}
+
+/* Letters of other scripts are UTF-8 here. */
+static bool is_host_byte(char c) {
+    return isalnum((unsigned char)c) || (unsigned char)c >= 0x80 || strchr(".-_~%", c);
+}
+
+/* HOST, HOST:PORT, [IPv6] or [IPv6]:PORT in front of a path, without credentials: --print-config would show
+ * them. */
 static bool is_authority(struct bytes text) {
     size_t length = 0;
-    while (length < text.length && text.data[length] != '/' && text.data[length] != '?')
+    size_t host = 0;
+    while (length < text.length && !strchr("/?", text.data[length]))
         length++;
-    return length > 0 && text.data[0] != ':' && !memchr(text.data, '@', length);
+    if (length > 0 && text.data[0] == '[') {
+        const char *end = memchr(text.data, ']', length);
+        host = end && end > text.data + 1 ? (size_t)(end - text.data) + 1 : 0;
+    } else {
+        while (host < length && is_host_byte(text.data[host]))
+            host++;
+    }
+    return host > 0 && (host == length || (text.data[host] == ':' &&
+                                           is_port((struct bytes){text.data + host + 1, length - host - 1})));
+}
+
+/* SOCKET or SOCKET:/PATH, behind http+unix:// */
+static bool is_socket_and_path(struct bytes text) {
+    size_t length = 0;
+    while (length < text.length &&
+           !begins_with((struct bytes){text.data + length, text.length - length}, (struct bytes){":/", 2}))
+        length++;
+    return text.data[0] == '/' && length > 1 && length <= SERVER_HOST_MAX;
 }
 
 static const char *check_url(struct bytes text) {
     static const char EXPECTED[] =
         "expected http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH or http+unix:///SOCKET:/PATH, "
         "without credentials, spaces and a fragment";
-    static const struct bytes PREFIXES[] = {{"http://", 7}, {"https://", 8}};
-    struct bytes unix_prefix = bytes_of("http+unix:///");
+    static const struct {
+        struct bytes prefix;
+        bool (*is_right)(struct bytes rest);
+    } SCHEMES[] = {
+        {LITERAL("http://"), is_authority},
+        {LITERAL("https://"), is_authority},
+        {LITERAL("http+unix://"), is_socket_and_path},
+    };
     if (text.length == 0)
         return NULL;
     if (memchr(text.data, ' ', text.length) || memchr(text.data, '#', text.length))
         return EXPECTED;
-    if (begins_with(text, unix_prefix))
-        return text.length > unix_prefix.length && text.data[unix_prefix.length] != ':' ? NULL : EXPECTED;
-    for (size_t i = 0; i < sizeof(PREFIXES) / sizeof(PREFIXES[0]); i++) {
-        size_t length = PREFIXES[i].length;
-        if (begins_with(text, PREFIXES[i]))
-            return is_authority((struct bytes){text.data + length, text.length - length}) ? NULL : EXPECTED;
+    for (size_t i = 0; i < sizeof(SCHEMES) / sizeof(SCHEMES[0]); i++) {
+        size_t length = SCHEMES[i].prefix.length;
+        if (text.length > length && begins_with(text, SCHEMES[i].prefix))
+            return SCHEMES[i].is_right((struct bytes){text.data + length, text.length - length}) ? NULL
+                                                                                                 : EXPECTED;
     }
     return EXPECTED;
 }
@@ -127,6 +171,13 @@ const struct setting SETTING_ROWS[SETTING_ROWS_COUNT] = {
      .check = check_##rule,                            \
      .help = (help_),                                  \
      AT(field)},
+#define URL_ROW(field, name_, preset_, rule, help_) \
+    {.kind = SETTING_URL,                           \
+     .name = #name_,                                \
+     .preset = (preset_),                           \
+     .check = check_##rule,                         \
+     .help = (help_),                               \
+     AT(field)},
 #define NUMBER_ROW(field, name_, preset_, lowest_, highest_, unit_, help_) \
     {.kind = SETTING_NUMBER,                                               \
      .name = #name_,                                                       \
@@ -154,7 +205,7 @@ const struct setting SETTING_ROWS[SETTING_ROWS_COUNT] = {
      .choices = (choices_),                                \
      .help = (help_),                                      \
      AT(field)},
-    SETTINGS(GROUP_ROW, TEXT_ROW, SECRET_ROW, NUMBER_ROW, SECONDS_ROW, MODE_ROW, CHOICE_ROW)};
+    SETTINGS(GROUP_ROW, TEXT_ROW, SECRET_ROW, URL_ROW, NUMBER_ROW, SECONDS_ROW, MODE_ROW, CHOICE_ROW)};
 
 const struct setting *setting_find(struct bytes name) {
     for (size_t i = 0; i < SETTING_ROWS_COUNT; i++)
@@ -231,6 +282,52 @@ static bool parse(enum setting_kind kind, struct bytes text, uint64_t *number) {
     return kind == SETTING_SECONDS ? parse_seconds(text, number) : bytes_to_number(text, number);
 }
 
+/* What "1h" is in seconds, for who writes it so; false when it is not a number and a unit of time. */
+static bool read_duration(struct bytes value, uint64_t *ms) {
+    static const struct {
+        struct bytes unit;
+        uint64_t ms;
+    } UNITS[] = {{LITERAL("ms"), 1},       {LITERAL("s"), 1000},     {LITERAL("sec"), 1000},
+                 {LITERAL("m"), 60000},    {LITERAL("min"), 60000},  {LITERAL("h"), 3600000},
+                 {LITERAL("d"), 86400000}, {LITERAL("w"), 604800000}};
+    size_t digits = 0;
+    uint64_t number;
+    while (digits < value.length && isdigit((unsigned char)value.data[digits]))
+        digits++;
+    struct bytes unit = bytes_trim((struct bytes){value.data + digits, value.length - digits});
+    if (!bytes_to_number((struct bytes){value.data, digits}, &number))
+        return false;
+    for (size_t i = 0; i < sizeof(UNITS) / sizeof(UNITS[0]); i++) {
+        if (bytes_equal_ignoring_case(unit, UNITS[i].unit)) {
+            *ms = number * UNITS[i].ms;
+            return number <= UINT64_MAX / UNITS[i].ms;
+        }
+    }
+    return false;
+}
+
+static void seconds_to_text(uint64_t ms, char text[SETTING_TEXT_MAX]) {
+    int length = snprintf(text, SETTING_TEXT_MAX, "%" PRIu64 ".%03u", ms / 1000, (unsigned)(ms % 1000));
+    while (text[length - 1] == '0')
+        text[--length] = '\0';
+    if (text[length - 1] == '.')
+        text[--length] = '\0';
+}
+
+static void expect_seconds(const struct setting *row, struct bytes value, struct error *expected) {
+    char seconds[SETTING_TEXT_MAX];
+    uint64_t ms;
+    bool point = value.length > 0 && memchr(value.data, '.', value.length);
+    if (read_duration(value, &ms)) {
+        seconds_to_text(ms, seconds);
+        error_set(expected, "expected seconds from %s to %s, without a unit: %.32s", row->lowest,
+                  row->highest, seconds);
+    } else {
+        error_set(expected, "expected seconds from %s to %s%s", row->lowest, row->highest,
+                  point ? ", with at most 3 decimals" : "");
+    }
+}
+
 static bool set_number(const struct setting *row, uint64_t *field, struct bytes value,
                        struct error *expected) {
     uint64_t number;
@@ -246,9 +343,7 @@ static bool set_number(const struct setting *row, uint64_t *field, struct bytes 
     if (row->kind == SETTING_NUMBER)
         error_set(expected, "expected a number of %s from %s to %s", row->unit, row->lowest, row->highest);
     else
-        error_set(expected, "expected seconds from %s to %s%s", row->lowest, row->highest,
-                  value.length > 0 && memchr(value.data, '.', value.length) ? ", with at most 3 decimals"
-                                                                            : "");
+        expect_seconds(row, value, expected);
     return false;
 }
 
@@ -283,7 +378,7 @@ static bool set_choice(const struct setting *row, int *field, struct bytes value
     const char *at = row->choices;
     struct bytes choice;
     for (int i = 0; next_choice(&at, &choice); i++) {
-        if (bytes_equal(choice, value)) {
+        if (bytes_equal_ignoring_case(choice, value)) {
             *field = i;
             return true;
         }
@@ -298,6 +393,7 @@ bool setting_set(const struct setting *row, struct settings *settings, struct by
     switch (row->kind) {
     case SETTING_TEXT:
     case SETTING_SECRET:
+    case SETTING_URL:
         return set_text(row, field, value, expected);
     case SETTING_NUMBER:
     case SETTING_SECONDS:
@@ -313,14 +409,6 @@ bool setting_set(const struct setting *row, struct settings *settings, struct by
     return false;
 }
 
-static void seconds_to_text(uint64_t ms, char text[SETTING_TEXT_MAX]) {
-    int length = snprintf(text, SETTING_TEXT_MAX, "%" PRIu64 ".%03u", ms / 1000, (unsigned)(ms % 1000));
-    while (text[length - 1] == '0')
-        text[--length] = '\0';
-    if (text[length - 1] == '.')
-        text[--length] = '\0';
-}
-
 static void choice_to_text(const struct setting *row, int index, char text[SETTING_TEXT_MAX]) {
     const char *at = row->choices;
     struct bytes choice = {"", 0};
@@ -334,6 +422,7 @@ void setting_get(const struct setting *row, const struct settings *settings, cha
     switch (row->kind) {
     case SETTING_TEXT:
     case SETTING_SECRET:
+    case SETTING_URL:
         snprintf(text, SETTING_TEXT_MAX, "%s", (const char *)field);
         break;
     case SETTING_NUMBER:
@@ -352,4 +441,38 @@ void setting_get(const struct setting *row, const struct settings *settings, cha
         text[0] = '\0';
         break;
     }
+}
+
+/* Where a URL without an @ has what looks like a password: behind the colon of HOST:PORT, and no port. */
+static bool is_forgotten_host(struct bytes rest, size_t *colon) {
+    const char *slash = rest.length > 0 ? memchr(rest.data, '/', rest.length) : NULL;
+    size_t length = slash ? (size_t)(slash - rest.data) : rest.length;
+    const char *last = length > 0 ? memrchr(rest.data, ':', length) : NULL;
+    uint64_t port;
+    if (!last)
+        return false;
+    *colon = (size_t)(last - rest.data);
+    return *colon == 0 || !bytes_to_number((struct bytes){last + 1, length - *colon - 1}, &port);
+}
+
+bool setting_hide_password(struct bytes url, char text[SETTING_TEXT_MAX]) {
+    const char *mark = url.length > 0 ? memmem(url.data, url.length, "://", 3) : NULL;
+    size_t scheme = mark ? (size_t)(mark - url.data) + 3 : 0;
+    struct bytes rest = {url.data + scheme, url.length - scheme};
+    const char *at = rest.length > 0 ? memrchr(rest.data, '@', rest.length) : NULL;
+    struct bytes tail = {NULL, 0};
+    size_t head = scheme;
+    size_t colon = 0;
+    if (at) {
+        const char *first = memchr(rest.data, ':', (size_t)(at - rest.data));
+        head += first ? (size_t)(first - rest.data) + 1 : 0;
+        tail = (struct bytes){at, (size_t)(rest.data + rest.length - at)};
+    } else if (mark && !is_forgotten_host(rest, &colon)) {
+        snprintf(text, SETTING_TEXT_MAX, "%.*s", (int)url.length, url.data);
+        return false;
+    } else {
+        head += mark ? colon + 1 : 0;
+    }
+    snprintf(text, SETTING_TEXT_MAX, "%.*s***%.*s", (int)head, url.data, (int)tail.length, tail.data);
+    return true;
 }

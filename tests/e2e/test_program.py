@@ -14,10 +14,13 @@ class CommandLine(Case):
         for word in ("--cache-ttl", "--listen", "--cache-max-size", "--config", "3600"):
             self.assertIn(word, result.stdout)
 
+        self.assertEqual(run_program("-h").stdout, result.stdout)
+
     def test_version(self):
-        result = run_program("--version")
-        self.assertEqual((result.returncode, result.stderr), (0, ""))
-        self.assertRegex(result.stdout, r"\Ainferonce \d+\.\d+\.\d+\n\Z")
+        for flag in ("--version", "-V"):
+            result = run_program(flag)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertRegex(result.stdout, r"\Ainferonce \d+\.\d+\.\d+\n\Z")
 
     def test_printed_configuration_can_be_read(self):
         path = os.path.join(self.directory, "printed.conf")
@@ -53,6 +56,13 @@ class CommandLine(Case):
             ([], {"CACHE_MAX_SIZE": "12x"}, None, ["CACHE_MAX_SIZE"]),
             ([], {"CACHE_NORMALIZE": "upper"}, None, ["CACHE_NORMALIZE", "nfc"]),
             ([], {"LISTEN_MODE": "0999"}, None, ["LISTEN_MODE"]),
+            ([], {"CACHE_TTL": "1h"}, None, ["CACHE_TTL", "3600"]),
+            ([], {"CACHE_TTL": "61", "CACHE_TTL_MAX": "60"}, None, ["CACHE_TTL=61", "CACHE_TTL_MAX=60"]),
+            ([], {"LISTEN": "tcp:model.example:9000"}, None, ["LISTEN", "tcp:ADDRESS:PORT"]),
+            ([], {"LISTEN": "unix:/" + 107 * "a"}, None, ["LISTEN", "107 bytes"]),
+            ([], {"ENGINE": "http", "UPSTREAM_URL": "http://model:80a/"}, None, ["UPSTREAM_URL", "http://HOST"]),
+            ([], {"ENGINE": "http"}, None, ["ENGINE=http", "UPSTREAM_URL"]),
+            ([], {"CACHE_BACKEND": "redis", "REDIS_URL": "rediss://host"}, None, ["TLS", "not supported"]),
             (["--config", path], {}, "WORKERS=1\nCACHE_TTL=abc\n", [f"{path}:2", "CACHE_TTL"]),
             (["--config", path], {}, "NO_SUCH=1\n", [f"{path}:1", "NO_SUCH"]),
             (["--config", path], {}, "WORKERS\n", [f"{path}:1"]),
@@ -63,13 +73,28 @@ class CommandLine(Case):
                 with open(path, "w", encoding="utf-8") as file:
                     file.write(text or "")
                 result = run_program(*flags, **environment)
-                self.assertTrue(0 < result.returncode < 128, result)
+                self.assertEqual(result.returncode, 2, result)
                 self.assertEqual(result.stdout, "")
                 for word in expected:
                     self.assertIn(word.lower(), result.stderr.lower())
 
     def test_settings_of_others_are_ignored(self):
         Inferonce(self, PATH_INFO="/", CACHE_UNKNOWN_TO_US="1", WORKERS=1)
+
+    def test_what_is_probably_not_meant(self):
+        app = Inferonce(self, "--cache-scope=worker", CACHE_TLL=5, UPSTREAM_URL="http://127.0.0.1:1/", REDIS_URL="nonsense", ADMIN_TOKEN="secret",
+                        CACHE_PATH=os.path.join(self.directory, "entries"), CACHE_MEMORY_MB=1, CACHE_MAX_ENTRY_KB=2000, CACHE_TTL="")
+        log = app.log()
+        for words in (["CACHE_TLL", "did you mean CACHE_TTL?"], ["UPSTREAM_URL", "ENGINE=http"], ["REDIS_URL=***", "ignored"],
+                      ["ADMIN_TOKEN", "6 characters"], ["CACHE_SCOPE=worker", "CACHE_PATH"], ["CACHE_MAX_ENTRY_KB=2000", "CACHE_MEMORY_MB=1"]):
+            with self.subTest(words=words):
+                self.assertTrue(any("level=warn event=settings" in line and all(word in line for word in words)
+                                    for line in log.splitlines()), log)
+        self.assertNotIn("secret", log)
+        self.assertNotIn("nonsense", log)
+        printed = run_program("--print-config", CACHE_TLL=5)
+        self.assertEqual(printed.returncode, 0)
+        self.assertIn("did you mean CACHE_TTL?", printed.stderr)
 
     def test_the_life_of_every_worker_is_logged(self):
         app = Inferonce(self, WORKERS=24)

@@ -18,15 +18,16 @@
 /* GROUP(title)                                             heads the rows that follow it
  * TEXT(field, NAME, default, check, help)                  `check` is a check_... of settings_table.c
  * SECRET(field, NAME, default, check, help)                a text that is never shown
+ * URL(field, NAME, default, check, help)                   a text whose password is never shown
  * NUMBER(field, NAME, default, lowest, highest, unit, help)
  * SECONDS(field_ms, NAME, default, lowest, highest, help)  in seconds with up to three decimals; the field
  *                                                          holds milliseconds
  * MODE(field, NAME, default, help)                         file mode, octal
  * CHOICE(field, NAME, default, "a|b|c", help)              the field holds the index of the choice */
-#define SETTINGS(GROUP, TEXT, SECRET, NUMBER, SECONDS, MODE, CHOICE)                                         \
+#define SETTINGS(GROUP, TEXT, SECRET, URL, NUMBER, SECONDS, MODE, CHOICE)                                    \
     GROUP("Processes")                                                                                       \
     TEXT(listen, LISTEN, "unix:/run/inferonce/inferonce.sock", address,                                      \
-         "Where to listen: unix:PATH or tcp:HOST:PORT; unused when a listening socket is inherited")         \
+         "Where to listen: unix:PATH or tcp:ADDRESS:PORT; unused when a listening socket is inherited")      \
     MODE(listen_mode, LISTEN_MODE, 0660, "Mode of a Unix socket that it made")                               \
     TEXT(listen_owner, LISTEN_OWNER, "", any, "User, by name or number, that gets a Unix socket it made")    \
     TEXT(listen_group, LISTEN_GROUP, "", any,                                                                \
@@ -38,8 +39,10 @@
     CHOICE(cache_backend, CACHE_BACKEND, "memory", "memory|memcached|redis",                                 \
            "Where entries live: in this host's memory, or in servers that several hosts share")              \
     SECONDS(cache_ttl_ms, CACHE_TTL, 3600, 0.001, 31536000, "How long an entry is fresh")                    \
-    SECONDS(cache_ttl_max_ms, CACHE_TTL_MAX, 86400, 0.001, 31536000,                                         \
-            "The most that a request may ask for with X-Cache-TTL")                                          \
+    SECONDS(                                                                                                 \
+        cache_ttl_max_ms, CACHE_TTL_MAX, 86400, 0.001, 31536000,                                             \
+        "The most that a request may ask for with X-Cache-TTL; CACHE_TTL where that is more and this is "    \
+        "not given")                                                                                         \
     SECONDS(cache_stale_while_revalidate_ms, CACHE_STALE_WHILE_REVALIDATE, 0, 0, 31536000,                   \
             "How long after its lifetime an entry may be served while one refresh runs")                     \
     SECONDS(cache_stale_if_error_ms, CACHE_STALE_IF_ERROR, 0, 0, 31536000,                                   \
@@ -56,8 +59,8 @@
          "Entries of other namespaces are never seen or purged")                                             \
     TEXT(memcached_servers, MEMCACHED_SERVERS, "127.0.0.1:11211", servers,                                   \
          "memcached: HOST:PORT or unix:PATH, comma-separated; keys are spread over them by ketama")          \
-    SECRET(redis_url, REDIS_URL, "redis://127.0.0.1:6379/0", redis_url,                                      \
-           "Redis: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] or unix://[[USER]:PASSWORD@]/PATH")      \
+    URL(redis_url, REDIS_URL, "redis://127.0.0.1:6379/0", redis_url,                                         \
+        "Redis: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] or unix://[[USER]:PASSWORD@]/PATH; no TLS") \
     NUMBER(store_timeout_ms, STORE_TIMEOUT_MS, 20, 1, 10000, "ms",                                           \
            "The most that one turn of a worker waits for a cache server")                                    \
     NUMBER(store_batch, STORE_BATCH, 32, 1, 32, "keys",                                                      \
@@ -104,7 +107,8 @@
     NUMBER(max_batch, MAX_BATCH, 256, 1, 10000, "texts", "The most texts in one request")                    \
     GROUP("Operation")                                                                                       \
     SECRET(admin_token, ADMIN_TOKEN, "", any,                                                                \
-           "Bearer token for the admin endpoints; empty: they answer loopback clients only")                 \
+           "Bearer token for the admin endpoints (openssl rand -hex 16 makes one); empty: clients on this "  \
+           "host are the administrators")                                                                    \
     CHOICE(log_level, LOG_LEVEL, "info", "error|warn|info|debug", "What is logged to standard error")        \
     CHOICE(log_format, LOG_FORMAT, "logfmt", "logfmt|json", "How a line is written")
 
@@ -133,8 +137,8 @@ struct settings {
 #define SETTINGS_TEXT(field, name, ...)   char field[SETTING_TEXT_MAX];
 #define SETTINGS_NUMBER(field, name, ...) uint64_t field;
 #define SETTINGS_CHOICE(field, name, ...) int field;
-    SETTINGS(SETTINGS_GROUP, SETTINGS_TEXT, SETTINGS_TEXT, SETTINGS_NUMBER, SETTINGS_NUMBER, SETTINGS_NUMBER,
-             SETTINGS_CHOICE)
+    SETTINGS(SETTINGS_GROUP, SETTINGS_TEXT, SETTINGS_TEXT, SETTINGS_TEXT, SETTINGS_NUMBER, SETTINGS_NUMBER,
+             SETTINGS_NUMBER, SETTINGS_CHOICE)
 #undef SETTINGS_GROUP
 #undef SETTINGS_TEXT
 #undef SETTINGS_NUMBER
@@ -143,26 +147,39 @@ struct settings {
 
 enum settings_request {
     SETTINGS_SERVE,        /* start the server */
-    SETTINGS_HELP,         /* --help */
-    SETTINGS_VERSION,      /* --version */
+    SETTINGS_HELP,         /* --help, -h */
+    SETTINGS_VERSION,      /* --version, -V */
     SETTINGS_PRINT_CONFIG, /* --print-config: the settings in force, without secrets, as a file that --config
                               reads */
     SETTINGS_SAMPLE,       /* --print-sample: deploy/inferonce.conf.sample */
     SETTINGS_MARKDOWN      /* --print-markdown: the README's table */
 };
 
+#define SETTINGS_WARNINGS_MAX 16
+
+/* What is legal and probably not meant, one line each; further ones are left out. */
+struct settings_warnings {
+    struct error lines[SETTINGS_WARNINGS_MAX];
+    size_t n;
+};
+
 /* Reads defaults, file, environment and flags into `settings`. An unknown name in a file or a flag, a value
- * out of range, a line without `=`: false, and `error` names file and line (or the flag, or the variable) and
- * what is allowed; `settings` is untouched then. Unknown environment variables are not ours and are ignored.
+ * out of range, a line without `=`, settings that contradict each other: false, and `error` names file and
+ * line (or the flag, or the variable) and what is allowed; `settings` is untouched then.
  *
- * A file has one setting a line. Blank lines and lines that begin with # are skipped; a value may stand in
- * double quotes, which keep its outer spaces and escape nothing; of one name given twice the last counts.
- * Texts are UTF-8 without control characters, shorter than SETTING_TEXT_MAX.
+ * An empty environment variable stands for the default. Unknown ones are not ours; those that look as if they
+ * were meant for us are warned of. A wrong value that another setting makes irrelevant is a warning, too.
+ *
+ * A file has one setting a line. Blank lines and lines that begin with # are skipped, and so is what follows
+ * white space and a #. A value may stand in double or single quotes, which keep its spaces and # and escape
+ * nothing; of one name given twice the last counts. Texts are UTF-8 without control characters, shorter than
+ * SETTING_TEXT_MAX.
  *
  * Where help, version, sample or table is asked for, nothing behind that flag is read and `settings` is
  * untouched. */
 bool settings_load(struct settings *settings, int argc, char *const argv[], char *const environment[],
-                   enum settings_request *request, struct error *error) MUST_CHECK;
+                   enum settings_request *request, struct settings_warnings *warnings,
+                   struct error *error) MUST_CHECK;
 
 /* The defaults alone, for tests. */
 void settings_defaults(struct settings *settings);

@@ -16,6 +16,7 @@ enum setting_kind {
     SETTING_GROUP, /* not a setting: `name` is the title of those that follow */
     SETTING_TEXT,
     SETTING_SECRET,
+    SETTING_URL,
     SETTING_NUMBER,
     SETTING_SECONDS,
     SETTING_MODE,
@@ -40,7 +41,7 @@ enum {
 #define SETTING_COUNT_ROW(...) +1
     SETTING_ROWS_COUNT =
         0 SETTINGS(SETTING_COUNT_ROW, SETTING_COUNT_ROW, SETTING_COUNT_ROW, SETTING_COUNT_ROW,
-                   SETTING_COUNT_ROW, SETTING_COUNT_ROW, SETTING_COUNT_ROW)
+                   SETTING_COUNT_ROW, SETTING_COUNT_ROW, SETTING_COUNT_ROW, SETTING_COUNT_ROW)
 #undef SETTING_COUNT_ROW
 };
 
@@ -55,6 +56,10 @@ bool setting_set(const struct setting *row, struct settings *settings, struct by
 
 /* The field as text that setting_set reads. */
 void setting_get(const struct setting *row, const struct settings *settings, char text[SETTING_TEXT_MAX]);
+
+/* Copies a URL, right or wrong, with *** in place of what is, or may be meant as, a password; cut to fit.
+ * Whether there was one. */
+bool setting_hide_password(struct bytes url, char text[SETTING_TEXT_MAX]);
 
 /* CACHE_TTL -> cache-ttl, as it stands in a flag. */
 void setting_flag(const char *name, char flag[SETTING_NAME_MAX]);

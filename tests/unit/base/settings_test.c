@@ -10,6 +10,7 @@
 static struct settings settings;
 static struct error error;
 static enum settings_request request;
+static struct settings_warnings warnings;
 
 static char *const NO_ENVIRONMENT[] = {NULL};
 
@@ -25,7 +26,7 @@ static bool load_with(char *const environment[], struct arguments arguments) {
         n++;
     memset(&settings, 0x5a, sizeof(settings));
     error.text[0] = '\0';
-    return settings_load(&settings, n, arguments.flags, environment, &request, &error);
+    return settings_load(&settings, n, arguments.flags, environment, &request, &warnings, &error);
 }
 
 #define ARGUMENTS(...) ((struct arguments){{NULL, __VA_ARGS__}})
@@ -141,7 +142,7 @@ static void test_flag_forms(void) {
     CU_ASSERT_STRING_EQUAL(error.text, "--config: needs a value");
     CU_ASSERT_FALSE(load_flag("--help=yes"));
     CU_ASSERT_STRING_EQUAL(error.text, "--help: takes no value");
-    static const char *const UNEXPECTED[] = {"60", "-h", "--", "", "-"};
+    static const char *const UNEXPECTED[] = {"60", "-x", "-hV", "--", "", "-"};
     for (size_t i = 0; i < sizeof(UNEXPECTED) / sizeof(UNEXPECTED[0]); i++) {
         CU_ASSERT_FALSE(load_flag(UNEXPECTED[i]));
         CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "unexpected"));
@@ -153,10 +154,9 @@ static void test_requests(void) {
         const char *flag;
         enum settings_request request;
     } ROWS[] = {
-        {"--help", SETTINGS_HELP},
-        {"--version", SETTINGS_VERSION},
-        {"--print-sample", SETTINGS_SAMPLE},
-        {"--print-markdown", SETTINGS_MARKDOWN},
+        {"--help", SETTINGS_HELP},           {"-h", SETTINGS_HELP},
+        {"--version", SETTINGS_VERSION},     {"-V", SETTINGS_VERSION},
+        {"--print-sample", SETTINGS_SAMPLE}, {"--print-markdown", SETTINGS_MARKDOWN},
     };
     char *const broken[] = {FLAG("CACHE_TTL=abc"), NULL};
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
@@ -202,13 +202,58 @@ static void test_file_syntax(void) {
     CU_ASSERT_EQUAL(settings.max_batch, 7);
     CU_ASSERT_STRING_EQUAL(settings.model_name, "  two words ");
     CU_ASSERT_STRING_EQUAL(settings.model_version, "\"quoted\"");
-    CU_ASSERT_STRING_EQUAL(settings.cache_path, "/a/b # c");
+    CU_ASSERT_STRING_EQUAL(settings.cache_path, "/a/b");
     CU_ASSERT_STRING_EQUAL(settings.admin_token, "a=\"b\"");
     CU_ASSERT_EQUAL(settings.workers, 2);
     CU_ASSERT(load_file(""));
     expect_defaults();
     CU_ASSERT(load_file("MODEL_NAME=\"\"\n"));
     CU_ASSERT_STRING_EQUAL(settings.model_name, "");
+}
+
+static void test_comments_and_quotes(void) {
+    static const struct {
+        const char *given;
+        const char *value;
+    } ROWS[] = {
+        {"a  # one minute", "a"},
+        {"a\t#", "a"},
+        {"a #b # c", "a"},
+        {"a#b", "a#b"},
+        {"#a", "#a"},
+        {" # a comment", ""},
+        {" #", ""},
+        {"'a b '", "a b "},
+        {"  'a # b'  # c", "a # b"},
+        {"\"a # b\"# c\"", "a # b\"# c"},
+        {"\"a\" # \"b\"", "a"},
+        {"\"it's\"", "it's"},
+        {"'say \"x\"'", "say \"x\""},
+        {"'it's'", "it's"},
+        {"it's", "it's"},
+        {"''", ""},
+        {"''#", NULL},
+        {"'a", NULL},
+        {"'", NULL},
+        {"'a\"", NULL},
+        {"\"a\" b", NULL},
+        {"'a # b", NULL},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        char line[128];
+        snprintf(line, sizeof(line), "MODEL_VERSION=%s\n", ROWS[i].given);
+        bool loaded = load_file(line);
+        CU_ASSERT_EQUAL(loaded, ROWS[i].value != NULL);
+        if (loaded && ROWS[i].value)
+            CU_ASSERT_STRING_EQUAL(settings.model_version, ROWS[i].value);
+        if (loaded != (ROWS[i].value != NULL))
+            printf("    %s", line);
+        if (!ROWS[i].value)
+            CU_ASSERT(file_error_is(":1: MODEL_VERSION: a quote that does not close"));
+    }
+    CU_ASSERT(load_file("CACHE_TTL=60  # one minute\nADMIN_TOKEN=0123456789abcdef#x # mine\n"));
+    CU_ASSERT_EQUAL(settings.cache_ttl_ms, 60000);
+    CU_ASSERT_STRING_EQUAL(settings.admin_token, "0123456789abcdef#x");
 }
 
 static void test_file_errors(void) {
@@ -285,6 +330,7 @@ static void test_seconds(void) {
         {"+1", 0},
         {" 1", 0},
         {"1s", 0},
+        {"1h", 0},
         {"1e3", 0},
         {"1,5", 0},
         {"1.5.5", 0},
@@ -304,6 +350,22 @@ static void test_seconds(void) {
         CU_ASSERT(ROWS[i].ms != 0 ? settings.cache_ttl_ms == ROWS[i].ms
                                   : strstr(error.text, ": expected seconds from 0.001 to 31536000") != NULL);
     }
+    static const struct {
+        const char *given, *seconds;
+    } UNITS[] = {{"1h", "3600"},   {"90 min", "5400"}, {"2m", "120"}, {"1D", "86400"},
+                 {"1w", "604800"}, {"1500ms", "1.5"},  {"60s", "60"}, {"5SEC", "5"}};
+    for (size_t i = 0; i < sizeof(UNITS) / sizeof(UNITS[0]); i++) {
+        char flag[64];
+        char expected[128];
+        snprintf(flag, sizeof(flag), "--cache-ttl=%s", UNITS[i].given);
+        snprintf(expected, sizeof(expected),
+                 "%s: expected seconds from 0.001 to 31536000, without a unit: %s", flag, UNITS[i].seconds);
+        CU_ASSERT_FALSE(load_flag(flag));
+        CU_ASSERT_STRING_EQUAL(error.text, expected);
+    }
+    CU_ASSERT_FALSE(load_flag("--cache-ttl=99999999999999999999h"));
+    CU_ASSERT_STRING_EQUAL(error.text,
+                           "--cache-ttl=99999999999999999999h: expected seconds from 0.001 to 31536000");
     CU_ASSERT(load_flag("--drain-timeout=0"));
     CU_ASSERT_EQUAL(settings.drain_timeout_ms, 0);
 }
@@ -315,7 +377,6 @@ static void test_numbers(void) {
     CU_ASSERT_EQUAL(settings.max_batch, 1);
     static const char *const WRONG[] = {"65",
                                         "-1",
-                                        "",
                                         " 1",
                                         "1 ",
                                         "1.0",
@@ -363,7 +424,11 @@ static void test_choices(void) {
         CU_ASSERT(load_flag(flag));
         CU_ASSERT_EQUAL(settings.cache_normalize, i);
     }
-    static const char *const WRONG[] = {"", "NFC", "low", "lowercase", "none|nfc", "nfc ", "|"};
+    CU_ASSERT(load_variable("LOG_LEVEL=WARN"));
+    CU_ASSERT_EQUAL(settings.log_level, 1);
+    CU_ASSERT(load_flag("--cache-normalize=Nfc"));
+    CU_ASSERT_EQUAL(settings.cache_normalize, CACHE_NORMALIZE_NFC);
+    static const char *const WRONG[] = {"", "low", "lowercase", "none|nfc", "nfc ", "|"};
     for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
         char flag[64];
         snprintf(flag, sizeof(flag), "--cache-normalize=%s", WRONG[i]);
@@ -414,6 +479,11 @@ static void test_urls(void) {
                                         "http://127.0.0.1:8080/v1/predict",
                                         "https://[::1]/a?b=c@d",
                                         "http://h/a@b",
+                                        "http://a-b.c_d:1/",
+                                        "http://h:65535?q",
+                                        "http://[::1]:80",
+                                        "http://b\xc3\xbc"
+                                        "cher.example/",
                                         "http+unix:///run/model.sock",
                                         "http+unix:///run/model.sock:/predict"};
     static const char *const WRONG[] = {"h",
@@ -430,18 +500,38 @@ static void test_urls(void) {
                                         "HTTP://h/",
                                         "https://",
                                         "https://?",
+                                        "http://h:",
+                                        "http://h:0/",
+                                        "http://h:65536/",
+                                        "http://h:80a/",
+                                        "http://h:80:80/",
+                                        "http://[::1/",
+                                        "http://[]/",
+                                        "http://[::1]x/",
+                                        "http://a,b/",
+                                        "http://a\\b/",
+                                        "http+unix://",
                                         "http+unix:///:/path"};
-    char flag[128];
+    char url[128];
+    char *const http[] = {FLAG("ENGINE=http"), NULL};
     for (size_t i = 0; i < sizeof(RIGHT) / sizeof(RIGHT[0]); i++) {
-        snprintf(flag, sizeof(flag), "--upstream-url=%s", RIGHT[i]);
-        CU_ASSERT(load_flag(flag));
+        snprintf(url, sizeof(url), "--upstream-url=%s", RIGHT[i]);
+        CU_ASSERT_EQUAL(load_with(http, ARGUMENTS(url)), RIGHT[i][0] != '\0');
+        CU_ASSERT(load_flag(url));
         CU_ASSERT_STRING_EQUAL(settings.upstream_url, RIGHT[i]);
     }
     for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
-        snprintf(flag, sizeof(flag), "--upstream-url=%s", WRONG[i]);
-        CU_ASSERT_FALSE(load_flag(flag));
+        snprintf(url, sizeof(url), "--upstream-url=%s", WRONG[i]);
+        CU_ASSERT_FALSE(load_with(http, ARGUMENTS(url)));
         CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "expected http://HOST"));
     }
+    char longest[256] = "--upstream-url=http+unix:///";
+    size_t prefix = strlen(longest);
+    memset(longest + prefix, 'a', 106); /* sun_path of unix(7) has 108, one for the end */
+    strcpy(longest + prefix + 106, ":/predict");
+    CU_ASSERT(load_with(http, ARGUMENTS(longest)));
+    strcpy(longest + prefix + 106, "a:/predict");
+    CU_ASSERT_FALSE(load_with(http, ARGUMENTS(longest)));
 }
 
 /* What goes into a request as it is: nothing that could end a line or a string. */
@@ -470,10 +560,11 @@ static void test_names_in_requests(void) {
         {"--upstream-kserve-shape=1,n", "expected one of n|n,1"},
         {"--upstream-dialect=tei-rerank", NULL},
     };
+    char *const http[] = {FLAG("ENGINE=http"), FLAG("UPSTREAM_URL=http://h/"), NULL};
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
         char flag[128];
         snprintf(flag, sizeof(flag), "%s", ROWS[i].flag);
-        CU_ASSERT_EQUAL(load_flag(flag), ROWS[i].expected == NULL);
+        CU_ASSERT_EQUAL(load_with(http, ARGUMENTS(flag)), ROWS[i].expected == NULL);
         CU_ASSERT(!ROWS[i].expected || strstr(error.text, ROWS[i].expected));
     }
 }
@@ -494,10 +585,26 @@ static void test_inference_server(void) {
 
 static void test_addresses(void) {
     static const char *const RIGHT[] = {"unix:/a",        "unix:a.sock",     "tcp:127.0.0.1:9000",
-                                        "tcp:[::1]:9000", "tcp:localhost:0", "tcp:h:65535"};
-    static const char *const WRONG[] = {
-        "",       "/a",          "unix:",    "tcp:",       "tcp:9000", "tcp::9000",
-        "tcp:h:", "tcp:h:65536", "tcp:h:-1", "tcp:h:http", "udp:h:1",  "UNIX:/a"};
+                                        "tcp:[::1]:9000", "tcp:localhost:1", "tcp:0.0.0.0:65535"};
+    static const char *const WRONG[] = {"",
+                                        "/a",
+                                        "unix:",
+                                        "tcp:",
+                                        "tcp:9000",
+                                        "tcp::9000",
+                                        "tcp:h:",
+                                        "tcp:h:65536",
+                                        "tcp:h:-1",
+                                        "tcp:h:http",
+                                        "udp:127.0.0.1:1",
+                                        "UNIX:/a",
+                                        "tcp:h:80",
+                                        "tcp:127.0.0.1:0",
+                                        "tcp:127.0.0.256:1",
+                                        "tcp:127.0.0.1",
+                                        "tcp:[]:1",
+                                        "tcp:127.0.0.1:1,tcp:127.0.0.1:2",
+                                        "tcp:unix:/a"};
     char flag[128];
     for (size_t i = 0; i < sizeof(RIGHT) / sizeof(RIGHT[0]); i++) {
         snprintf(flag, sizeof(flag), "--listen=%s", RIGHT[i]);
@@ -507,8 +614,166 @@ static void test_addresses(void) {
     for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
         snprintf(flag, sizeof(flag), "--listen=%s", WRONG[i]);
         CU_ASSERT_FALSE(load_flag(flag));
-        CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "expected unix:PATH or tcp:HOST:PORT"));
+        CU_ASSERT_PTR_NOT_NULL(
+            strstr(error.text, "expected unix:PATH, of at most 107 bytes, or tcp:ADDRESS:PORT"));
     }
+}
+
+static void test_longest_socket_path(void) {
+    char flag[256] = "--listen=unix:/";
+    size_t prefix = strlen(flag);
+    memset(flag + prefix, 'a', 106);
+    CU_ASSERT(load_flag(flag));
+    flag[prefix + 106] = 'a';
+    CU_ASSERT_FALSE(load_flag(flag));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "at most 107 bytes"));
+}
+
+/* ---- what depends on another setting ---- */
+
+/* Exactly one warning, with these words in it. */
+static void expect_warning(const char *first, const char *second) {
+    CU_ASSERT_EQUAL_FATAL(warnings.n, 1);
+    bool both = strstr(warnings.lines[0].text, first) && strstr(warnings.lines[0].text, second);
+    CU_ASSERT(both);
+    if (!both)
+        printf("    %s\n", warnings.lines[0].text);
+}
+
+static void test_empty_variables(void) {
+    static const char FILE_CONTENT[] = "CACHE_TTL=1\nWORKERS=3\n";
+    char *const environment[] = {FLAG("CACHE_TTL="),       FLAG("MODEL_VERSION="),   FLAG("LISTEN="),
+                                 FLAG("CACHE_NAMESPACE="), FLAG("ENGINE="),          FLAG("REDIS_URL="),
+                                 FLAG("LISTEN_MODE="),     FLAG("CACHE_NORMALIZE="), NULL};
+    CU_ASSERT_FATAL(load_with(environment, ARGUMENTS(NULL)));
+    expect_defaults();
+    CU_ASSERT_EQUAL(warnings.n, 0);
+    make_file(FILE_CONTENT, strlen(FILE_CONTENT));
+    CU_ASSERT(load_with(environment, ARGUMENTS(FLAG("--config"), path)));
+    CU_ASSERT_EQUAL(settings.cache_ttl_ms, 3600000);
+    CU_ASSERT_EQUAL(settings.workers, 3);
+    remove_file();
+    /* A flag is written on purpose. */
+    CU_ASSERT_FALSE(load_flag("--cache-ttl="));
+    char *const http[] = {FLAG("ENGINE=http"), FLAG("UPSTREAM_URL=http://h/"), FLAG("CACHE_NORMALIZE="),
+                          NULL};
+    CU_ASSERT_FATAL(load_with(http, ARGUMENTS(NULL)));
+    CU_ASSERT_EQUAL(settings.cache_normalize, CACHE_NORMALIZE_NFC);
+}
+
+static void test_values_that_do_not_count(void) {
+    static const struct {
+        const char *wrong, *elsewhere, *expected; /* `elsewhere` it counts */
+    } ROWS[] = {
+        {"UPSTREAM_URL=ftp://h/", "ENGINE=http", "http://HOST"},
+        {"UPSTREAM_BATCH=many", "ENGINE=http", "texts from 1"},
+        {"UPSTREAM_TIMEOUT=1h", "ENGINE=http", "3600"},
+        {"UPSTREAM_DIALECT=latin", "ENGINE=http", "plain|tei"},
+        {"CACHE_SHARE_AUTHORIZED=maybe", "ENGINE=http", "off|on"},
+        {"REDIS_URL=h:6379", "CACHE_BACKEND=redis", "redis://"},
+        {"MEMCACHED_SERVERS=h", "CACHE_BACKEND=memcached", "HOST:PORT"},
+        {"STORE_TIMEOUT_MS=0", "CACHE_BACKEND=memcached", "ms from 1"},
+        {"STORE_TIMEOUT_MS=0", "CACHE_BACKEND=redis", "ms from 1"},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        char wrong[64];
+        char elsewhere[64];
+        snprintf(wrong, sizeof(wrong), "%s", ROWS[i].wrong);
+        snprintf(elsewhere, sizeof(elsewhere), "%s", ROWS[i].elsewhere);
+        CU_ASSERT(load_with((char *const[]){wrong, NULL}, ARGUMENTS(NULL)));
+        expect_warning(ROWS[i].expected, "ignored");
+        CU_ASSERT_FALSE(
+            load_with((char *const[]){wrong, elsewhere, NULL}, ARGUMENTS(FLAG("--upstream-url=http://h/"))));
+        CU_ASSERT_PTR_NOT_NULL(strstr(error.text, ROWS[i].expected));
+    }
+    CU_ASSERT(load_with((char *const[]){FLAG("LISTEN_MODE=0999"), FLAG("LISTEN=tcp:127.0.0.1:1"), NULL},
+                        ARGUMENTS(NULL)));
+    expect_warning("octal", "ignored");
+    CU_ASSERT_FALSE(load_variable("LISTEN_MODE=0999"));
+    CU_ASSERT(load_with((char *const[]){FLAG("INFERENCE_DELAY_MS=x"), FLAG("ENGINE=http"), NULL},
+                        ARGUMENTS(FLAG("--upstream-url=http://h/"))));
+    expect_warning("INFERENCE_DELAY_MS=x", "ENGINE=builtin");
+    /* Also in a file, and what counts comes later. */
+    CU_ASSERT(load_file("UPSTREAM_BATCH=x\n"));
+    expect_warning(":1: UPSTREAM_BATCH=x", "ENGINE=http");
+    CU_ASSERT_FALSE(load_file("UPSTREAM_BATCH=x\nUPSTREAM_URL=http://h/\nENGINE=http\n"));
+    CU_ASSERT(file_error_is(":1: UPSTREAM_BATCH=x: expected a number of texts from 1 to 256"));
+}
+
+static void test_lifetimes(void) {
+    CU_ASSERT_FALSE(load_with(NO_ENVIRONMENT, ARGUMENTS(FLAG("--cache-ttl=61"), FLAG("--cache-ttl-max=60"))));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "CACHE_TTL=61"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "CACHE_TTL_MAX=60"));
+    CU_ASSERT(load_with(NO_ENVIRONMENT, ARGUMENTS(FLAG("--cache-ttl=60"), FLAG("--cache-ttl-max=60"))));
+    CU_ASSERT(load_flag("--cache-ttl=604800"));
+    CU_ASSERT_EQUAL(settings.cache_ttl_max_ms, 604800000);
+    CU_ASSERT_FALSE(
+        load_with((char *const[]){FLAG("CACHE_TTL_MAX=86400"), NULL}, ARGUMENTS(FLAG("--cache-ttl=86401"))));
+    CU_ASSERT(load_with((char *const[]){FLAG("CACHE_TTL_MAX="), NULL}, ARGUMENTS(FLAG("--cache-ttl=86401"))));
+}
+
+static void test_surprises(void) {
+    CU_ASSERT(load_with(NO_ENVIRONMENT, ARGUMENTS(NULL)));
+    CU_ASSERT_EQUAL(warnings.n, 0);
+    CU_ASSERT(load_flag("--upstream-url=http://h/"));
+    expect_warning("UPSTREAM_URL", "ENGINE=http");
+    CU_ASSERT(
+        load_with(NO_ENVIRONMENT, ARGUMENTS(FLAG("--cache-scope=worker"), FLAG("--cache-path=/tmp/x"))));
+    expect_warning("CACHE_SCOPE=worker", "CACHE_PATH");
+    CU_ASSERT(load_flag("--cache-scope=worker"));
+    CU_ASSERT_EQUAL(warnings.n, 0);
+    CU_ASSERT(
+        load_with(NO_ENVIRONMENT, ARGUMENTS(FLAG("--cache-memory-mb=2"), FLAG("--cache-max-entry-kb=2049"))));
+    expect_warning("CACHE_MAX_ENTRY_KB=2049", "CACHE_MEMORY_MB=2");
+    CU_ASSERT(
+        load_with(NO_ENVIRONMENT, ARGUMENTS(FLAG("--cache-memory-mb=2"), FLAG("--cache-max-entry-kb=2048"))));
+    CU_ASSERT_EQUAL(warnings.n, 0);
+    CU_ASSERT(load_variable("ADMIN_TOKEN=geheim789012345"));
+    expect_warning("ADMIN_TOKEN", "15 characters");
+    CU_ASSERT_PTR_NULL(strstr(warnings.lines[0].text, "geheim"));
+    CU_ASSERT(load_variable("ADMIN_TOKEN=geheim7890123456"));
+    CU_ASSERT_EQUAL(warnings.n, 0);
+}
+
+static void test_variables_that_look_like_ours(void) {
+    static const struct {
+        const char *variable, *warning; /* NULL: none */
+    } ROWS[] = {
+        {"CACHE_TLL=5", "environment: CACHE_TLL: no such setting; did you mean CACHE_TTL?"},
+        {"cache_ttl=5", "environment: cache_ttl: no such setting; did you mean CACHE_TTL?"},
+        {"WORKER=5", "environment: WORKER: no such setting; did you mean WORKERS?"},
+        {"LOGLEVEL=5", "environment: LOGLEVEL: no such setting; did you mean LOG_LEVEL?"},
+        {"ADMINTOKEN=geheim", "environment: ADMINTOKEN: no such setting; did you mean ADMIN_TOKEN?"},
+        {"CACHE_LIFETIME_OF_ALL=5", "environment: CACHE_LIFETIME_OF_ALL: no such setting"},
+        {"UPSTREAM_NO_SUCH_THING=5", "environment: UPSTREAM_NO_SUCH_THING: no such setting"},
+        {"INFERONCE_CACHE_TTL=5", "environment: INFERONCE_CACHE_TTL: no such setting"},
+        {"PATH=/bin", NULL},
+        {"LANG=C", NULL},
+        {"LISTEN_FDS=1", NULL},
+        {"LISTEN_PID=1", NULL},
+        {"LISTEN_FDNAMES=x", NULL},
+        {"LOGNAME=x", NULL},
+        {"REDIS_PORT=tcp://10.0.0.1:6379", NULL}, /* of Kubernetes, for a service */
+        {"CACHE_PORT=tcp://10.0.0.1:6379", NULL},
+        {"INFERONCE_SERVICE_HOST=10.0.0.1", NULL},
+        {"INFERONCE_PORT_9000_TCP_ADDR=10.0.0.1", NULL},
+        {"HELP=1", NULL},
+        {"CACHE_", NULL},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        CU_ASSERT(load_variable(ROWS[i].variable));
+        CU_ASSERT_EQUAL(warnings.n, ROWS[i].warning != NULL);
+        if (warnings.n > 0 && ROWS[i].warning)
+            CU_ASSERT_STRING_EQUAL(warnings.lines[0].text, ROWS[i].warning);
+        if (warnings.n != (ROWS[i].warning != NULL))
+            printf("    %s\n", ROWS[i].variable);
+    }
+    char *many[40] = {NULL};
+    char slip[] = "CACHE_TLL=1";
+    for (size_t i = 0; i < 39; i++)
+        many[i] = slip;
+    CU_ASSERT(load_with(many, ARGUMENTS(NULL)));
+    CU_ASSERT_EQUAL(warnings.n, SETTINGS_WARNINGS_MAX);
 }
 
 static void test_near_misses(void) {
@@ -554,8 +819,9 @@ static void print_config(void) {
 }
 
 static void test_print_config_is_read_back(void) {
-    static const char *const TEXTS[] = {"",    " x", " a b ", "\"",           "\"x\"", "\"x",
-                                        "x\"", "#a", "a=b",   "\xc3\xa4 # c", " "};
+    static const char *const TEXTS[] = {"",    " x",   " a b ",   "\"",           "\"x\"", "\"x",
+                                        "x\"", "#a",   "a=b",     "\xc3\xa4 # c", " ",     "'",
+                                        "'x'", "it's", "a\" # b", "a' # b",       "\" #",  "# a"};
     for (size_t i = 0; i < sizeof(TEXTS) / sizeof(TEXTS[0]); i++) {
         char name[128];
         snprintf(name, sizeof(name), "--model-name=%s", TEXTS[i]);
@@ -584,6 +850,52 @@ static void test_print_config_hides_secrets(void) {
     CU_ASSERT_PTR_NULL(strstr(printed, "geheim"));
     CU_ASSERT_PTR_NOT_NULL(strstr(printed, "# ADMIN_TOKEN is set"));
     CU_ASSERT(load_file(printed));
+}
+
+static void test_password_of_a_url(void) {
+    static const struct {
+        const char *url, *line;
+    } ROWS[] = {
+        {"redis://h:6379/1", "\nREDIS_URL=redis://h:6379/1\n"},
+        {"redis://:geheim@h:6379/1", "\n# REDIS_URL=redis://:***@h:6379/1\n"},
+        {"redis://me:gehe%40im@h", "\n# REDIS_URL=redis://me:***@h\n"},
+        {"unix://:geheim:x@/run/redis.sock", "\n# REDIS_URL=unix://:***@/run/redis.sock\n"},
+    };
+    char flag[128];
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        snprintf(flag, sizeof(flag), "--redis-url=%s", ROWS[i].url);
+        CU_ASSERT(load_flag(flag));
+        print_config();
+        CU_ASSERT_PTR_NOT_NULL(strstr(printed, ROWS[i].line));
+        CU_ASSERT_PTR_NULL(strstr(printed, "gehe"));
+        CU_ASSERT(load_file(printed));
+    }
+}
+
+static void test_password_of_a_wrong_url(void) {
+    static const struct {
+        const char *url, *shown;
+    } ROWS[] = {
+        {"redis://:geheim@h:x", "=redis://:***@h:x: expected redis://"},
+        {"redis://geheim@h", "=redis://***@h: expected redis://"},
+        {"redis://me:geheim", "=redis://me:***: expected redis://"},
+        {"redis://:1234", "=redis://:***: expected redis://"},
+        {"redis://h:70000", "=redis://h:70000: expected redis://"},
+        {"me:geheim@h", "=me:***@h: expected redis://"},
+        {"geheim", "=***: expected redis://"},
+        {"redis://:geh@eim/x@h:x", "=redis://:***@h:x: expected redis://"},
+        {"rediss://:geheim@h", "=rediss://:***@h: TLS (rediss://) is not supported"},
+    };
+    char flag[128];
+    char *const redis[] = {FLAG("CACHE_BACKEND=redis"), NULL};
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        snprintf(flag, sizeof(flag), "--redis-url=%s", ROWS[i].url);
+        CU_ASSERT_FALSE(load_with(redis, ARGUMENTS(flag)));
+        CU_ASSERT_PTR_NOT_NULL(strstr(error.text, ROWS[i].shown));
+        CU_ASSERT_PTR_NULL(strstr(error.text, "geh"));
+        if (!strstr(error.text, ROWS[i].shown))
+            printf("    %s\n", error.text);
+    }
 }
 
 /* Without the # in front of its settings the sample is the defaults; with them it is nothing. */
@@ -645,22 +957,31 @@ static const struct unit_case CASES[] = {
     {"what is asked for", test_requests},
     {"a failure leaves the settings alone", test_failure_leaves_settings_alone},
     {"the syntax of a file", test_file_syntax},
+    {"comments and quotes", test_comments_and_quotes},
     {"errors name file and line", test_file_errors},
     {"a file that cannot be read", test_file_that_cannot_be_read},
     {"a huge file is refused", test_huge_file},
     {"seconds are decimal and exact", test_seconds},
     {"numbers keep to their limits", test_numbers},
     {"modes are octal", test_modes},
-    {"choices are exact", test_choices},
+    {"choices, in any case", test_choices},
     {"texts are short, clean UTF-8", test_texts},
     {"a namespace has its own alphabet", test_namespace},
     {"an address is unix: or tcp:", test_addresses},
+    {"the longest path of a socket", test_longest_socket_path},
+    {"an empty variable is the default", test_empty_variables},
+    {"a wrong value that does not count", test_values_that_do_not_count},
+    {"CACHE_TTL and CACHE_TTL_MAX", test_lifetimes},
+    {"what is probably not meant", test_surprises},
+    {"variables that look like ours", test_variables_that_look_like_ours},
     {"addresses of inference servers", test_urls},
     {"names that go into requests", test_names_in_requests},
     {"an inference server changes what is needed, and a default", test_inference_server},
     {"near misses are pointed out", test_near_misses},
     {"--print-config is read back", test_print_config_is_read_back},
     {"--print-config hides secrets", test_print_config_hides_secrets},
+    {"the password of a URL is hidden", test_password_of_a_url},
+    {"the password of a wrong URL is hidden", test_password_of_a_wrong_url},
     {"the sample holds the defaults", test_sample_holds_the_defaults},
     {"--help is grouped and not too wide", test_help},
     {"the table for the README", test_markdown},
