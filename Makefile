@@ -24,7 +24,7 @@ WARNINGS  := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wc
 HARDENING := -fstack-protector-strong -fPIE -fcf-protection=full $(if $(SANITIZE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 PKG_CONFIG ?= pkg-config
 
-CPPFLAGS += -D_GNU_SOURCE -Iinclude -I$(BUILD)/generated -DINFERONCE_VERSION='"$(VERSION)"'
+CPPFLAGS += -D_GNU_SOURCE -Iinclude -Isrc -I$(BUILD)/generated -DINFERONCE_VERSION='"$(VERSION)"'
 ALL_CFLAGS = -std=c11 -g $(OPTIMISE) $(WARNINGS) $(WERROR) $(HARDENING) $(SANITIZE) $(PACKAGE_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 
@@ -40,7 +40,8 @@ else
   say = @printf '  %-8s %s\n'
 endif
 
-SOURCES  := $(foreach f,$(FOLDERS),$(sort $(wildcard src/$(f)/*.c)))
+# The sources of folder $(1), with those of its own folders.
+sources_of = $(sort $(wildcard src/$(1)/*.c src/$(1)/*/*.c))
 HEADERS  := $(sort $(wildcard include/inferonce/*/*.h))
 ARCHIVES := $(FOLDERS:%=$(BUILD)/lib%.a)
 reverse   = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
@@ -80,7 +81,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(Q)$(CC) $(CPPFLAGS) $(if $(filter tests/%,$<),-Itests/lib) $(ALL_CFLAGS) $(if $(filter tests/%,$<),-Wno-missing-prototypes) -MMD -MP -c -o $@ $<
 
 define archive
-$$(BUILD)/lib$(1).a: $$(patsubst %.c,$$(BUILD)/%.o,$$(sort $$(wildcard src/$(1)/*.c)))
+$$(BUILD)/lib$(1).a: $$(patsubst %.c,$$(BUILD)/%.o,$$(call sources_of,$(1)))
 	$$(say) AR $$@
 	@rm -f $$@
 	$$(Q)$$(AR) rcs $$@ $$^

@@ -26,6 +26,7 @@ struct worker {
     struct router router;
     struct exchange_pool *exchanges;
     struct fastcgi_server *server;
+    struct turn *turn;
     uv_check_t end_of_turn;
     uv_idle_t awake; /* active while requests are collected: the loop must not sleep on them */
     uv_poll_t wakes;
@@ -121,12 +122,16 @@ static bool setup_parts(struct worker *worker, struct error *error) {
     const struct worker_options *options = worker->options;
     const struct settings *settings = options->settings;
     worker->stats = &options->shared->stats[options->slot];
+    worker->turn = turn_create(&worker->loop, error);
+    if (!worker->turn)
+        return false;
     worker->store = store_open(&(struct store_options){.settings = settings,
                                                        .shared = options->shared,
                                                        .slot = options->slot,
                                                        .loop = &worker->loop,
                                                        .clock = &worker->clock,
-                                                       .stats = worker->stats},
+                                                       .stats = worker->stats,
+                                                       .turn = worker->turn},
                                error);
     if (!worker->store)
         return false;
@@ -227,6 +232,7 @@ static void teardown(struct worker *worker) {
     cache_destroy(&worker->cache);
     engine_destroy(&worker->engine);
     store_close(&worker->store);
+    turn_destroy(&worker->turn);
     uv_walk(&worker->loop, close_handle, NULL);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     exchange_pool_destroy(&worker->exchanges);

@@ -47,7 +47,7 @@ static void lost(struct redis_connection *connection, const char *why) {
     connection->known = false;
     connection->probing = false;
     if (!connection->closing) {
-        if (breaker_trip(&connection->breaker, uv_now(connection->loop)))
+        if (breaker_trip(&connection->breaker, BREAKER_GONE, uv_now(connection->loop)))
             LOG(LOG_WARN, "cache_server_down", LOG_TEXT("server", connection->name), LOG_TEXT("error", why));
         probe_later(connection);
     }
@@ -217,7 +217,7 @@ bool redis_connection_is_used(struct redis_connection *connection) {
 static void probe_failed(struct redis_connection *connection) {
     connection->probing = false;
     if (connection->breaker.probe_at_ms <= uv_now(connection->loop)) /* otherwise it was lost, and knows */
-        breaker_trip(&connection->breaker, uv_now(connection->loop));
+        breaker_trip(&connection->breaker, BREAKER_GONE, uv_now(connection->loop));
     probe_later(connection);
 }
 
@@ -231,7 +231,7 @@ static void next_pending(struct redis_connection *connection, uint64_t after) {
     }
     connection->probing = false;
     connection->remote.returns(connection->remote.user);
-    breaker_close(&connection->breaker);
+    breaker_close(&connection->breaker, uv_now(connection->loop));
     LOG(LOG_INFO, "cache_server_up", LOG_TEXT("server", connection->name));
 }
 

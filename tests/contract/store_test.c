@@ -19,6 +19,7 @@ struct rig {
     struct clock clock;
     struct shared shared;
     uv_loop_t loop;
+    struct turn *turn;
     char path[512];               /* of a file, or empty */
     struct store *store[WORKERS]; /* as each worker has it */
     struct cache_server servers[3];
@@ -178,10 +179,12 @@ static void rig_open(struct rig *rig) {
     *rig = (struct rig){.path = ""};
     settings_defaults(&rig->settings);
     need(uv_loop_init(&rig->loop) == 0, "a loop");
+    rig->turn = turn_create(&rig->loop, NULL);
+    need(rig->turn != NULL, "turns of the loop");
     backend->setup(rig);
     for (unsigned slot = 0; slot < WORKERS; slot++) {
-        struct store_options options = {&rig->settings, &rig->shared, slot,
-                                        &rig->loop,     &rig->clock,  &rig->shared.stats[slot]};
+        struct store_options options = {&rig->settings,           &rig->shared, slot, &rig->loop, &rig->clock,
+                                        &rig->shared.stats[slot], rig->turn};
         struct error error = {""};
         rig->store[slot] = store_open(&options, &error);
         need(rig->store[slot] != NULL, error.text);
@@ -193,6 +196,7 @@ static void rig_close(struct rig *rig) {
         store_close(&rig->store[slot]);
         CU_ASSERT_PTR_NULL(rig->store[slot]);
     }
+    turn_destroy(&rig->turn);
     backend->teardown(rig);
     uv_run(&rig->loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&rig->loop), 0);
@@ -727,7 +731,10 @@ static void test_nobody_asks(void) {
     store_add(rig.store[0], &item, NULL, NULL);
     CU_ASSERT_EQUAL(get(&rig, STORE_LEASE, 1), STORE_OK);
     store_remove(rig.store[0], STORE_ENTRY, key.bytes, 5, 1000, NULL, NULL);
-    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1), STORE_TOMBSTONE);
+    /* A removal that nobody waits for may take several trips to a server; a look may overtake it. */
+    for (unsigned looks = 0; get(&rig, STORE_ENTRY, 1) != STORE_TOMBSTONE && looks < 100; looks++)
+        CU_ASSERT_EQUAL(got.status, STORE_OK);
+    CU_ASSERT_EQUAL(got.status, STORE_TOMBSTONE);
     rig_close(&rig);
 }
 

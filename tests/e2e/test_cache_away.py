@@ -237,17 +237,29 @@ def other_key(connection, request):
         connection.sendall(b"STORED\r\n")
 
 
+def commands(request):
+    """The words of each command of a pipeline; data blocks are passed over."""
+    while request:
+        line, _, request = request.partition(b"\r\n")
+        words = line.split()
+        if words and words[0] in (b"set", b"add", b"cas"):
+            request = request[int(words[4]) + 2:]
+        yield words
+
+
 def other_value(connection, request):
     """For every key an item that looks like ours, of which the entry is another's or none."""
-    if not request.startswith(b"get"):
-        connection.sendall(b"STORED\r\n" if not request.startswith(b"delete") else b"DELETED\r\n")
-        return
-    for name in request.split()[1:]:
-        value = (2**40).to_bytes(8, "little")
-        if name.startswith(b"e"):
-            value += (2**63).to_bytes(8, "little") + b"E" + b"not an entry" * 20
-        connection.sendall(b"VALUE %s 0 %d 7\r\n%s\r\n" % (name, len(value), value))
-    connection.sendall(b"END\r\n")
+    simple = {b"version": b"VERSION 1.6.18\r\n", b"stats": b"END\r\n", b"delete": b"DELETED\r\n"}
+    for verb, *words in commands(request):
+        if not verb.startswith(b"get"):
+            connection.sendall(simple.get(verb, b"STORED\r\n"))
+            continue
+        for name in words:
+            value = (2**40).to_bytes(8, "little")
+            if name.startswith(b"e"):
+                value += (2**63).to_bytes(8, "little") + b"E" + b"not an entry" * 20
+            connection.sendall(b"VALUE %s 0 %d%s\r\n%s\r\n" % (name, len(value), b" 7" if verb == b"gets" else b"", value))
+        connection.sendall(b"END\r\n")
 
 
 def out_of_memory(connection, _request):

@@ -23,7 +23,8 @@ void cache_servers_on_tcp(bool on_tcp);
 void cache_server_start_memcached(struct cache_server *server);
 void cache_server_start_redis(struct cache_server *server, const char *password);
 
-/* One that is none: each piece that a client sends is given to `answer`, in a process of its connection. */
+/* One that is none: each piece that a client sends is given to `answer`, with question marks for NULs, in a
+ * process of its connection. */
 void cache_server_start_liar(struct cache_server *server, void (*answer)(int connection, const char *asked));
 
 /* SIGKILL; whoever connects is refused: the socket's file stays. */

@@ -63,8 +63,6 @@
         "Redis: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] or unix://[[USER]:PASSWORD@]/PATH; no TLS") \
     NUMBER(store_timeout_ms, STORE_TIMEOUT_MS, 20, 1, 10000, "ms",                                           \
            "The most that one turn of a worker waits for a cache server")                                    \
-    NUMBER(store_batch, STORE_BATCH, 32, 1, 32, "keys",                                                      \
-           "The most keys in one request to a memcached server; larger ones take longer than two")           \
     CHOICE(cache_normalize, CACHE_NORMALIZE, "lower", "none|nfc|space|lower",                                \
            "How a text becomes the one that is looked up and inferred; none: bytes as they are, "            \
            "nfc: Unicode NFC, space: NFC, trimmed, white space collapsed, lower: that, in lower case; "      \

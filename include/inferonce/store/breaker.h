@@ -5,7 +5,9 @@
  *                                                              -> OPEN    it does not: the pause doubled,
  *                                                                         at most 30 s
  *
- * A server that stands still costs one wait, not one per request. */
+ * A server that stands still costs one wait, not one per request. A server that answers probes and answers
+ * wrong or late as soon as it is used again gets the longest pause: otherwise it would come and go every
+ * second. One that was restarted twice does not. */
 #ifndef INFERONCE_STORE_BREAKER_H
 #define INFERONCE_STORE_BREAKER_H
 
@@ -18,15 +20,21 @@
 /* All zeros: closed. */
 struct breaker {
     bool open;
-    uint64_t pause_ms; /* the last one */
+    uint64_t pause_ms;     /* the last one */
+    uint64_t closed_at_ms; /* when it came back; with pause_ms 0: never */
     uint64_t probe_at_ms;
 };
 
+enum breaker_failure {
+    BREAKER_GONE, /* nobody is there: refused, closed, not found */
+    BREAKER_WRONG /* it answers late, or not what was asked for */
+};
+
 /* It failed, as it was used or probed. True: it was used until now. */
-bool breaker_trip(struct breaker *breaker, uint64_t now_ms);
+bool breaker_trip(struct breaker *breaker, enum breaker_failure failure, uint64_t now_ms);
 
 /* It answered a probe. */
-void breaker_close(struct breaker *breaker);
+void breaker_close(struct breaker *breaker, uint64_t now_ms);
 
 /* Opens it without a failure, to be probed at once: something has to be done before it is used. */
 void breaker_hold(struct breaker *breaker, uint64_t now_ms);

@@ -5,11 +5,13 @@
  * takes the greatest; copies that are missing or behind are raised as soon as that is seen. A purge raises
  * all of them.
  *
- * Everything here answers at once, and all of one loop turn takes at most STORE_TIMEOUT_MS: see
- * memcached_server.h. A server that failed is left alone until a timer's probe finds it answering
- * (breaker.h); what it could not be told is done before it is used again (pending.h).
+ * Nothing here waits: what a loop turn asks goes out at its end, in one pipeline for each server.
+ * libmemcached decides which server has a key, so that other clients of the same servers look there too; it
+ * touches no socket. A server that failed is left alone until a probe finds it working; what it could not be
+ * told is done before it is used again.
  *
- * Entries are put by the rule of epochs with `gets` and `cas`, so that it holds among hosts too. */
+ * Entries are put by the rule of epochs, with `add` where nothing was, else with `gets` and `cas`, so that it
+ * holds among hosts too. */
 #ifndef INFERONCE_STORE_MEMCACHED_H
 #define INFERONCE_STORE_MEMCACHED_H
 

@@ -1,7 +1,7 @@
 /* Where entries live. A table of functions, one per backend: a backend is one file and one row of STORES in
  * store.c.
  *
- * Every operation completes through a callback, exactly once: at once (memory, memcached) or later (Redis). A
+ * Every operation completes through a callback, exactly once: at once (memory) or later (servers). A
  * failure is a result (STORE_ERROR), counted by the backend in store_errors, never an abort. Nothing waits
  * longer than STORE_TIMEOUT_MS for a server.
  *
@@ -33,6 +33,7 @@
 #include "inferonce/base/server_address.h"
 #include "inferonce/base/settings.h"
 #include "inferonce/base/shared.h"
+#include "inferonce/base/turn.h"
 
 #define STORE_KEY_LENGTH        32 /* SHA-256 */
 #define STORE_SMALL_MAX         48
@@ -128,6 +129,7 @@ struct store_options {
     uv_loop_t *loop;
     const struct clock *clock;
     struct stats *stats; /* the worker's */
+    struct turn *turn;   /* the loop's; needed by a backend on servers */
 };
 
 /* Opens the backend that CACHE_BACKEND names. Returns owned; NULL: error tells why. */

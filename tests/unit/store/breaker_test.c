@@ -9,7 +9,7 @@ static void test_closed(void) {
 
 static void test_first_failure(void) {
     struct breaker breaker = {.open = false};
-    CU_ASSERT_TRUE(breaker_trip(&breaker, 5000));
+    CU_ASSERT_TRUE(breaker_trip(&breaker, BREAKER_GONE, 5000));
     CU_ASSERT_TRUE(breaker.open);
     CU_ASSERT_FALSE(breaker_wants_probe(&breaker, 5999));
     CU_ASSERT_TRUE(breaker_wants_probe(&breaker, 6000));
@@ -21,15 +21,32 @@ static void test_pauses_double(void) {
     struct breaker breaker = {.open = false};
     uint64_t now_ms = 77;
     for (unsigned i = 0; i < sizeof(PAUSES_MS) / sizeof(PAUSES_MS[0]); i++) {
-        CU_ASSERT_EQUAL(breaker_trip(&breaker, now_ms), i == 0);
+        CU_ASSERT_EQUAL(breaker_trip(&breaker, BREAKER_GONE, now_ms), i == 0);
         CU_ASSERT_FALSE(breaker_wants_probe(&breaker, now_ms + PAUSES_MS[i] - 1));
         now_ms += PAUSES_MS[i];
         CU_ASSERT_TRUE(breaker_wants_probe(&breaker, now_ms));
     }
-    breaker_close(&breaker);
+    breaker_close(&breaker, now_ms);
     CU_ASSERT_FALSE(breaker.open);
-    CU_ASSERT_TRUE(breaker_trip(&breaker, now_ms));
+    now_ms += 30000;
+    CU_ASSERT_TRUE(breaker_trip(&breaker, BREAKER_GONE, now_ms));
     CU_ASSERT_TRUE(breaker_wants_probe(&breaker, now_ms + 1000));
+}
+
+/* It answers probes and fails at work: three changes of state in 30 s, not one each second. */
+static void test_failing_as_it_comes_back(void) {
+    struct breaker breaker = {.open = false};
+    CU_ASSERT_TRUE(breaker_trip(&breaker, BREAKER_WRONG, 5000));
+    breaker_close(&breaker, 6000);
+    CU_ASSERT_TRUE(breaker_trip(&breaker, BREAKER_WRONG, 6010));
+    CU_ASSERT_FALSE(breaker_wants_probe(&breaker, 36009));
+    CU_ASSERT_TRUE(breaker_wants_probe(&breaker, 36010));
+    breaker_close(&breaker, 36010);
+    CU_ASSERT_TRUE(breaker_trip(&breaker, BREAKER_WRONG, 66010)); /* worked for as long as it was away */
+    CU_ASSERT_TRUE(breaker_wants_probe(&breaker, 67010));
+    breaker_close(&breaker, 67010);
+    CU_ASSERT_TRUE(breaker_trip(&breaker, BREAKER_GONE, 67020)); /* restarted twice */
+    CU_ASSERT_TRUE(breaker_wants_probe(&breaker, 68020));
 }
 
 static void test_held(void) {
@@ -37,7 +54,7 @@ static void test_held(void) {
     breaker_hold(&breaker, 500);
     CU_ASSERT_TRUE(breaker.open);
     CU_ASSERT_TRUE(breaker_wants_probe(&breaker, 500));
-    breaker_trip(&breaker, 500);
+    breaker_trip(&breaker, BREAKER_GONE, 500);
     CU_ASSERT_FALSE(breaker_wants_probe(&breaker, 1499));
     CU_ASSERT_TRUE(breaker_wants_probe(&breaker, 1500));
 }
@@ -46,6 +63,7 @@ static const struct unit_case CASES[] = {
     {"a closed one is not probed", test_closed},
     {"one second after the first failure", test_first_failure},
     {"pauses double, to 30 s, and begin anew", test_pauses_double},
+    {"the longest pause for a server that fails as it comes back", test_failing_as_it_comes_back},
     {"a held one is probed at once", test_held},
 };
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,8 +13,8 @@
 #include "inferonce/base/little_endian.h"
 #include "inferonce/base/log.h"
 #include "inferonce/base/shared.h"
-#include "inferonce/store/memcached_parts.h"
 #include "names.h"
+#include "store/memcached/parts.h"
 #include "unit.h"
 
 #define TIMEOUT_MS  50
@@ -30,6 +31,7 @@ struct rig {
     struct stats stats;
     struct pendings pendings;
     uv_loop_t loop;
+    struct turn *turn;
     struct store *store;
     unsigned returns;
     uint64_t pending_at_return;
@@ -49,8 +51,12 @@ static void rig_open_on(struct rig *rig, const char *servers, uint64_t timeout_m
     snprintf(rig->settings.memcached_servers, sizeof(rig->settings.memcached_servers), "%s", servers);
     pendings_setup(&rig->pendings, true);
     uv_loop_init(&rig->loop);
-    struct store_options options = {
-        .settings = &rig->settings, .loop = &rig->loop, .clock = &rig->clock, .stats = &rig->stats};
+    rig->turn = turn_create(&rig->loop, &error);
+    struct store_options options = {.settings = &rig->settings,
+                                    .loop = &rig->loop,
+                                    .clock = &rig->clock,
+                                    .stats = &rig->stats,
+                                    .turn = rig->turn};
     struct remote_options remote = {.pendings = &rig->pendings, .returns = returned, .user = rig};
     rig->store = memcached_open(&options, &remote, &error);
     if (!rig->store) {
@@ -70,6 +76,7 @@ static void rig_open(struct rig *rig, const struct cache_server *servers, unsign
 
 static void rig_close(struct rig *rig) {
     store_close(&rig->store);
+    turn_destroy(&rig->turn);
     uv_run(&rig->loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&rig->loop), 0);
 }
@@ -93,18 +100,44 @@ static struct key key_of(uint64_t n) {
     return key;
 }
 
+static void late(uv_timer_t *timer) {
+    *(bool *)timer->data = true;
+}
+
+/* Turns the loop until `*calls` has reached `n`. */
+static void await(struct rig *rig, const unsigned *calls, unsigned n) {
+    bool is_late = false;
+    uv_timer_t deadline;
+    uv_timer_init(&rig->loop, &deadline);
+    deadline.data = &is_late;
+    uv_timer_start(&deadline, late, DEADLINE_MS, 0);
+    while (*calls < n && !is_late)
+        uv_run(&rig->loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&deadline, NULL);
+    uv_run(&rig->loop, UV_RUN_NOWAIT);
+    CU_ASSERT_EQUAL(*calls, n);
+}
+
+struct outcome {
+    unsigned calls;
+    enum store_status status;
+};
+
 static void done(void *user, enum store_status status) {
-    *(enum store_status *)user = status;
+    struct outcome *outcome = user;
+    outcome->calls++;
+    outcome->status = status;
 }
 
 static enum store_status put(struct rig *rig, enum store_kind kind, uint64_t n, struct bytes value,
                              uint64_t epoch, uint64_t ttl_ms) {
-    enum store_status status = STORE_ERROR;
+    struct outcome outcome = {0, STORE_ERROR};
     struct key key = key_of(n);
     struct store_item item = {
         .kind = kind, .key = key.bytes, .value = value, .epoch = epoch, .ttl_ms = ttl_ms};
-    store_put(rig->store, &item, done, &status);
-    return status;
+    store_put(rig->store, &item, done, &outcome);
+    await(rig, &outcome.calls, 1);
+    return outcome.status;
 }
 
 static enum store_status put_generation(struct rig *rig, uint64_t n, uint64_t number) {
@@ -114,13 +147,15 @@ static enum store_status put_generation(struct rig *rig, uint64_t n, uint64_t nu
 }
 
 static enum store_status remove_entry(struct rig *rig, uint64_t n, uint64_t epoch) {
-    enum store_status status = STORE_ERROR;
+    struct outcome outcome = {0, STORE_ERROR};
     struct key key = key_of(n);
-    store_remove(rig->store, STORE_ENTRY, key.bytes, epoch, MINUTE_MS, done, &status);
-    return status;
+    store_remove(rig->store, STORE_ENTRY, key.bytes, epoch, MINUTE_MS, done, &outcome);
+    await(rig, &outcome.calls, 1);
+    return outcome.status;
 }
 
 struct got {
+    unsigned calls;
     enum store_status status;
     uint64_t number; /* of a generation */
     char text[64];
@@ -129,6 +164,7 @@ struct got {
 static void got_one(void *user, struct store_get *gets, size_t n) {
     struct got *got = user;
     (void)n;
+    got->calls++;
     got->status = gets->status;
     if (gets->status == STORE_OK && gets->value.length == STORE_GENERATION_LENGTH)
         got->number = load_u64(gets->value.data);
@@ -141,11 +177,8 @@ static struct got get(struct rig *rig, enum store_kind kind, uint64_t n) {
     struct key key = key_of(n);
     struct store_get get_ = {.kind = kind, .key = key.bytes};
     store_get_many(rig->store, &get_, 1, got_one, &got);
+    await(rig, &got.calls, 1);
     return got;
-}
-
-static void late(uv_timer_t *timer) {
-    *(bool *)timer->data = true;
 }
 
 /* Turns the loop until the server is used again. */
@@ -346,6 +379,28 @@ static void test_a_key_too_long(void) {
     }
 }
 
+static void say_in_pieces(int connection, const char *asked) {
+    char answer[256];
+    int length =
+        snprintf(answer, sizeof(answer), "VALUE %.65s 0 5\r\nva\r\ne\r\nEND\r\n", strchr(asked, ' ') + 1);
+    for (int i = 0; i < length; i++)
+        if (send(connection, answer + i, 1, MSG_NOSIGNAL) != 1)
+            _exit(1);
+}
+
+/* Bytes are put together wherever they were cut. */
+static void test_an_answer_in_pieces(void) {
+    for (unsigned round = 0; round < 20; round++) {
+        struct cache_server server;
+        struct rig rig;
+        cache_server_start_liar(&server, say_in_pieces);
+        rig_open(&rig, &server, 1, 2000);
+        CU_ASSERT_STRING_EQUAL(get(&rig, STORE_LEASE, 1).text, "va\r\ne");
+        rig_close(&rig);
+        cache_server_end(&server);
+    }
+}
+
 static const char *size; /* that a server says the value has */
 
 static void say_size(int connection, const char *asked) {
@@ -386,9 +441,27 @@ static void test_a_length_that_is_none(void) {
     }
 }
 
+/* Answers each command of a pipeline: reads with nothing, the barrier as a server does, writes with
+ * `to_writes`.
+ */
+static void say_to_each(int connection, const char *asked, const char *to_writes) {
+    for (const char *command = asked; command; command = strstr(command, "\r\n")) {
+        command += strncmp(command, "\r\n", 2) == 0 ? 2 : 0;
+        bool writes = strncmp(command, "set ", 4) == 0 || strncmp(command, "add ", 4) == 0 ||
+                      strncmp(command, "cas ", 4) == 0;
+        if (strncmp(command, "get", 3) == 0)
+            say(connection, "END\r\n");
+        else if (strncmp(command, "stats", 5) == 0)
+            say(connection, "STAT bytes 7\r\nEND\r\n");
+        else if (strncmp(command, "version", 7) == 0)
+            say(connection, "VERSION 1.6.18\r\n");
+        else if (writes)
+            say(connection, to_writes);
+    }
+}
+
 static void say_full(int connection, const char *asked) {
-    say(connection,
-        strncmp(asked, "get", 3) == 0 ? "END\r\n" : "SERVER_ERROR out of memory storing object\r\n");
+    say_to_each(connection, asked, "SERVER_ERROR out of memory storing object\r\n");
 }
 
 /* What it has can still be had. */
@@ -477,7 +550,7 @@ static void test_halted_and_continued(void) {
 }
 
 /* All operations of one turn together wait no longer than one of them may. */
-static void test_a_turn_has_one_budget(void) {
+static void test_a_turn_waits_once(void) {
     uint64_t quickest_ms = UINT64_MAX;
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct cache_server servers[3];
@@ -486,8 +559,17 @@ static void test_a_turn_has_one_budget(void) {
             cache_server_start_liar(&servers[i], say_nothing);
         rig_open(&rig, servers, 3, TIMEOUT_MS);
         uint64_t began_ms = now_ms();
+        struct got got = {.status = STORE_OK};
+        struct key keys[30];
+        struct store_get gets[30];
+        for (uint64_t n = 0; n < 30; n++) {
+            keys[n] = key_of(n);
+            gets[n] = (struct store_get){.kind = STORE_ENTRY, .key = keys[n].bytes};
+            store_get_many(rig.store, &gets[n], 1, got_one, &got);
+        }
+        await(&rig, &got.calls, 30);
         for (uint64_t n = 0; n < 30; n++)
-            CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, n).status, STORE_ERROR);
+            CU_ASSERT_EQUAL(gets[n].status, STORE_ERROR);
         uint64_t took_ms = now_ms() - began_ms;
         quickest_ms = took_ms < quickest_ms ? took_ms : quickest_ms;
         rig_close(&rig);
@@ -582,6 +664,7 @@ static void end_three(struct cache_server servers[SERVERS], struct rig *rig) {
 
 /* The generation as a batch with this entry finds it, of which only the entry's server is asked. */
 struct pair {
+    unsigned calls;
     enum store_status entry;
     uint64_t generation;
 };
@@ -589,16 +672,18 @@ struct pair {
 static void got_pair(void *user, struct store_get *gets, size_t n) {
     struct pair *pair = user;
     (void)n;
+    pair->calls++;
     pair->entry = gets[0].status;
     pair->generation = gets[1].status == STORE_OK ? load_u64(gets[1].value.data) : 0;
 }
 
 static struct pair get_with_generation(struct rig *rig, uint64_t n) {
-    struct pair pair = {STORE_ERROR, 0};
+    struct pair pair = {0, STORE_ERROR, 0};
     struct key keys[] = {key_of(n), key_of(1000000)};
     struct store_get gets[] = {{.kind = STORE_ENTRY, .key = keys[0].bytes},
                                {.kind = STORE_GENERATION, .key = keys[1].bytes}};
     store_get_many(rig->store, gets, 2, got_pair, &pair);
+    await(rig, &pair.calls, 1);
     return pair;
 }
 
@@ -650,7 +735,7 @@ static unsigned server_of(struct rig *rig, uint64_t n) {
     char name[ITEM_NAME_LENGTH];
     struct key key = key_of(n);
     item_name(STORE_ENTRY, key.bytes, name);
-    return memcached_route(memcached_of(rig->store), name);
+    return memcached_place(memcached_of(rig->store), name);
 }
 
 /* Settling a copy asks all servers: one that fails then has failed, and is probed. */
@@ -671,10 +756,50 @@ static void test_a_server_that_fails_as_copies_are_settled(void) {
     end_three(servers, &rig);
 }
 
+/* ---- other clients of the same servers ---- */
+
+/* libmemcached itself, as a client of its own. */
+static memcached_st *other_client(const struct cache_server servers[SERVERS]) {
+    memcached_st *client = memcached_create(NULL);
+    for (unsigned i = 0; i < SERVERS; i++)
+        memcached_server_add_unix_socket(client, servers[i].path);
+    memcached_behavior_set(client, MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, 1);
+    return client;
+}
+
+static void name_of(struct rig *rig, enum store_kind kind, uint64_t n, char name[MEMCACHED_KEY_MAX]) {
+    struct key key = key_of(n);
+    memcached_name(memcached_of(rig->store), kind, key.bytes, name);
+}
+
+static void test_other_clients_find_what_is_here(void) {
+    struct cache_server servers[SERVERS];
+    struct rig rig;
+    char name[MEMCACHED_KEY_MAX];
+    three(servers, &rig);
+    size_t name_length = memcached_of(rig.store)->name_length;
+    memcached_st *client = other_client(servers);
+    for (uint64_t n = 0; n < 100; n++) {
+        size_t length = 0;
+        uint32_t flags = 0;
+        memcached_return_t status = MEMCACHED_FAILURE;
+        CU_ASSERT_EQUAL(put(&rig, STORE_LEASE, n, bytes_of("ours"), 0, MINUTE_MS), STORE_OK);
+        name_of(&rig, STORE_LEASE, n, name);
+        char *value = memcached_get(client, name, name_length, &length, &flags, &status);
+        CU_ASSERT_TRUE(bytes_equal((struct bytes){value, length}, bytes_of("ours")));
+        free(value);
+        name_of(&rig, STORE_OUTCOME, n, name);
+        CU_ASSERT_EQUAL(memcached_set(client, name, name_length, "theirs", 6, 0, 0), MEMCACHED_SUCCESS);
+        CU_ASSERT_STRING_EQUAL(get(&rig, STORE_OUTCOME, n).text, "theirs");
+    }
+    memcached_free(client);
+    end_three(servers, &rig);
+}
+
 /* ---- what is pending ---- */
 
 static void say_error_to_writes(int connection, const char *asked) {
-    say(connection, strncmp(asked, "get", 3) == 0 ? "END\r\n" : "ERROR\r\n");
+    say_to_each(connection, asked, "ERROR\r\n");
 }
 
 /* It is probed again as soon as after any failure. */
@@ -687,7 +812,7 @@ static void test_a_failure_while_told_is_one_failure(void) {
     CU_ASSERT_TRUE(pending_add(&rig.pendings, &pending));
     CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
     turn(&rig, 100);
-    CU_ASSERT_EQUAL(memcached_of(rig.store)->servers[0].breaker.pause_ms, BREAKER_FIRST_MS);
+    CU_ASSERT_EQUAL(memcached_of(rig.store)->servers[0].remote.breaker.pause_ms, BREAKER_FIRST_MS);
     rig_close(&rig);
     cache_server_end(&server);
 }
@@ -897,12 +1022,13 @@ static const struct unit_case CASES[] = {
     {"lines that do not answer a get", test_lines_that_do_not_answer_a_get},
     {"the last value is no answer to the next question", test_the_last_value_is_no_answer},
     {"a key that is too long", test_a_key_too_long},
+    {"an answer in pieces", test_an_answer_in_pieces},
     {"a length that is none", test_a_length_that_is_none},
     {"a server that is full is used", test_a_full_server_is_used},
     {"a connection that nobody takes costs one timeout", test_a_connection_that_nobody_takes},
     {"refused, until it is there", test_refused},
     {"halted and continued", test_halted_and_continued},
-    {"a turn has one budget", test_a_turn_has_one_budget},
+    {"a turn waits once", test_a_turn_waits_once},
     {"too large for the server", test_too_large},
     {"short, long and endless lifetimes", test_lifetimes},
     {"nothing ends early", test_nothing_ends_early},
@@ -910,6 +1036,7 @@ static const struct unit_case CASES[] = {
     {"a lost copy is restored", test_a_lost_copy_is_restored},
     {"all copies are lost", test_all_copies_are_lost},
     {"a server that fails as copies are settled", test_a_server_that_fails_as_copies_are_settled},
+    {"other clients find what is here, and the other way round", test_other_clients_find_what_is_here},
     {"a failure while it is told is one failure", test_a_failure_while_told_is_one_failure},
     {"a purge waits for a server", test_a_purge_is_pending},
     {"a removal waits for a server", test_a_removal_is_pending},

@@ -1,0 +1,102 @@
+/* One memcached server's connection on the worker's loop: commands out in one pipeline a turn, answers in,
+ * each matched to its command.
+ *
+ * Commands are answered in the order in which they were sent (protocol.txt). What is sent in a turn goes out
+ * together at its end; behind writes goes a barrier, whose answer no other command has, so that a stray line
+ * is noticed before anything else is asked. Whatever is not the answer to the command at the head, a value of
+ * a key that was not asked for, a length without its line end, closes the connection and fails all commands:
+ * what became of writes is unknown then.
+ *
+ * A server is late when it has said nothing for STORE_TIMEOUT_MS while a command waits; a server that is
+ * answering is not, unless one line or value takes ten times as long.
+ *
+ *   CLOSED      nothing is connected      -> CONNECTING  a turn ends in which a command was sent
+ *   CONNECTING  the kernel connects       -> OPEN, CLOSED (failed)
+ *   OPEN        bytes go both ways        -> CLOSED (failed, or the peer left; without a command no failure)
+ */
+#ifndef INFERONCE_STORE_MEMCACHED_CONNECTION_H
+#define INFERONCE_STORE_MEMCACHED_CONNECTION_H
+
+#include <sys/queue.h>
+#include <uv.h>
+
+#include "inferonce/base/server_address.h"
+#include "inferonce/base/turn.h"
+#include "inferonce/store/breaker.h"
+#include "store/memcached/protocol.h"
+
+/* How a command ended. */
+enum memcached_outcome {
+    MEMCACHED_DONE,
+    MEMCACHED_NOTHING,  /* a write or removal of an item that is not there */
+    MEMCACHED_CONFLICT, /* it is there already, or was changed meanwhile */
+    MEMCACHED_TOO_BIG,
+    MEMCACHED_FULL,  /* the server has no memory for the item; what it has can be had */
+    MEMCACHED_BROKEN /* no answer in time, garbage, closed, or no memory here */
+};
+
+/* One key's answer. */
+struct memcached_found {
+    bool found;
+    size_t at, length; /* in the command's `values` */
+    uint64_t cas;
+};
+
+struct memcached_command;
+
+/* Called once, later, from the loop. May send commands and free `command`. */
+typedef void (*memcached_ended)(struct memcached_command *command, enum memcached_outcome outcome);
+
+/* Embedded by its owner, who keeps it, and what it borrows, until `ended`. */
+struct memcached_command {
+    enum memcached_verb verb;
+    memcached_ended ended;
+
+    /* GET, GETS */
+    const char *names; /* `n` keys of the connection's name length; borrowed */
+    unsigned n;
+    struct memcached_found *found; /* `n`, zero-initialised */
+    struct buffer *values;         /* what was found, one behind the other. A value that it cannot take is not
+                                      found, and `lost` is set */
+    size_t max_bytes;              /* of each value the first so many; 0: all of it */
+    bool lost;
+
+    /* STATS: called for each line, without CR LF; borrowed for the call */
+    void (*stat)(struct memcached_command *command, struct bytes line);
+
+    /* private */
+    unsigned next; /* answers come in the order of the names */
+    TAILQ_ENTRY(memcached_command) links;
+};
+
+struct memcached_connection;
+
+struct memcached_connection_options {
+    uv_loop_t *loop;
+    struct turn *turn;
+    const struct server_address *address; /* numeric; borrowed, read when it connects */
+    size_t name_length;
+    uint64_t timeout_ms;
+    /* The connection failed, or could not be made. Called before the commands end. `why` is a literal or
+     * strerror's. */
+    void (*failed)(void *user, enum breaker_failure failure, const char *why);
+    void *user;
+};
+
+/* Connects when a command is sent. Returns owned; NULL: no memory. */
+struct memcached_connection *memcached_connection_create(const struct memcached_connection_options *options);
+
+/* Drops what is under way: `ended` is called with MEMCACHED_BROKEN, and `failed` is not. Its handles close
+ * with the loop's next run. Nulls the pointer; NULL is accepted. */
+void memcached_connection_destroy(struct memcached_connection **connection);
+
+/* Each takes `command`, which ends later, in every case. */
+void memcached_send_get(struct memcached_connection *connection, struct memcached_command *command);
+void memcached_send_delete(struct memcached_connection *connection, struct memcached_command *command,
+                           const char *name);
+void memcached_send_write(struct memcached_connection *connection, struct memcached_command *command,
+                          const char *name, struct bytes head, struct bytes body, uint64_t ttl_ms,
+                          uint64_t cas);
+void memcached_send_stats(struct memcached_connection *connection, struct memcached_command *command);
+
+#endif

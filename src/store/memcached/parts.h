@@ -1,0 +1,115 @@
+/* What the files of the memcached store share, and nobody else: memcached.c (set-up, servers, figures),
+ * lookup.c (get), change.c (put, add, remove of one item), generation.c (copies on every server). */
+#ifndef INFERONCE_STORE_MEMCACHED_PARTS_H
+#define INFERONCE_STORE_MEMCACHED_PARTS_H
+
+#include <libmemcached/memcached.h>
+
+#include "inferonce/store/item.h"
+#include "inferonce/store/memcached.h"
+#include "store/memcached/connection.h"
+#include "store/remote/server.h"
+
+/* How often an item that others change at the same time is tried. */
+#define MEMCACHED_TRIES 8
+
+struct memcached;
+
+struct memcached_server {
+    struct remote_server remote; /* first: its callbacks get back to the server */
+    struct memcached *memcached;
+    struct memcached_connection *connection; /* owned */
+    bool full; /* it refused an item for want of memory, and none since was taken */
+
+    /* What it says of itself; asked for once a second. */
+    struct memcached_command figures_command;
+    bool asking;
+    bool known;
+    uint64_t items, bytes, evictions;
+    uint64_t items_read, bytes_read, evictions_read; /* of the answer under way */
+
+    /* The probe: a read and a write of an item that is the probe's own. */
+    struct memcached_command probe_get, probe_set;
+    struct memcached_found probe_found;
+    struct buffer probe_values;
+    char probe_name[MEMCACHED_KEY_MAX];
+};
+
+struct memcached_lookup;
+TAILQ_HEAD(memcached_lookups, memcached_lookup);
+
+struct memcached {
+    struct store store; /* first */
+    const struct clock *clock;
+    struct stats *stats;
+    uv_loop_t *loop;
+    struct remote_options remote;
+    unsigned n;
+    struct memcached_server servers[SERVERS_MAX];
+    memcached_st ring; /* chooses servers; never connects. Only with several servers */
+    bool has_ring;
+    size_t name_length;
+    uv_timer_t *asker; /* for figures; freed by its close callback */
+    bool closing;      /* operations that end now tell nobody */
+    struct memcached_lookups free_lookups;
+    unsigned n_free_lookups;
+};
+
+static inline struct memcached *memcached_of(struct store *store) {
+    return (struct memcached *)store;
+}
+
+/* ---- memcached.c ---- */
+
+/* The name of an item: name_length bytes. */
+void memcached_name(const struct memcached *memcached, enum store_kind kind, const uint8_t *key, char *name);
+
+/* The index of the server that has the item of this name: where every client of the same servers looks. */
+unsigned memcached_place(const struct memcached *memcached, const char *name);
+
+/* Whether a step of an operation may be sent: to a server that is used, or that is just being told. */
+bool memcached_may_send(struct memcached_server *server, bool tells);
+
+/* Counts a failure and calls `done`, unless everything ends. */
+void memcached_conclude(struct memcached *memcached, enum store_status status, store_done done, void *user);
+
+/* Notes whether the server takes items, and says so when that changes. */
+void memcached_note_full(struct memcached_server *server, enum memcached_outcome outcome);
+
+/* ---- lookup.c ---- */
+
+void memcached_get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user);
+void memcached_free_lookups(struct memcached *memcached);
+
+/* ---- change.c ---- */
+
+void memcached_put(struct store *store, const struct store_item *item, store_done done, void *user);
+void memcached_add_item(struct store *store, const struct store_item *item, store_done done, void *user);
+void memcached_remove(struct store *store, enum store_kind kind, const uint8_t *key, uint64_t epoch,
+                      uint64_t tombstone_ms, store_done done, void *user);
+
+/* Does the pending removal of an entry and calls remote_server_told. */
+void memcached_tell_removal(struct memcached_server *server, const struct pending *pending);
+
+/* ---- generation.c ---- */
+
+void memcached_generation_put(struct memcached *memcached, const uint8_t *key, uint64_t number,
+                              store_done done, void *user);
+void memcached_generation_add(struct memcached *memcached, const uint8_t *key, uint64_t number,
+                              store_done done, void *user);
+void memcached_generation_remove(struct memcached *memcached, const uint8_t *key, store_done done,
+                                 void *user);
+
+/* `status` STORE_OK: the greatest number of all copies; STORE_MISSING: no server that answered has one;
+ * STORE_ERROR: no server could say. `failed`: a server failed. */
+typedef void (*memcached_settled)(void *user, enum store_status status, uint64_t number, bool failed);
+
+/* Reads the copies of all servers that are used, and brings those that are missing or behind up to the
+ * greatest. */
+void memcached_generation_settle(struct memcached *memcached, const char *name, memcached_settled settled,
+                                 void *user);
+
+/* Does the pending purge of a namespace and calls remote_server_told. */
+void memcached_tell_purge(struct memcached_server *server, const struct pending *pending);
+
+#endif
