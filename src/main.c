@@ -1,7 +1,8 @@
 /* inferonce: flags, settings, set-up order, exit codes.
  *
  *   0  stopped as it was told to; or --help, --version, --print-... was done
- *   1  could not start, or could not go on
+ *   1  could not start, or could not go on; or requests were left unanswered as it stopped, after DRAIN_TIMEOUT
+ *      or a second signal: the log line `stopped` says how many, as `unfinished`
  *   2  wrong settings: nothing was started */
 #include <errno.h>
 #include <stdio.h>

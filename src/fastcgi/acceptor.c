@@ -101,6 +101,7 @@ static void refuse(struct acceptor *acceptor, int reason) {
     LOG(LOG_WARN, "accept_put_off", LOG_TEXT("reason", strerror(reason)),
         LOG_NUMBER("connections", acceptor->connections));
     pause_for(acceptor, SHORT, SHORT_MS);
+    acceptor->options.short_of_room(acceptor->options.context);
 }
 
 /* Takes one connection. False: there is none, or none can be taken now. */
@@ -132,6 +133,9 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
         return;
     }
     for (unsigned i = 0; i < ACCEPT_BURST && acceptor->phase == LISTENING; i++) {
+        /* Whether another one waits is not known now. */
+        if (i > 0 && acceptor->connections >= acceptor->connections_max)
+            return;
         if (above_mean(acceptor)) {
             pause_for(acceptor, YIELDING, YIELD_MS);
             return;
@@ -186,8 +190,12 @@ void acceptor_closed(struct acceptor *acceptor) {
     INVARIANT(acceptor->connections > 0);
     acceptor->connections--;
     publish(acceptor);
-    if (acceptor->phase == YIELDING && !above_mean(acceptor))
+    if (acceptor->phase == SHORT || (acceptor->phase == YIELDING && !above_mean(acceptor)))
         listen_again(acceptor);
+}
+
+bool acceptor_is_short(const struct acceptor *acceptor) {
+    return acceptor->phase == SHORT;
 }
 
 static void on_closed(uv_handle_t *handle) {

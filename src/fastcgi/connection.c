@@ -193,12 +193,22 @@ void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts,
     connection->last = !connection->scanner.keep;
     connection->receiving = false;
     connection->since_us = now_us(connection);
+    farewell_answer(connection, connection->since_us);
     frame_next(&connection->scanner);
     if (!whole) {
         connection_fail_memory(connection);
         return;
     }
     if (push(connection))
+        settle(connection);
+}
+
+void connection_say(struct connection *connection, struct bytes records) {
+    INVARIANT(connection->phase == READING);
+    buffer_append_bytes(&connection->output, records);
+    if (connection->output.failed)
+        connection_fail_memory(connection);
+    else if (push(connection))
         settle(connection);
 }
 
@@ -227,6 +237,8 @@ static void serve(struct connection *connection, bool too_large) {
     /* A request may be parked for long: a large one is not kept twice. */
     buffer_reset(&scanner->out, OUTPUT_KEEP);
     connection->phase = SERVING;
+    connection->carried = true;
+    connection->told = 0;
     connection->request = (struct fastcgi_request){.params = responder_params(connection->responder),
                                                    .body = responder_body(connection->responder),
                                                    .body_too_large = too_large};
@@ -390,6 +402,8 @@ void connection_open(struct fastcgi_server *server, int descriptor) {
     connection->watched = 0;
     connection->receiving = false;
     connection->last = false;
+    connection->carried = false;
+    connection->told = 0;
     connection->since_us = now_us(connection);
     LIST_INSERT_HEAD(&server->open, connection, links);
     watch(connection, UV_READABLE);

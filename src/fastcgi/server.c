@@ -62,7 +62,13 @@ static void on_sweep(uv_timer_t *timer) {
 }
 
 static void on_accepted(void *context, int descriptor) {
-    connection_open(context, descriptor);
+    struct fastcgi_server *server = context;
+    server->crowded_since_us = 0;
+    connection_open(server, descriptor);
+}
+
+static void on_short(void *context) {
+    farewell_make_room(context);
 }
 
 struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *options, struct error *error) {
@@ -87,6 +93,7 @@ struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *optio
                                               .slot = options->slot,
                                               .stats = options->stats,
                                               .accepted = on_accepted,
+                                              .short_of_room = on_short,
                                               .context = server};
     server->acceptor = acceptor_create(&acceptor, error);
     if (!server->acceptor) {
@@ -104,6 +111,10 @@ struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *optio
 
 void fastcgi_server_stop_accepting(struct fastcgi_server *server) {
     acceptor_stop(server->acceptor);
+}
+
+bool fastcgi_server_is_empty(const struct fastcgi_server *server) {
+    return LIST_EMPTY(&server->open);
 }
 
 size_t fastcgi_server_busy(const struct fastcgi_server *server) {

@@ -36,6 +36,12 @@ struct child {
     pid_t pid; /* 0: none */
     unsigned slot;
     uint64_t started_us;
+};
+
+/* One of the n workers: the child that serves, and while that one's predecessor drains, both. */
+struct post {
+    struct child children[2];
+    unsigned serving;     /* which of them serves, or is to be started */
     uint64_t start_at_us; /* of one that is to be started */
     uint64_t pause_us;    /* before the next one */
 };
@@ -45,12 +51,13 @@ struct master {
     struct shared *shared;
     struct listener *listener;
     struct clock clock;
-    struct child children[WORKERS_MAX];
+    struct post posts[WORKERS_MAX];
     unsigned n;
     int signals; /* signalfd */
     bool stopping;
     uint64_t kill_at_us;
     uint64_t next_kill_us; /* of a hung worker, at the earliest */
+    uint64_t unfinished;   /* requests that workers left unanswered as the program stopped */
 };
 
 unsigned master_workers(const struct settings *settings) {
@@ -77,8 +84,13 @@ static _Noreturn void be_worker(const struct master *master, unsigned index, uns
     exit(worker_run(&options));
 }
 
+static struct shared_slot *slot_of(const struct master *master, const struct child *child) {
+    return &master->shared->slots[child->slot];
+}
+
 static void start(struct master *master, unsigned index) {
-    struct child *child = &master->children[index];
+    struct post *post = &master->posts[index];
+    struct child *child = &post->children[post->serving];
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0)
@@ -86,11 +98,11 @@ static void start(struct master *master, unsigned index) {
     child->started_us = clock_monotonic_us(&master->clock);
     if (pid < 0) {
         LOG(LOG_ERROR, "fork_failed", LOG_NUMBER("errno", errno));
-        child->start_at_us = child->started_us + PAUSE_MOST_US;
+        post->start_at_us = child->started_us + PAUSE_MOST_US;
         return;
     }
     child->pid = pid;
-    atomic_store(&master->shared->slots[child->slot].heartbeat_us, child->started_us);
+    atomic_store(&slot_of(master, child)->heartbeat_us, child->started_us);
     shared_slot_assign(master->shared, child->slot, pid);
     LOG_ALWAYS(LOG_INFO, "worker_started", LOG_NUMBER("worker", index), LOG_NUMBER("child", pid));
 }
@@ -105,21 +117,36 @@ static void log_death(unsigned index, pid_t pid, int status, bool expected) {
                    LOG_NUMBER("status", WEXITSTATUS(status)));
 }
 
-static void buried(struct master *master, unsigned index, int status) {
-    struct child *child = &master->children[index];
-    uint64_t now_us = clock_monotonic_us(&master->clock);
-    log_death(index, child->pid, status, master->stopping);
+/* Requests that a worker which has ended did not answer: what it said as it drained, or, when it was killed
+ * before it could drain, those that waited for an inference. */
+static uint64_t count_unfinished(const struct master *master, const struct child *child) {
+    if (atomic_load(&slot_of(master, child)->draining))
+        return atomic_load(&slot_of(master, child)->unfinished);
+    return atomic_load(&master->shared->stats[child->slot].value[STAT_parked]);
+}
+
+static void schedule(struct post *post, uint64_t started_us, uint64_t now_us) {
+    if (now_us - started_us >= LIFE_GOOD_US)
+        post->pause_us = 0;
+    else
+        post->pause_us = post->pause_us == 0 ? PAUSE_FIRST_US : 2 * post->pause_us;
+    if (post->pause_us > PAUSE_MOST_US)
+        post->pause_us = PAUSE_MOST_US;
+    post->start_at_us = now_us + post->pause_us;
+}
+
+static void buried(struct master *master, unsigned index, struct child *child, int status) {
+    struct post *post = &master->posts[index];
+    bool serving = child == &post->children[post->serving];
+    log_death(index, child->pid, status, master->stopping || !serving);
+    if (master->stopping)
+        master->unfinished += count_unfinished(master, child);
     child->pid = 0;
     shared_slot_assign(master->shared, child->slot, 0);
     /* Its leases are free now: those who wait for them must look. */
     shared_wake_all(master->shared);
-    if (now_us - child->started_us >= LIFE_GOOD_US)
-        child->pause_us = 0;
-    else
-        child->pause_us = child->pause_us == 0 ? PAUSE_FIRST_US : 2 * child->pause_us;
-    if (child->pause_us > PAUSE_MOST_US)
-        child->pause_us = PAUSE_MOST_US;
-    child->start_at_us = now_us + child->pause_us;
+    if (serving)
+        schedule(post, child->started_us, clock_monotonic_us(&master->clock));
 }
 
 static void bury(struct master *master) {
@@ -127,8 +154,22 @@ static void bury(struct master *master) {
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
         for (unsigned i = 0; i < master->n; i++)
-            if (master->children[i].pid == pid)
-                buried(master, i, status);
+            for (unsigned c = 0; c < 2; c++)
+                if (master->posts[i].children[c].pid == pid)
+                    buried(master, i, &master->posts[i].children[c], status);
+}
+
+/* A worker that asks to leave serves on until its successor does: nobody is refused meanwhile. With both
+ * slots of its place in use it has to wait for its predecessor's end, or for its own patience's. */
+static void relieve(struct master *master, struct post *post) {
+    struct child *child = &post->children[post->serving];
+    struct child *other = &post->children[!post->serving];
+    if (child->pid != 0 && other->pid == 0 && atomic_load(&slot_of(master, child)->leaving)) {
+        post->serving = !post->serving;
+        post->start_at_us = 0;
+    } else if (other->pid != 0 && child->pid != 0 && atomic_load(&slot_of(master, child)->ready)) {
+        atomic_store(&slot_of(master, other)->relieved, 1);
+    }
 }
 
 /* ---- all of them ---- */
@@ -136,25 +177,35 @@ static void bury(struct master *master) {
 static unsigned count_alive(const struct master *master) {
     unsigned alive = 0;
     for (unsigned i = 0; i < master->n; i++)
-        alive += master->children[i].pid != 0;
+        for (unsigned c = 0; c < 2; c++)
+            alive += master->posts[i].children[c].pid != 0;
     return alive;
 }
 
 static void signal_all(const struct master *master, int number) {
-    for (unsigned i = 0; i < master->n; i++)
-        if (master->children[i].pid != 0)
-            kill(master->children[i].pid, number);
+    for (unsigned i = 0; i < master->n; i++) {
+        for (unsigned c = 0; c < 2; c++) {
+            const struct child *child = &master->posts[i].children[c];
+            if (child->pid == 0)
+                continue;
+            atomic_store(&slot_of(master, child)->relieved, 1);
+            kill(child->pid, number);
+        }
+    }
 }
 
 static void start_due(struct master *master) {
     uint64_t now_us = clock_monotonic_us(&master->clock);
-    for (unsigned i = 0; i < master->n; i++)
-        if (master->children[i].pid == 0 && master->children[i].start_at_us <= now_us)
+    for (unsigned i = 0; i < master->n; i++) {
+        struct post *post = &master->posts[i];
+        relieve(master, post);
+        if (post->children[post->serving].pid == 0 && post->start_at_us <= now_us)
             start(master, i);
+    }
 }
 
 static bool is_hung(const struct master *master, const struct child *child, uint64_t now_us) {
-    uint64_t beat_us = atomic_load(&master->shared->slots[child->slot].heartbeat_us);
+    uint64_t beat_us = atomic_load(&slot_of(master, child)->heartbeat_us);
     return child->pid != 0 && now_us >= beat_us && now_us - beat_us >= HEARTBEAT_MAX_US;
 }
 
@@ -178,17 +229,19 @@ static bool is_stopped(pid_t pid) {
 static void kill_hung(struct master *master) {
     uint64_t now_us = clock_monotonic_us(&master->clock);
     const struct child *chosen = NULL;
+    unsigned index = 0;
     if (now_us < master->next_kill_us)
         return;
-    for (unsigned i = 0; i < master->n; i++) {
-        const struct child *child = &master->children[i];
-        if (is_hung(master, child, now_us) && (!chosen || is_stopped(child->pid)))
-            chosen = child;
+    for (unsigned i = 0; i < 2 * master->n; i++) {
+        const struct child *child = &master->posts[i / 2].children[i % 2];
+        if (!is_hung(master, child, now_us) || (chosen && !is_stopped(child->pid)))
+            continue;
+        chosen = child;
+        index = i / 2;
     }
     if (!chosen)
         return;
-    LOG_ALWAYS(LOG_ERROR, "worker_hung", LOG_NUMBER("worker", chosen - master->children),
-               LOG_NUMBER("child", chosen->pid));
+    LOG_ALWAYS(LOG_ERROR, "worker_hung", LOG_NUMBER("worker", index), LOG_NUMBER("child", chosen->pid));
     kill(chosen->pid, SIGKILL);
     master->next_kill_us = now_us + RECOVERY_US;
 }
@@ -231,9 +284,9 @@ static int patience_ms(const struct master *master) {
     uint64_t now_us = clock_monotonic_us(&master->clock);
     uint64_t wait_us = WATCH_MS * US_PER_MS;
     for (unsigned i = 0; i < master->n && !master->stopping; i++) {
-        const struct child *child = &master->children[i];
-        uint64_t due_us = child->start_at_us > now_us ? child->start_at_us - now_us : 0;
-        if (child->pid == 0 && due_us < wait_us)
+        const struct post *post = &master->posts[i];
+        uint64_t due_us = post->start_at_us > now_us ? post->start_at_us - now_us : 0;
+        if (post->children[post->serving].pid == 0 && due_us < wait_us)
             wait_us = due_us;
     }
     return (int)((wait_us + US_PER_MS - 1) / US_PER_MS);
@@ -253,7 +306,8 @@ static bool setup_signals(struct master *master) {
 }
 
 static void watch(struct master *master) {
-    struct pollfd signals = {.fd = master->signals, .events = POLLIN};
+    struct pollfd watched[] = {{.fd = master->signals, .events = POLLIN},
+                               {.fd = master->shared->master_descriptor, .events = POLLIN}};
     while (!master->stopping || count_alive(master) > 0) {
         if (!master->stopping) {
             start_due(master);
@@ -262,17 +316,20 @@ static void watch(struct master *master) {
         } else if (clock_monotonic_us(&master->clock) >= master->kill_at_us) {
             signal_all(master, SIGKILL);
         }
-        poll(&signals, 1, patience_ms(master));
+        poll(watched, sizeof(watched) / sizeof(watched[0]), patience_ms(master));
+        shared_heard(master->shared);
         read_signals(master);
     }
 }
 
-static void log_summary(const struct shared *shared) {
+static void log_summary(const struct master *master) {
+    const struct shared *shared = master->shared;
     LOG_ALWAYS(LOG_INFO, "stopped", LOG_NUMBER("requests", shared_stat(shared, STAT_requests)),
                LOG_NUMBER("hits", shared_stat(shared, STAT_hits)),
                LOG_NUMBER("misses", shared_stat(shared, STAT_misses)),
                LOG_NUMBER("inferences", shared_stat(shared, STAT_inferences)),
-               LOG_NUMBER("inference_seconds_saved", shared_stat(shared, STAT_inference_us_saved) / 1000000));
+               LOG_NUMBER("inference_seconds_saved", shared_stat(shared, STAT_inference_us_saved) / 1000000),
+               LOG_NUMBER("unfinished", master->unfinished));
 }
 
 int master_run(const struct settings *settings, struct shared *shared, struct listener *listener) {
@@ -283,12 +340,14 @@ int master_run(const struct settings *settings, struct shared *shared, struct li
         LOG(LOG_ERROR, "no_signals", LOG_NUMBER("errno", errno));
         return 1;
     }
-    for (unsigned i = 0; i < master.n; i++)
-        master.children[i].slot = shared->claimed[i];
+    for (unsigned i = 0; i < master.n; i++) {
+        master.posts[i].children[0].slot = shared->claimed[i];
+        master.posts[i].children[1].slot = shared_other_slot(shared->claimed[i]);
+    }
     LOG_ALWAYS(LOG_INFO, "started", LOG_TEXT("listen", listener->text), LOG_NUMBER("workers", master.n),
                LOG_TEXT("version", INFERONCE_VERSION));
     watch(&master);
-    log_summary(shared);
+    log_summary(&master);
     close(master.signals);
-    return 0;
+    return master.unfinished == 0 ? 0 : 1;
 }

@@ -11,8 +11,11 @@
 
 #define HEARTBEAT_MS 1000
 
-/* How often a draining worker looks whether it is done. */
-#define DRAIN_LOOK_MS 20
+/* How often a worker that leaves looks whether it may drain, or is done. */
+#define LEAVE_LOOK_MS 20
+
+/* It does not wait longer for its successor. */
+#define SUCCESSOR_WAIT_US (5 * 1000 * 1000)
 
 struct worker {
     const struct worker_options *options;
@@ -31,9 +34,10 @@ struct worker {
     uv_idle_t awake; /* active while requests are collected: the loop must not sleep on them */
     uv_poll_t wakes;
     uv_timer_t heartbeat;
-    uv_timer_t drain;
+    uv_timer_t leave; /* active from SIGTERM on */
     uv_signal_t terminate;
-    uint64_t drain_until_us;
+    pid_t master;
+    uint64_t leave_until_us; /* for its successor, then for its requests */
 };
 
 static struct shared_slot *own_slot(const struct worker *worker) {
@@ -87,33 +91,69 @@ static void on_heartbeat(uv_timer_t *timer) {
                           memory_order_relaxed);
 }
 
-static void on_drain_look(uv_timer_t *timer) {
-    struct worker *worker = timer->data;
-    size_t busy = fastcgi_server_busy(worker->server) + cache_busy(worker->cache);
-    if (busy == 0) {
+/* ---- leaving: SIGTERM; a successor is asked for and waited for; drain; end ---- */
+
+static bool is_over(const struct worker *worker) {
+    return clock_monotonic_us(&worker->clock) >= worker->leave_until_us;
+}
+
+static void leave_within(struct worker *worker, uint64_t us) {
+    worker->leave_until_us = clock_monotonic_us(&worker->clock) + us;
+}
+
+/* Returns how many requests are unfinished, and has the master know it, should this process be killed. */
+static size_t drain(struct worker *worker) {
+    fastcgi_server_drain(worker->server);
+    size_t unfinished = fastcgi_server_busy(worker->server);
+    atomic_store(&own_slot(worker)->unfinished, (uint32_t)unfinished);
+    return unfinished;
+}
+
+static void look_for_the_end(struct worker *worker) {
+    size_t unfinished = drain(worker);
+    size_t inferences = cache_busy(worker->cache);
+    if (fastcgi_server_is_empty(worker->server) && inferences == 0) {
         uv_stop(&worker->loop);
-    } else if (clock_monotonic_us(&worker->clock) >= worker->drain_until_us) {
-        LOG(LOG_WARN, "drain_timeout", LOG_NUMBER("unfinished", busy));
+    } else if (is_over(worker)) {
+        if (unfinished + inferences > 0)
+            LOG_ALWAYS(LOG_WARN, "drain_timeout", LOG_NUMBER("unfinished", unfinished),
+                       LOG_NUMBER("inferences", inferences));
         uv_stop(&worker->loop);
     }
 }
 
-static void on_terminate(uv_signal_t *signal, int number) {
-    struct worker *worker = signal->data;
-    (void)number;
-    if (worker->api.draining)
-        return;
+static void start_drain(struct worker *worker) {
     LOG(LOG_DEBUG, "worker_draining");
     worker->api.draining = true;
     fastcgi_server_stop_accepting(worker->server);
     /* Once nobody has it open, who connects is refused at once and can go elsewhere, instead of waiting in a
      * backlog for the end of the drain. */
     close(worker->options->listener);
+    drain(worker);
     atomic_store(&own_slot(worker)->draining, 1);
-    worker->drain_until_us =
-        clock_monotonic_us(&worker->clock) + worker->options->settings->drain_timeout_ms * UINT64_C(1000);
-    /* Not at once: what the last connections sent is still to be read. */
-    uv_timer_start(&worker->drain, on_drain_look, DRAIN_LOOK_MS, DRAIN_LOOK_MS);
+    leave_within(worker, worker->options->settings->drain_timeout_ms * UINT64_C(1000));
+}
+
+static void on_leave_look(uv_timer_t *timer) {
+    struct worker *worker = timer->data;
+    /* A master that is gone sends no successor; the signal was the kernel's. */
+    bool alone = getppid() != worker->master;
+    if (worker->api.draining)
+        look_for_the_end(worker);
+    else if (alone || atomic_load(&own_slot(worker)->relieved) || is_over(worker))
+        start_drain(worker);
+}
+
+static void on_terminate(uv_signal_t *signal, int number) {
+    struct worker *worker = signal->data;
+    (void)number;
+    if (uv_is_active((uv_handle_t *)&worker->leave))
+        return;
+    atomic_store(&own_slot(worker)->leaving, 1);
+    shared_tell_master(worker->options->shared);
+    leave_within(worker, SUCCESSOR_WAIT_US);
+    uv_timer_start(&worker->leave, on_leave_look, LEAVE_LOOK_MS, LEAVE_LOOK_MS);
+    on_leave_look(&worker->leave);
 }
 
 /* ---- set-up, in the order of the folders ---- */
@@ -192,9 +232,9 @@ static bool setup_handles(struct worker *worker, struct error *error) {
                 uv_idle_init(&worker->loop, &worker->awake) == 0 &&
                 uv_poll_init(&worker->loop, &worker->wakes, wake) == 0 &&
                 uv_timer_init(&worker->loop, &worker->heartbeat) == 0 &&
-                uv_timer_init(&worker->loop, &worker->drain) == 0 &&
+                uv_timer_init(&worker->loop, &worker->leave) == 0 &&
                 uv_signal_init(&worker->loop, &worker->terminate) == 0;
-    worker->end_of_turn.data = worker->wakes.data = worker->heartbeat.data = worker->drain.data =
+    worker->end_of_turn.data = worker->wakes.data = worker->heartbeat.data = worker->leave.data =
         worker->terminate.data = worker;
     made = made && uv_check_start(&worker->end_of_turn, on_end_of_turn) == 0 &&
            uv_poll_start(&worker->wakes, UV_READABLE, on_wake) == 0 &&
@@ -240,7 +280,7 @@ static void teardown(struct worker *worker) {
 }
 
 int worker_run(const struct worker_options *options) {
-    struct worker worker = {.options = options};
+    struct worker worker = {.options = options, .master = getppid()};
     struct error error = {""};
     (void)mallopt(M_MMAP_THRESHOLD, LARGE_ALLOCATION);
     if (uv_loop_init(&worker.loop) != 0) {
@@ -252,6 +292,8 @@ int worker_run(const struct worker_options *options) {
     if (ready) {
         setup_signals();
         LOG(LOG_DEBUG, "worker_ready");
+        atomic_store(&own_slot(&worker)->ready, 1);
+        shared_tell_master(options->shared);
         uv_run(&worker.loop, UV_RUN_DEFAULT);
     } else {
         LOG(LOG_ERROR, "worker_failed", LOG_TEXT("error", error.text));

@@ -195,8 +195,9 @@ class Stopping(Case):
             wait_until(lambda: kept.ask("GET", "/readyz").status == 503, "it drains")
             self.assertTrue(app.alive)
             started = time.monotonic()
-            app.stop(signal.SIGTERM)
+            self.assertEqual(app.stop(signal.SIGTERM), 1, "a request was lost")
             self.assertLess(time.monotonic() - started, 10)
+            self.assertRegex(app.log(), "event=stopped .*unfinished=1")
         self.assertFalse([pid for pid in workers if is_alive(pid)])
 
     def test_draining_has_an_end(self):
@@ -204,8 +205,10 @@ class Stopping(Case):
         with app.connect() as busy:
             self.begin(busy, app)
             started = time.monotonic()
-            app.stop()
+            self.assertEqual(app.stop(), 1, "a request was lost")
             self.assertTrue(0.5 <= time.monotonic() - started < 15)
+            self.assertRegex(app.log(), "event=drain_timeout .*unfinished=1 inferences=1")
+            self.assertRegex(app.log(), "event=stopped .*unfinished=1")
 
     def test_interrupt_is_a_stop_too(self):
         self.assertEqual(Inferonce(self).stop(signal.SIGINT), 0)

@@ -6,7 +6,8 @@
  *              leaves the next one to another worker for a
  *              few milliseconds, or until it has fewer itself  -> LISTENING, STOPPED
  *   SHORT      descriptors or memory are short: lets
- *              connections wait in the backlog for a moment    -> LISTENING, STOPPED
+ *              connections wait in the backlog for a moment,
+ *              or until one is closed                          -> LISTENING, STOPPED
  *   STOPPED    takes no more
  *
  * A connection that nobody else took meanwhile is taken after YIELDING, so that a stuck worker does not
@@ -23,6 +24,10 @@
 /* Takes `descriptor`, which is non-blocking, and calls acceptor_closed when it is closed, be it at once. */
 typedef void (*acceptor_accepted)(void *context, int descriptor);
 
+/* Somebody waits to be accepted, and there is no room. Called about every 100 ms while that is so; may close
+ * connections. */
+typedef void (*acceptor_short)(void *context);
+
 struct acceptor_options {
     uv_loop_t *loop;
     int listener;                /* borrowed until acceptor_destroy; made non-blocking */
@@ -31,6 +36,7 @@ struct acceptor_options {
     unsigned slot;
     struct stats *stats; /* borrowed */
     acceptor_accepted accepted;
+    acceptor_short short_of_room;
     void *context;
 };
 
@@ -41,6 +47,9 @@ struct acceptor *acceptor_create(const struct acceptor_options *options, struct 
 
 /* A connection that it handed out was closed. The count of open ones is kept here and in the scoreboard. */
 void acceptor_closed(struct acceptor *acceptor);
+
+/* Whether somebody waited when it last looked, and there was no room. */
+bool acceptor_is_short(const struct acceptor *acceptor);
 
 /* Takes what waits in the backlog, whose clients may have sent their requests already, and then no more, for
  * good. The listener is not watched any more afterwards: its owner may close it. */

@@ -6,9 +6,13 @@
  *     for 400 s, closes the connection: longer than web servers wait for a client that pauses;
  *   - an idle kept connection is closed after 300 s, later than nginx's keepalive_timeout (60 s), because a
  *     POST that nginx sends on a connection we are closing becomes a 502;
+ *   - at the limit of connections, and while it drains, peers are told to end kept connections: by an empty
+ *     STDERR record on an idle one and behind each answer. A web server does not use such a connection again
+ *     and closes it. One that does not know the record loses the connection a second later, while it is idle
+ *     or right behind an answer;
  *   - while a request is being answered nothing more is read beyond one input buffer;
  *   - new connections are taken as long as descriptors are left (RLIMIT_NOFILE less a reserve); then they
- *     wait in the backlog.
+ *     wait in the backlog until one of those that have been idle for longest has ended.
  *
  * Kept connections do not spread over the workers by themselves. The worker whose count in the scoreboard is
  * clearly above the mean of those that live leaves the listener alone for some milliseconds, so that another
@@ -73,8 +77,15 @@ struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *optio
  * socket takes them. */
 void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts, size_t n);
 
-/* Stops accepting; what is connected is served on, kept connections too. */
+/* Stops accepting, for good; what is connected is served on, kept connections too. */
 void fastcgi_server_stop_accepting(struct fastcgi_server *server);
+
+/* After that: has peers end their connections without losing a request. To be called again every 20 ms until
+ * the server is empty. A connection that has not carried a request yet is served, and never closed. */
+void fastcgi_server_drain(struct fastcgi_server *server);
+
+/* Whether no connection is open. */
+bool fastcgi_server_is_empty(const struct fastcgi_server *server);
 
 /* Connections with a request that was received, in part or whole, and not answered and written yet. */
 size_t fastcgi_server_busy(const struct fastcgi_server *server);

@@ -1,5 +1,5 @@
-/* What connection.c (one connection) and server.c (all of them) of this folder share; the contract for others
- * is fastcgi/connection.h. */
+/* What connection.c (one connection), server.c (all of them) and farewell.c (their end) of this folder share;
+ * the contract for others is fastcgi/connection.h. */
 #ifndef INFERONCE_FASTCGI_SERVER_H
 #define INFERONCE_FASTCGI_SERVER_H
 
@@ -24,6 +24,9 @@ struct connection {
     bool scanning;     /* inside scan(), perhaps inside the handler that it called */
     bool pending;      /* in the server's list of those with input to go on with */
     bool last;         /* closes when the output is written */
+    bool carried;      /* a request has come on it */
+    unsigned told;     /* how often, since its last request, the peer was told to end it */
+    uint64_t told_us;  /* the last time */
     uint64_t since_us; /* of what the timeouts measure: idle, receiving or writing */
     struct frame_scanner scanner;
     struct responder *responder;
@@ -48,6 +51,9 @@ struct fastcgi_server {
     struct pending_connections pending;
     size_t pending_count;
     size_t handles; /* not closed yet */
+    bool draining;
+    uint64_t draining_since_us;
+    uint64_t crowded_since_us; /* a connection waits for room; 0: none does */
     bool destroyed;
     /* What is read goes here first: most reads are whole requests and are never kept. */
     char scratch[FRAME_RECORD_MAX];
@@ -59,6 +65,9 @@ void connection_open(struct fastcgi_server *server, int descriptor);
 /* Closes; a request that was not answered is abandoned. The memory stays until the loop has closed the
  * handle, so a caller may still look at the phase. */
 void connection_close(struct connection *connection);
+
+/* Sends records that belong to no answer. The connection waits for a request; it may be closed. */
+void connection_say(struct connection *connection, struct bytes records);
 
 /* Goes on with the input that is left. */
 void connection_go_on(struct connection *connection);
@@ -76,6 +85,13 @@ void connection_free(struct connection *connection);
 /* Has connection_go_on called in the next turn of the loop; the other one takes that back. */
 void server_go_on_later(struct connection *connection);
 void server_forget_pending(struct connection *connection);
+
+/* An answer is in `output`: while the server drains, or connections wait for room, the peer is told behind it
+ * to end the connection. */
+void farewell_answer(struct connection *connection, uint64_t now_us);
+
+/* A connection waits and there is no room: those that have been idle for longest are told to end. */
+void farewell_make_room(struct fastcgi_server *server);
 
 /* A handle was closed; with the last one the server is gone. */
 void server_handle_closed(struct fastcgi_server *server);

@@ -9,8 +9,9 @@
 
 /* Runs until SIGTERM or SIGINT: the listener is closed and workers drain, a second signal ends them at once.
  * A worker that dies is replaced: at once, or, when it did not live for a second, after a pause that doubles
- * from 100 ms to 10 s. One whose heartbeat has stopped for 30 s is killed first. Forks; each child ends in
- * here. Returns the exit status. */
+ * from 100 ms to 10 s. One whose heartbeat has stopped for 30 s is killed first. A single worker that is told
+ * to end (SIGTERM) drains when its successor serves. Forks; each child ends in here. Returns the exit status:
+ * 1 when requests were left unanswered as it stopped (the line `stopped` says how many, as `unfinished`). */
 int master_run(const struct settings *settings, struct shared *shared, struct listener *listener);
 
 /* How many workers these settings ask for: WORKERS, or one per CPU that this process may use. */

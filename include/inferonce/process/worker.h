@@ -12,9 +12,11 @@ struct worker_options {
     int listener; /* taken: closed when it drains */
 };
 
-/* Serves until SIGTERM, then drains: takes no new connections, answers what it has, for at most
- * DRAIN_TIMEOUT. Returns the process' exit status; the caller exits with it. Called in the forked child, with
- * all signals blocked. */
+/* Serves until SIGTERM. Then it asks the parent process for a successor (`leaving` in its slot) and serves on
+ * until there is one (`relieved`), for 5 s or until the parent is gone at most; then it drains: takes no new
+ * connections, answers what it has and has its peers end their connections (fastcgi/connection.h), for at
+ * most DRAIN_TIMEOUT. Returns the process' exit status; the caller exits with it. Called in the forked child,
+ * with all signals blocked. */
 int worker_run(const struct worker_options *options);
 
 #endif

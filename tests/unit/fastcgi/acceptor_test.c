@@ -22,12 +22,18 @@ static struct clock fake_clock;
 static struct acceptor *acceptor;
 static int accepted[CLIENTS_MAX];
 static unsigned accepted_count;
+static unsigned short_count; /* how often it said that it has no room */
 static int clients[CLIENTS_MAX];
 static unsigned clients_count;
 
 static void on_accepted(void *context, int descriptor) {
     (void)context;
     accepted[accepted_count++] = descriptor;
+}
+
+static void on_short(void *context) {
+    (void)context;
+    short_count++;
 }
 
 static void begin(bool balanced) {
@@ -45,6 +51,7 @@ static void begin(bool balanced) {
     shared = (struct shared){.slots = slots, .place_mask = 0xf};
     fake_clock = (struct clock){.fake = true, .monotonic_us = 60ULL * 1000 * 1000};
     accepted_count = 0;
+    short_count = 0;
     clients_count = 0;
     const struct acceptor_options options = {.loop = &loop,
                                              .listener = listener,
@@ -52,7 +59,8 @@ static void begin(bool balanced) {
                                              .shared = balanced ? &shared : NULL,
                                              .slot = 3,
                                              .stats = &stats,
-                                             .accepted = on_accepted};
+                                             .accepted = on_accepted,
+                                             .short_of_room = on_short};
     acceptor = acceptor_create(&options, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(acceptor);
 }
@@ -269,8 +277,15 @@ static void test_keeps_a_reserve_of_descriptors(void) {
     turn();
     CU_ASSERT_EQUAL(accepted_count, 48);
     CU_ASSERT_TRUE(stats.value[STAT_connections_refused] >= 1);
+    CU_ASSERT_EQUAL(short_count, stats.value[STAT_connections_refused]);
+    CU_ASSERT(acceptor_is_short(acceptor));
     close_one();
-    CU_ASSERT_TRUE(run_until_accepted(48));
+    turn(); /* at once, not after a pause */
+    CU_ASSERT_EQUAL(accepted_count, 48);
+    close_one();
+    turn();
+    CU_ASSERT_EQUAL(accepted_count, 48);
+    CU_ASSERT_FALSE(acceptor_is_short(acceptor)); /* all 50 were taken */
     end();
 }
 

@@ -61,6 +61,46 @@ static void test_killed_worker_is_replaced(void) {
     stop();
 }
 
+static bool serves(const struct shared_slot *slot) {
+    return atomic_load(&slot->ready) && !atomic_load(&slot->draining);
+}
+
+/* Told to end by somebody else, a worker goes when its successor is ready: at every moment one serves. */
+static void test_a_leaving_worker_has_a_successor(void) {
+    start(1, NULL);
+    POOL_WAIT(serves(pool_slot(0)));
+    for (unsigned turn = 0; turn < 3; turn++) {
+        unsigned slot = pool.shared.claimed[0];
+        if (turn % 2)
+            slot = shared_other_slot(slot);
+        struct shared_slot *old = &pool.shared.slots[slot];
+        struct shared_slot *successor = &pool.shared.slots[shared_other_slot(slot)];
+        pid_t pid = atomic_load(&old->pid);
+        CU_ASSERT_EQUAL(kill(pid, SIGTERM), 0);
+        POOL_WAIT((serves(old) || serves(successor)) == false || is_gone(pid));
+        CU_ASSERT(serves(successor));
+        CU_ASSERT(is_gone(pid));
+        POOL_WAIT(atomic_load(&old->pid) == 0);
+    }
+    stop();
+}
+
+static void test_all_leave_at_once(void) {
+    start(3, NULL);
+    pid_t pids[3];
+    for (unsigned i = 0; i < 3; i++) {
+        POOL_WAIT(serves(pool_slot(i)));
+        pids[i] = worker_pid(i);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(kill(pids[i], SIGTERM), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        POOL_WAIT(is_gone(pids[i]));
+        CU_ASSERT(serves(&pool.shared.slots[shared_other_slot(pool.shared.claimed[i])]));
+    }
+    stop();
+}
+
 /* One that cannot start is tried again, at ever longer intervals: 100, 200, 400 ms. The others serve on. */
 static void test_back_off(void) {
     pool_setup(2, NULL);
@@ -83,9 +123,23 @@ static void test_back_off(void) {
 
 /* ---- workers that do not answer ---- */
 
-/* As a loop that stands still looks from outside. */
+static char state_of(pid_t pid) {
+    char path[32], line[128] = "";
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "r");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    size_t length = fread(line, 1, sizeof(line) - 1, file);
+    fclose(file);
+    const char *name_end = strrchr(line, ')');
+    CU_ASSERT_FATAL(length > 0 && name_end);
+    return name_end[2];
+}
+
+/* As a loop that stands still looks from outside. A process that waits for a CPU stops when it gets it. */
 static void freeze(unsigned i) {
-    CU_ASSERT_EQUAL(kill(worker_pid(i), SIGSTOP), 0);
+    pid_t pid = worker_pid(i);
+    CU_ASSERT_EQUAL(kill(pid, SIGSTOP), 0);
+    POOL_WAIT(state_of(pid) == 'T');
 }
 
 /* As if it had not beaten for long. */
@@ -213,6 +267,8 @@ static void test_how_many(void) {
 static const struct unit_case CASES[] = {
     {"start and stop", test_start_and_stop},
     {"a killed worker is replaced", test_killed_worker_is_replaced},
+    {"a leaving worker has a successor", test_a_leaving_worker_has_a_successor},
+    {"all leave at once", test_all_leave_at_once},
     {"a worker that cannot start", test_back_off},
     {"a hung worker is replaced", test_hung_worker_is_replaced},
     {"hung workers are ended one at a time", test_one_hung_worker_at_a_time},

@@ -31,7 +31,9 @@ static void start(void (*change)(struct settings *settings)) {
     shared_slot_assign(&pool.shared, pool.shared.claimed[0], pool.process);
 }
 
+/* As a master does that wants no successor. */
 static void terminate(void) {
+    atomic_store(&pool_slot(0)->relieved, 1);
     CU_ASSERT_EQUAL(kill(pool.process, SIGTERM), 0);
 }
 
@@ -189,6 +191,23 @@ static void test_drain(void) {
     pool_teardown();
 }
 
+/* As somebody else does: it is not to leave before another one serves. */
+static void test_asks_for_a_successor(void) {
+    start(NULL);
+    POOL_WAIT(atomic_load(&pool_slot(0)->ready) == 1);
+    CU_ASSERT_EQUAL(kill(pool.process, SIGTERM), 0);
+    POOL_WAIT(atomic_load(&pool_slot(0)->leaving) == 1);
+    CU_ASSERT_EQUAL(kill(pool.process, SIGTERM), 0); /* is no news */
+    int late = connect_to_worker();
+    CU_ASSERT(answers(late, "GET", "/readyz", "", "Status: 200 OK"));
+    CU_ASSERT_EQUAL(atomic_load(&pool_slot(0)->draining), 0);
+    atomic_store(&pool_slot(0)->relieved, 1);
+    POOL_WAIT(atomic_load(&pool_slot(0)->draining) == 1);
+    close(late);
+    pool_check_exit(0);
+    pool_teardown();
+}
+
 static void endless(struct settings *settings) {
     settings->inference_delay_ms = 3600000;
     settings->drain_timeout_ms = 50;
@@ -202,6 +221,8 @@ static void test_drain_timeout(void) {
     terminate();
     CU_ASSERT_STRING_EQUAL(receive_answer(waiting), ""); /* closed: the web server makes it a 502 */
     pool_check_exit(0);
+    CU_ASSERT_EQUAL(atomic_load(&pool_slot(0)->unfinished),
+                    1); /* not its connection and its inference both */
     close(waiting);
     pool_teardown();
 }
@@ -241,6 +262,7 @@ static const struct unit_case CASES[] = {
     {"other signals", test_other_signals},
     {"a client leaves", test_client_leaves},
     {"draining", test_drain},
+    {"it asks for a successor", test_asks_for_a_successor},
     {"draining takes too long", test_drain_timeout},
     {"a signal while it starts", test_signal_while_starting},
     {"nothing to be woken by", test_nothing_to_be_woken_by},
