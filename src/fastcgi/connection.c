@@ -204,12 +204,17 @@ void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts,
 }
 
 void connection_say(struct connection *connection, struct bytes records) {
+    uint64_t idle_since_us = connection->since_us;
     INVARIANT(connection->phase == READING);
     buffer_append_bytes(&connection->output, records);
-    if (connection->output.failed)
+    if (connection->output.failed) {
         connection_fail_memory(connection);
-    else if (push(connection))
+        return;
+    }
+    if (push(connection))
         settle(connection);
+    if (connection->phase == READING)
+        connection->since_us = idle_since_us;
 }
 
 /* ---- bytes in ---- */
