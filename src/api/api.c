@@ -3,8 +3,6 @@
 #include "inferonce/api/known_bodies.h"
 #include "inferonce/api/prediction_pool.h"
 
-#define NAMESPACE_MAX 64
-
 bool api_setup(struct api *api, struct error *error) {
     key_of_generation(bytes_of(api->settings->cache_namespace), &api->default_generation_key);
     api->predictions = prediction_pool_create();
@@ -35,7 +33,7 @@ uint64_t api_uptime_us(const struct api *api) {
 }
 
 bool api_namespace_is_valid(struct bytes name) {
-    if (name.length < 1 || name.length > NAMESPACE_MAX)
+    if (name.length < 1 || name.length > API_NAMESPACE_MAX)
         return false;
     for (size_t i = 0; i < name.length; i++) {
         char c = name.data[i];

@@ -13,16 +13,19 @@
 #define STRINGS_AT_FIRST 32
 
 /* The members that an endpoint knows; all others are parameters. */
-enum known_member { KNOWN_TEXT, KNOWN_TEXTS, KNOWN_KEYS, KNOWN_NAMESPACE, KNOWN_COUNT };
+enum known_member { KNOWN_TEXT, KNOWN_TEXTS, KNOWN_KEYS, KNOWN_NAMESPACE, KNOWN_REQUEST, KNOWN_COUNT };
 
-static const char *const KNOWN_NAMES[KNOWN_COUNT] = {"text", "texts", "keys", "namespace"};
+static const char *const KNOWN_NAMES[KNOWN_COUNT] = {"text", "texts", "keys", "namespace", "request"};
+
+#define PREDICT_DETAIL "must have exactly one of the members \"text\" and \"texts\""
 
 /* What an endpoint takes. */
 struct shape {
     unsigned n_known; /* of KNOWN_NAMES, from the first */
     bool empty_allowed;
     size_t max_batch;
-    const char *detail; /* what to say when it is not exactly one of them */
+    const char *pointer; /* to the object, without a member */
+    const char *detail;  /* what to say when it is not exactly one of them */
 };
 
 /* A member of an object in canonical form. */
@@ -142,15 +145,15 @@ static enum known_member recognise(const struct shape *shape, struct bytes name)
     return KNOWN_COUNT;
 }
 
-/* The first member of the canonical object in storage; NULL: it has none. */
-static char *first_member(const struct body *body) {
-    return body->storage.data[1] == '}' ? NULL : body->storage.data + 1;
+/* The first member of an object in canonical form; NULL: it has none. */
+static char *first_member(char *object) {
+    return object[1] == '}' ? NULL : object + 1;
 }
 
-static struct contents survey(const struct body *body, const struct shape *shape) {
+static struct contents survey(const struct body *body, const struct shape *shape, char *object) {
     struct contents contents = {0};
     struct member member;
-    for (char *at = first_member(body); at;) {
+    for (char *at = first_member(object); at;) {
         at = next_member(body, at, &member);
         enum known_member which = recognise(shape, member.name);
         if (which == KNOWN_COUNT) {
@@ -165,10 +168,10 @@ static struct contents survey(const struct body *body, const struct shape *shape
 }
 
 /* The members that `shape` does not know, in their order, which is that of the canonical form. */
-static bool collect_parameters(struct body *body, const struct shape *shape) {
+static bool collect_parameters(struct body *body, const struct shape *shape, char *object) {
     struct member member;
     buffer_append_char(&body->further, '{');
-    for (char *at = first_member(body); at;) {
+    for (char *at = first_member(object); at;) {
         at = next_member(body, at, &member);
         if (recognise(shape, member.name) != KNOWN_COUNT)
             continue;
@@ -223,7 +226,8 @@ static enum body_status take_strings(struct body *body, const struct shape *shap
             return BODY_NO_MEMORY;
         enum body_status status = take_string(body, shape, item, end, &body->strings[*n]);
         if (status != BODY_OK) {
-            snprintf(body->pointer, sizeof(body->pointer), "#/%s/%zu", KNOWN_NAMES[contents->which], *n);
+            snprintf(body->pointer, sizeof(body->pointer), "%s/%s/%zu", shape->pointer,
+                     KNOWN_NAMES[contents->which], *n);
             return status;
         }
         (*n)++;
@@ -231,12 +235,25 @@ static enum body_status take_strings(struct body *body, const struct shape *shap
     return BODY_OK;
 }
 
+static enum body_status read_shape(struct body *body, const struct shape *shape, char *object);
+
+/* The request to /predict that a purge is about. */
+static enum body_status read_request(struct body *body, const struct shape *shape, char *object) {
+    const struct shape inner = {.n_known = KNOWN_TEXTS + 1,
+                                .empty_allowed = shape->empty_allowed,
+                                .max_batch = shape->max_batch,
+                                .pointer = "#/request",
+                                .detail = PREDICT_DETAIL};
+    snprintf(body->pointer, sizeof(body->pointer), "%s", inner.pointer);
+    return read_shape(body, &inner, object);
+}
+
 static enum body_status take_known(struct body *body, const struct shape *shape,
                                    const struct contents *contents) {
     char *value = contents->member.value;
     const char *end = contents->member.end;
     enum body_status status;
-    snprintf(body->pointer, sizeof(body->pointer), "#/%s", KNOWN_NAMES[contents->which]);
+    snprintf(body->pointer, sizeof(body->pointer), "%s/%s", shape->pointer, KNOWN_NAMES[contents->which]);
     switch (contents->which) {
     case KNOWN_TEXT:
         status = take_string(body, shape, value, end, &body->text);
@@ -248,25 +265,28 @@ static enum body_status take_known(struct body *body, const struct shape *shape,
         status = take_strings(body, shape, contents, &body->n_texts);
         body->texts = body->strings;
         break;
-    default:
+    case KNOWN_KEYS:
         status = take_strings(body, shape, contents, &body->n_keys);
         body->keys = body->strings;
+        break;
+    default:
+        return read_request(body, shape, value);
     }
     if (status == BODY_OK)
         body->pointer[0] = '\0';
     return status;
 }
 
-static enum body_status read_shape(struct body *body, const struct shape *shape) {
-    if (body->storage.data[0] != '{')
+static enum body_status read_shape(struct body *body, const struct shape *shape, char *object) {
+    if (object[0] != '{')
         return bad_shape(body, "must be an object");
-    struct contents contents = survey(body, shape);
+    struct contents contents = survey(body, shape, object);
     if (contents.known != 1)
         return bad_shape(body, shape->detail);
     if (contents.unknown > 0 && contents.which != KNOWN_TEXT && contents.which != KNOWN_TEXTS)
         return bad_shape(body, "has members that mean nothing here");
     /* Before the strings lose their escapes, in place: after that the object cannot be walked again. */
-    if (contents.unknown > 0 && !collect_parameters(body, shape))
+    if (contents.unknown > 0 && !collect_parameters(body, shape, object))
         return BODY_NO_MEMORY;
     return take_known(body, shape, &contents);
 }
@@ -278,7 +298,7 @@ static enum body_status read_body(struct body *body, struct bytes json, const st
     enum body_status status = BODY_OK;
     switch (canonical_append(&body->canonical, json, &body->storage)) {
     case CANONICAL_OK:
-        status = read_shape(body, shape);
+        status = read_shape(body, shape, body->storage.data);
         break;
     case CANONICAL_BAD_JSON:
         body->detail = body->canonical.reader.detail;
@@ -294,9 +314,8 @@ static enum body_status read_body(struct body *body, struct bytes json, const st
 }
 
 enum body_status body_read_predict(struct body *body, struct bytes json, size_t max_batch) {
-    const struct shape shape = {.n_known = KNOWN_TEXTS + 1,
-                                .max_batch = max_batch,
-                                .detail = "must have exactly one of the members \"text\" and \"texts\""};
+    const struct shape shape = {
+        .n_known = KNOWN_TEXTS + 1, .max_batch = max_batch, .pointer = "#", .detail = PREDICT_DETAIL};
     return read_body(body, json, &shape);
 }
 
@@ -305,6 +324,9 @@ enum body_status body_read_purge(struct body *body, struct bytes json, size_t ma
         .n_known = KNOWN_COUNT,
         .empty_allowed = true,
         .max_batch = max_batch,
-        .detail = "must have exactly one of the members \"text\", \"texts\", \"keys\" and \"namespace\""};
+        .pointer = "#",
+        .detail =
+            "must have exactly one of the members \"text\", \"texts\", \"keys\", \"namespace\" and "
+            "\"request\""};
     return read_body(body, json, &shape);
 }

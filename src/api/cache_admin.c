@@ -5,6 +5,7 @@
 #include "inferonce/api/answer.h"
 #include "inferonce/api/body.h"
 #include "inferonce/api/text_key.h"
+#include "inferonce/base/log.h"
 #include "inferonce/cache/policy.h"
 
 /* One administrative request that waits for the store. The cache knows it by its address. */
@@ -15,8 +16,10 @@ struct errand {
     size_t outstanding; /* keys that are being removed */
     uint64_t removed;
     bool failed;
-    bool pending;   /* a cache server has still to be told of something */
-    struct key key; /* of the entry that is looked at */
+    bool pending;                  /* a cache server has still to be told of something */
+    struct key key;                /* of the entry that is looked at */
+    const char *purges;            /* what, a literal; NULL: nothing */
+    struct bytes purged_namespace; /* where */
 };
 
 static void errand_end(struct errand *errand) {
@@ -24,8 +27,28 @@ static void errand_end(struct errand *errand) {
     free(errand);
 }
 
+/* ---- the log ---- */
+
+/* UINT64_MAX: not known. */
+static void log_purge(const struct errand *errand, uint64_t count) {
+    char remote[REQUEST_REMOTE_MAX], name[API_NAMESPACE_MAX + 1];
+    struct bytes where = errand->purged_namespace;
+    if (!errand->purges)
+        return;
+    request_remote(&errand->exchange->request, remote);
+    snprintf(name, sizeof(name), "%.*s", (int)where.length, where.data);
+    LOG(errand->failed ? LOG_WARN : LOG_INFO, errand->failed ? "purge_failed" : "purged",
+        LOG_TEXT("remote", remote), LOG_TEXT("what", errand->purges), LOG_TEXT("namespace", name),
+        count == UINT64_MAX ? LOG_TEXT("entries", "unknown") : LOG_NUMBER("entries", count),
+        LOG_TEXT("pending", errand->pending ? "yes" : "no"));
+}
+
+/* ---- errands ---- */
+
+/* What was begun is done all the same. */
 static void left(struct exchange *exchange) {
     struct errand *errand = exchange->state;
+    log_purge(errand, UINT64_MAX);
     cache_admin_forget(errand->api->cache, errand);
     errand_end(errand);
 }
@@ -54,6 +77,8 @@ static void send_problem(struct errand *errand, enum problem problem, const char
 /* An invalidation that was not done, not even remembered for servers that are away. */
 static void send_failure(struct errand *errand, const char *detail) {
     struct store_figures figures;
+    errand->failed = true;
+    log_purge(errand, errand->removed);
     store_figures(errand->api->store, &figures);
     if (!figures.degraded) {
         send_problem(errand, PROBLEM_INTERNAL, detail, NULL);
@@ -106,12 +131,19 @@ static void cleared(void *user, enum cache_admin_status status, const struct ent
     }
     bool by_purge = errand->body.cache_namespace.data != NULL;
     errand->pending = status == CACHE_ADMIN_PENDING;
+    log_purge(errand, count);
     start_done(errand);
     buffer_append_text(&response->body,
                        by_purge ? "{\"deleted\":" : "{\"message\":\"Cache cleared\",\"entries\":");
     append_count(&response->body, count);
     end_done(errand);
     send_body(errand);
+}
+
+static void purge_namespace(struct errand *errand, struct bytes cache_namespace) {
+    errand->purges = "namespace";
+    errand->purged_namespace = cache_namespace;
+    cache_purge(errand->api->cache, cache_namespace, cleared, errand);
 }
 
 void cache_admin_clear(struct exchange *exchange, struct bytes parameter, void *context) {
@@ -122,7 +154,7 @@ void cache_admin_clear(struct exchange *exchange, struct bytes parameter, void *
         return;
     struct errand *errand = errand_begin(api, exchange);
     if (errand)
-        cache_purge(api->cache, cache_namespace, cleared, errand);
+        purge_namespace(errand, cache_namespace);
 }
 
 /* ---- one key ---- */
@@ -132,6 +164,7 @@ static void deleted(void *user, enum cache_admin_status status, const struct ent
     struct buffer *body = &errand->exchange->response.body;
     (void)entry;
     if (status == CACHE_ADMIN_MISSING) {
+        log_purge(errand, 0);
         send_problem(errand, PROBLEM_NO_ENTRY, NULL, NULL);
         return;
     }
@@ -140,6 +173,7 @@ static void deleted(void *user, enum cache_admin_status status, const struct ent
         return;
     }
     errand->pending = status == CACHE_ADMIN_PENDING;
+    log_purge(errand, count);
     start_done(errand);
     buffer_append_text(body, count > 0 ? "{\"deleted\":true" : "{\"deleted\":false");
     end_done(errand);
@@ -153,8 +187,11 @@ void cache_admin_delete(struct exchange *exchange, struct bytes parameter, void 
     if (!read_key(exchange, parameter, &key) || !api_namespace(api, exchange, &cache_namespace))
         return;
     struct errand *errand = errand_begin(api, exchange);
-    if (errand)
-        cache_remove(api->cache, &key, cache_namespace, deleted, errand);
+    if (!errand)
+        return;
+    errand->purges = "key";
+    errand->purged_namespace = cache_namespace;
+    cache_remove(api->cache, &key, cache_namespace, deleted, errand);
 }
 
 static void append_entry(const struct errand *errand, const struct entry *entry, struct buffer *body) {
@@ -188,8 +225,7 @@ static void found(void *user, enum cache_admin_status status, const struct entry
     }
     char etag[ANSWER_ETAG_LENGTH + 1];
     answer_etag(&entry->body, 1, etag);
-    bool same = exchange->request.if_none_match.data &&
-                request_none_match(exchange->request.if_none_match, bytes_of(etag));
+    bool same = request_none_match(&exchange->request.if_none_match, bytes_of(etag));
     response_start(&exchange->response, same ? 304 : 200, same ? NULL : "application/json");
     response_header_text(&exchange->response, "ETag", etag);
     response_header_number(&exchange->response, "Age",
@@ -219,6 +255,7 @@ static void send_deleted(struct errand *errand) {
         send_failure(errand, "not everything could be deleted");
         return;
     }
+    log_purge(errand, errand->removed);
     start_done(errand);
     buffer_append_text(&errand->exchange->response.body, "{\"deleted\":");
     buffer_append_number(&errand->exchange->response.body, errand->removed);
@@ -249,6 +286,8 @@ static void purge_keys(struct errand *errand, struct bytes cache_namespace) {
         send_problem(errand, PROBLEM_BAD_SHAPE, "a key is 64 hex digits", pointer);
         return;
     }
+    errand->purges = "keys";
+    errand->purged_namespace = cache_namespace;
     /* One more than there are: what is answered at once must not end it. */
     errand->outstanding = body->n_keys + 1;
     for (size_t i = 0; i < body->n_keys; i++) {
@@ -267,6 +306,8 @@ static void purge_texts(struct errand *errand, struct bytes cache_namespace, str
     }
     const struct text_key_context context = {.cache_namespace = cache_namespace,
                                              .parameters = errand->body.parameters};
+    errand->purges = "texts";
+    errand->purged_namespace = cache_namespace;
     errand->outstanding = n + 1;
     for (size_t i = 0; i < n; i++) {
         struct key key;
@@ -295,7 +336,7 @@ void cache_admin_purge(struct exchange *exchange, struct bytes parameter, void *
         send_problem(errand, PROBLEM_BAD_SHAPE, "a namespace is 1 to 64 characters of A-Z a-z 0-9 . _ -",
                      "#/namespace");
     } else if (body->cache_namespace.data) {
-        cache_purge(api->cache, body->cache_namespace, cleared, errand);
+        purge_namespace(errand, body->cache_namespace);
     } else if (body->keys) {
         purge_keys(errand, cache_namespace);
     } else if (body->texts) {

@@ -118,7 +118,6 @@ void cache_admin_stats(struct exchange *exchange, struct bytes parameter, void *
     (void)parameter;
     json_t *stats = stats_of(context, &complete);
     response_start(&exchange->response, 200, "application/json");
-    response_header_text(&exchange->response, "Cache-Control", "no-store");
     complete = complete && json_dump_callback(stats, append_text, body,
                                               JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS)) == 0;
     json_decref(stats);

@@ -18,7 +18,6 @@ void dashboard_get(struct exchange *exchange, struct bytes parameter, void *cont
     response_start(response, exchange->refused ? exchange->refused : 200, "text/html; charset=utf-8");
     if (exchange->refused == 401)
         response_header_text(response, "WWW-Authenticate", ROUTER_CHALLENGE);
-    response_header_text(response, "Cache-Control", "no-store");
     response_header(response, "Content-Security-Policy", (struct bytes){POLICY, sizeof(POLICY)});
     response_header_text(response, "Referrer-Policy", "no-referrer");
     response_header_text(response, "X-Content-Type-Options", "nosniff");

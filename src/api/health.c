@@ -4,7 +4,7 @@
 
 static void say(struct exchange *exchange, const char *json) {
     response_start(&exchange->response, 200, "application/json");
-    response_header_text(&exchange->response, "Cache-Control", "no-store");
+    exchange->no_store = true;
     buffer_append_text(&exchange->response.body, json);
     exchange_send(exchange);
 }

@@ -150,7 +150,7 @@ static void append_program(struct exposition *exposition, const struct api *api)
     buffer_append_text(exposition->out, "inferonce_build_info{version=\"" INFERONCE_VERSION "\"} 1\n");
 }
 
-static enum format negotiate(struct bytes accept) {
+static enum format negotiate(const struct field_lines *accept) {
     static const struct media_type AS_TEXT = {"text", "plain", "0.0.4"};
     static const struct media_type AS_OPENMETRICS = {"application", "openmetrics-text", "1.0.0"};
     return accept_quality(accept, &AS_OPENMETRICS) > accept_quality(accept, &AS_TEXT) ? OPENMETRICS : TEXT;
@@ -163,9 +163,8 @@ void metrics_get(struct exchange *exchange, struct bytes parameter, void *contex
     };
     const struct api *api = context;
     (void)parameter;
-    struct exposition exposition = {&exchange->response.body, negotiate(exchange->request.accept)};
+    struct exposition exposition = {&exchange->response.body, negotiate(&exchange->request.accept)};
     response_start(&exchange->response, 200, CONTENT_TYPES[exposition.format]);
-    response_header_text(&exchange->response, "Cache-Control", "no-store");
     append_statistics(&exposition, api->shared);
     append_ratios(&exposition, api->shared);
     append_store(&exposition, api->store);

@@ -6,11 +6,20 @@
 
 /* ---- what is asked of the cache ---- */
 
+/* An administrator's token is no credential for a model: whoever runs that must not learn it. */
+static bool is_for_us(const struct settings *settings, struct bytes authorization) {
+    struct bytes token = bytes_of(settings->admin_token);
+    return token.length > 0 &&
+           (request_bears_token(authorization, token) || bytes_equal(authorization, token));
+}
+
 /* The built-in model has no credentials to look at. */
 static struct bytes authorization_of(const struct prediction *prediction) {
-    if (prediction->api->settings->engine != SETTINGS_ENGINE_HTTP)
+    const struct settings *settings = prediction->api->settings;
+    struct bytes field = bytes_trim(prediction->exchange->request.authorization);
+    if (settings->engine != SETTINGS_ENGINE_HTTP || is_for_us(settings, field))
         return (struct bytes){NULL, 0};
-    return bytes_trim(prediction->exchange->request.authorization);
+    return field;
 }
 
 struct bytes prediction_credential(const struct prediction *prediction) {
@@ -42,7 +51,15 @@ void prediction_fill_text(const struct prediction *prediction, struct bytes text
     request->parameters = prediction->body.parameters;
 }
 
-/* ---- QUERY: conditional (RFC 9110 section 13) ---- */
+/* ---- QUERY: conditional (RFC 9110 section 13), and for caches between (RFC 10008) ---- */
+
+/* The fields that choose among answers to one body. A cache may keep such an answer, but has to ask here
+ * whether it still holds: what a purge removes is not told to anybody. */
+static const char *what_chooses(const struct prediction *prediction) {
+    const struct settings *settings = prediction->api->settings;
+    bool by_credential = settings->engine == SETTINGS_ENGINE_HTTP && !settings->cache_share_authorized;
+    return by_credential ? "Authorization, X-Cache-Namespace" : "X-Cache-Namespace";
+}
 
 bool prediction_not_modified(struct prediction *prediction, const struct bytes *parts, size_t n) {
     struct exchange *exchange = prediction->exchange;
@@ -50,10 +67,11 @@ bool prediction_not_modified(struct prediction *prediction, const struct bytes *
         return false;
     char etag[ANSWER_ETAG_LENGTH + 1];
     answer_etag(parts, n, etag);
-    bool same = exchange->request.if_none_match.data &&
-                request_none_match(exchange->request.if_none_match, bytes_of(etag));
+    bool same = request_none_match(&exchange->request.if_none_match, bytes_of(etag));
     response_start(&exchange->response, same ? 304 : 200, same ? NULL : "application/json");
     response_header_text(&exchange->response, "ETag", etag);
+    response_header_text(&exchange->response, "Cache-Control", "no-cache");
+    response_header_text(&exchange->response, "Vary", what_chooses(prediction));
     return same;
 }
 

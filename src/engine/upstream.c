@@ -288,7 +288,9 @@ static void finish(struct call *call, size_t i, const struct engine_answer *answ
     if (!job)
         return;
     call->jobs[i] = NULL;
-    engine_finish(call->upstream->engine, job, *answer);
+    struct engine_answer its = *answer;
+    its.texts = call->n;
+    engine_finish(call->upstream->engine, job, its);
 }
 
 static void finish_all(struct call *call, const struct engine_answer *answer) {

@@ -231,10 +231,10 @@ static bool send_reply(struct connection *connection) {
     return push(connection);
 }
 
-static void serve(struct connection *connection, bool too_large) {
+static void serve(struct connection *connection, enum frame_status status) {
     struct fastcgi_server *server = connection->server;
     struct frame_scanner *scanner = &connection->scanner;
-    size_t body_length = too_large ? 0 : scanner->body_length;
+    size_t body_length = status == FRAME_REQUEST ? scanner->body_length : 0;
     if (!responder_take(connection->responder, buffer_bytes(&scanner->out), body_length)) {
         connection_fail(connection, "libfcgi did not take the request");
         return;
@@ -246,7 +246,8 @@ static void serve(struct connection *connection, bool too_large) {
     connection->told = 0;
     connection->request = (struct fastcgi_request){.params = responder_params(connection->responder),
                                                    .body = responder_body(connection->responder),
-                                                   .body_too_large = too_large};
+                                                   .body_too_large = status == FRAME_TOO_LARGE,
+                                                   .params_too_large = status == FRAME_PARAMS_TOO_LARGE};
     server->options.handler(server->options.context, &connection->request);
 }
 
@@ -273,8 +274,8 @@ static bool act(struct connection *connection, enum frame_status status) {
         end_request(connection);
     if (connection->scanner.reply.length > 0 && !send_reply(connection))
         return false;
-    if (status == FRAME_REQUEST || status == FRAME_TOO_LARGE)
-        serve(connection, status == FRAME_TOO_LARGE);
+    if (status == FRAME_REQUEST || status == FRAME_TOO_LARGE || status == FRAME_PARAMS_TOO_LARGE)
+        serve(connection, status);
     bool open_for_more = connection->phase == SERVING || (connection->phase == READING && !connection->last);
     return status != FRAME_INCOMPLETE && open_for_more;
 }

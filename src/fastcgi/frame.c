@@ -53,6 +53,7 @@ void frame_next(struct frame_scanner *scanner) {
     scanner->params_ended = false;
     scanner->complete = false;
     scanner->overflow = false;
+    scanner->params_overflow = false;
     scanner->record_at = 0;
     scanner->params_length = 0;
     scanner->body_length = 0;
@@ -187,13 +188,25 @@ static bool end_stream(struct frame_scanner *scanner, uint8_t type) {
     return !scanner->out.failed;
 }
 
+/* Forgets the parameters: what remains is the header of the open record, which ends the stream if nothing is
+ * added to it. Whose body it is that follows is not known then, so nobody wants it. */
+static void drop_params(struct frame_scanner *scanner) {
+    scanner->params_overflow = scanner->overflow = true;
+    scanner->params_length = 0;
+    scanner->out.length = scanner->record_at + FCGI_HEADER_LEN;
+}
+
 static enum frame_status take_params(struct frame_scanner *scanner, struct bytes content) {
     if (scanner->params_ended)
         return FRAME_INVALID;
+    if (content.length > 0 && scanner->params_overflow)
+        return FRAME_INCOMPLETE;
     if (content.length > 0) {
         scanner->params_length += content.length;
-        if (scanner->params_length > FRAME_PARAMS_MAX)
-            return FRAME_INVALID;
+        if (scanner->params_length > FRAME_PARAMS_MAX) {
+            drop_params(scanner);
+            return FRAME_INCOMPLETE;
+        }
         buffer_append_bytes(&scanner->out, content);
         return scanner->out.failed ? FRAME_INVALID : FRAME_INCOMPLETE;
     }
@@ -239,7 +252,9 @@ static enum frame_status take_stdin(struct frame_scanner *scanner, struct bytes 
         if (!end_stream(scanner, FCGI_STDIN))
             return FRAME_INVALID;
         scanner->complete = true;
-        return scanner->overflow ? FRAME_TOO_LARGE : FRAME_REQUEST;
+        return scanner->params_overflow ? FRAME_PARAMS_TOO_LARGE
+               : scanner->overflow      ? FRAME_TOO_LARGE
+                                        : FRAME_REQUEST;
     }
     scanner->body_length += content.length;
     if (scanner->overflow)

@@ -82,22 +82,33 @@ static enum precision precision_of(const struct range *range, const struct media
     return bytes_equal(range->version, bytes_of(offered->version)) ? EXACT_VERSION : NO_MATCH;
 }
 
-unsigned accept_quality(struct bytes accept, const struct media_type *offered) {
-    struct bytes rest = bytes_trim(accept);
-    struct range range;
-    enum precision best = NO_MATCH;
-    unsigned quality = 0;
+/* What was found so far. */
+struct choice {
+    enum precision precision;
+    unsigned quality;
+};
 
-    if (rest.length == 0)
-        return ACCEPT_QUALITY_MAX;
-    while (rest.length > 0) {
-        syntax_skip_space(&rest);
-        enum precision precision = take_range(&rest, &range) ? precision_of(&range, offered) : NO_MATCH;
-        if (precision > best || (precision == best && range.quality > quality)) {
-            best = precision;
-            quality = best == NO_MATCH ? 0 : range.quality;
-        }
-        syntax_skip_past(&rest, ',');
+static void choose(struct choice *choice, struct bytes line, const struct media_type *offered) {
+    struct range range;
+
+    while (line.length > 0) {
+        syntax_skip_space(&line);
+        enum precision precision = take_range(&line, &range) ? precision_of(&range, offered) : NO_MATCH;
+        if (precision > choice->precision ||
+            (precision == choice->precision && precision != NO_MATCH && range.quality > choice->quality))
+            *choice = (struct choice){precision, range.quality};
+        syntax_skip_past(&line, ',');
     }
-    return quality;
+}
+
+unsigned accept_quality(const struct field_lines *accept, const struct media_type *offered) {
+    struct choice choice = {NO_MATCH, 0};
+    bool empty = true;
+
+    for (size_t i = 0; i < accept->n; i++) {
+        struct bytes line = bytes_trim(accept->lines[i]);
+        empty = empty && line.length == 0;
+        choose(&choice, line, offered);
+    }
+    return empty ? ACCEPT_QUALITY_MAX : choice.quality;
 }

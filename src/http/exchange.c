@@ -18,7 +18,7 @@
 #define LAST_BODY_DIGITS "98"
 #define LAST_HEAD                                                                     \
     "Status: 500 Internal Server Error\r\nContent-Type: application/problem+json\r\n" \
-    "Content-Length: " LAST_BODY_DIGITS "\r\n\r\n"
+    "Cache-Control: no-store\r\nContent-Length: " LAST_BODY_DIGITS "\r\n\r\n"
 _Static_assert(sizeof(LAST_BODY) - 1 == LAST_BODY_LENGTH, "a wrong Content-Length hangs the client");
 
 struct exchange_pool {
@@ -108,14 +108,15 @@ struct exchange *exchange_begin(struct exchange_pool *pool, struct fastcgi_reque
     stats_count(pool->stats, STAT_requests);
     if (exchange == NULL) {
         struct request request;
-        request_read(&request, transport->params, transport->body, transport->body_too_large);
+        request_read(&request, transport);
         respond_without_memory(pool, transport, request.method == METHOD_HEAD);
         return NULL;
     }
-    request_read(&exchange->request, transport->params, transport->body, transport->body_too_large);
+    request_read(&exchange->request, transport);
     exchange->head = exchange->request.method == METHOD_HEAD;
     exchange->state = NULL;
     exchange->abandoned = NULL;
+    exchange->no_store = false;
     exchange->refused = 0;
     exchange->transport = transport;
     exchange->pool = pool;
@@ -163,6 +164,8 @@ void exchange_send_parts(struct exchange *exchange, const struct bytes *parts, s
     INVARIANT(exchange->transport != NULL && status != 0);
     for (size_t i = 0; i < n; i++)
         length += parts[i].length;
+    if (exchange->no_store || status >= 400)
+        response_header(response, "Cache-Control", LITERAL("no-store"));
     response_finish(response, length);
     if (response->head.failed || response->body.failed || !send_all(exchange, parts, bodiless ? 0 : n))
         respond_without_memory(exchange->pool, exchange->transport, exchange->head);

@@ -1,6 +1,8 @@
 #include "inferonce/http/request.h"
 
 #include <arpa/inet.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
 
 #include "inferonce/http/syntax.h"
 
@@ -18,8 +20,6 @@ struct cgi {
     struct bytes script_name;
     struct bytes path_info;
     struct bytes request_uri;
-    struct bytes cache_control;
-    struct bytes pragma;
     struct cache_control pragmas; /* Pragma has the grammar of Cache-Control */
 };
 
@@ -35,76 +35,111 @@ static enum method method_of(struct bytes name) {
     return METHOD_UNKNOWN;
 }
 
-/* Where the value of the parameter `name` goes; NULL for one that is of no interest. A web server sends about
- * thirty for a request and most are not, so the length decides first. */
-static struct bytes *place_for(struct request *request, struct cgi *cgi, const char *name, size_t length) {
-#define TAKE(literal, place)                                   \
-    do {                                                       \
-        if (memcmp(name, (literal), sizeof(literal) - 1) == 0) \
-            return &(place);                                   \
+/* ---- what becomes of a parameter's value ---- */
+
+/* Of a field that is given twice the first counts. */
+static void take_first(struct bytes *place, struct bytes value) {
+    if (place->data == NULL)
+        *place = value;
+}
+
+/* Given twice, it becomes a value that no such field may have. */
+static void take_only(struct bytes *place, struct bytes value) {
+    *place = place->data == NULL ? value : (struct bytes){",", 1};
+}
+
+static void take_line(struct field_lines *field, struct bytes value) {
+    if (field->n < FIELD_LINES_MAX)
+        field->lines[field->n++] = value;
+}
+
+/* A list of codings (RFC 9110 section 8.4); "identity" should not stand in it, but says that nothing was
+ * done. */
+static void take_encoding(bool *encoded, struct bytes value) {
+    while (value.length > 0) {
+        syntax_skip_space(&value);
+        struct bytes coding = syntax_take_token(&value);
+        syntax_skip_space(&value);
+        bool is_none = coding.length == 0 || bytes_equal_ignoring_case(coding, bytes_of("identity"));
+        if (!is_none || (value.length > 0 && !syntax_take_char(&value, ','))) {
+            *encoded = true;
+            return;
+        }
+    }
+}
+
+/* ---- which parameter it is ---- */
+
+/* A web server sends about thirty for a request and most are of no interest, so the length of the name
+ * decides first. */
+static void take_parameter(struct request *request, struct cgi *cgi, const char *name, size_t length,
+                           struct bytes value) {
+#define TAKE(literal, take)                                      \
+    do {                                                         \
+        if (memcmp(name, (literal), sizeof(literal) - 1) == 0) { \
+            take;                                                \
+            return;                                              \
+        }                                                        \
     } while (0)
 
     switch (length) {
+    case sizeof("HTTP_VIA") - 1:
+        TAKE("HTTP_VIA", request->forwarded = true);
+        break;
     case sizeof("PATH_INFO") - 1:
-        TAKE("PATH_INFO", cgi->path_info);
+        TAKE("PATH_INFO", take_first(&cgi->path_info, value));
+        TAKE("HTTP_HOST", take_only(&request->host, value));
         break;
     case sizeof("SCRIPT_NAME") - 1:
-        TAKE("SCRIPT_NAME", cgi->script_name);
-        TAKE("REQUEST_URI", cgi->request_uri);
-        TAKE("REMOTE_ADDR", request->remote_addr);
-        TAKE("HTTP_ACCEPT", request->accept);
-        TAKE("HTTP_PRAGMA", cgi->pragma);
+        TAKE("SCRIPT_NAME", take_first(&cgi->script_name, value));
+        TAKE("REQUEST_URI", take_first(&cgi->request_uri, value));
+        TAKE("REMOTE_ADDR", take_first(&request->remote_addr, value));
+        TAKE("HTTP_ACCEPT", take_line(&request->accept, value));
+        TAKE("HTTP_PRAGMA", cache_control_parse(&cgi->pragmas, value));
         break;
     case sizeof("DOCUMENT_URI") - 1:
-        TAKE("DOCUMENT_URI", cgi->document_uri);
-        TAKE("QUERY_STRING", request->query);
-        TAKE("CONTENT_TYPE", request->content_type);
+        TAKE("DOCUMENT_URI", take_first(&cgi->document_uri, value));
+        TAKE("QUERY_STRING", take_first(&request->query, value));
+        TAKE("CONTENT_TYPE", take_first(&request->content_type, value));
         break;
     case sizeof("REQUEST_METHOD") - 1:
-        TAKE("REQUEST_METHOD", cgi->method);
-        TAKE("CONTENT_LENGTH", cgi->content_length);
+        TAKE("REQUEST_METHOD", take_first(&cgi->method, value));
+        TAKE("CONTENT_LENGTH", take_first(&cgi->content_length, value));
+        TAKE("HTTP_FORWARDED", request->forwarded = true);
+        TAKE("HTTP_X_REAL_IP", request->forwarded = true);
         break;
     case sizeof("HTTP_TRACESTATE") - 1:
-        TAKE("HTTP_TRACESTATE", request->tracestate);
+        TAKE("HTTP_TRACESTATE", take_first(&request->tracestate, value));
         break;
     case sizeof("HTTP_TRACEPARENT") - 1:
-        TAKE("HTTP_TRACEPARENT", request->traceparent);
-        TAKE("HTTP_X_CACHE_TTL", request->cache_ttl);
+        TAKE("HTTP_TRACEPARENT", take_first(&request->traceparent, value));
+        TAKE("HTTP_X_CACHE_TTL", take_only(&request->cache_ttl, value));
         break;
     case sizeof("HTTP_CACHE_CONTROL") - 1:
-        TAKE("HTTP_CACHE_CONTROL", cgi->cache_control);
-        TAKE("HTTP_AUTHORIZATION", request->authorization);
-        TAKE("HTTP_IF_NONE_MATCH", request->if_none_match);
+        TAKE("HTTP_CACHE_CONTROL", cache_control_parse(&request->cache_control, value));
+        TAKE("HTTP_AUTHORIZATION", take_first(&request->authorization, value));
+        TAKE("HTTP_IF_NONE_MATCH", take_line(&request->if_none_match, value));
+        break;
+    case sizeof("HTTP_X_FORWARDED_FOR") - 1:
+        TAKE("HTTP_X_FORWARDED_FOR", request->forwarded = true);
         break;
     case sizeof("HTTP_CONTENT_ENCODING") - 1:
-        TAKE("HTTP_CONTENT_ENCODING", request->content_encoding);
+        TAKE("HTTP_CONTENT_ENCODING", take_encoding(&request->body_encoded, value));
         break;
     case sizeof("HTTP_X_CACHE_NAMESPACE") - 1:
-        TAKE("HTTP_X_CACHE_NAMESPACE", request->cache_namespace);
+        TAKE("HTTP_X_CACHE_NAMESPACE", take_only(&request->cache_namespace, value));
         break;
     default:
         break;
     }
-    return NULL;
 #undef TAKE
 }
 
 static void read_parameter(struct request *request, struct cgi *cgi, const char *parameter) {
     const char *equals = strchr(parameter, '=');
-    if (equals == NULL)
-        return;
-    struct bytes *place = place_for(request, cgi, parameter, (size_t)(equals - parameter));
-    if (place == NULL)
-        return;
-    struct bytes value = bytes_of(equals + 1);
-    if (place == &cgi->cache_control)
-        cache_control_parse(&request->cache_control, value);
-    else if (place == &cgi->pragma)
-        cache_control_parse(&cgi->pragmas, value);
-    else if (place->data == NULL)
-        *place = value;
-    else if (place == &request->cache_ttl || place == &request->cache_namespace)
-        *place = (struct bytes){",", 1};
+
+    if (equals != NULL)
+        take_parameter(request, cgi, parameter, (size_t)(equals - parameter), bytes_of(equals + 1));
 }
 
 /* nginx gives DOCUMENT_URI. lighttpd may cut the path in two anywhere; when it did, the two parts are not
@@ -133,25 +168,28 @@ static bool is_truncated(struct bytes content_length, struct bytes body) {
     return !bytes_to_number(content_length, &announced) || announced != body.length;
 }
 
-void request_read(struct request *request, char *const *params, struct bytes body, bool body_too_large) {
+void request_read(struct request *request, const struct fastcgi_request *transport) {
     struct cgi cgi = {.method = {NULL, 0}};
 
-    *request = (struct request){.body = body, .body_too_large = body_too_large};
+    *request = (struct request){.body = transport->body,
+                                .body_too_large = transport->body_too_large,
+                                .fields_too_large = transport->params_too_large};
     cache_control_init(&request->cache_control);
     cache_control_init(&cgi.pragmas);
-    for (; *params != NULL; params++)
+    for (char *const *params = transport->params; *params != NULL; params++)
         read_parameter(request, &cgi, *params);
     request->method = method_of(cgi.method);
     request->path = path_of(&cgi);
-    request->body_truncated = !body_too_large && is_truncated(cgi.content_length, body);
+    request->body_truncated = !request->body_too_large && is_truncated(cgi.content_length, request->body);
     cache_control_apply_pragma(&request->cache_control, &cgi.pragmas);
 }
 
 static bool is_json_type(struct bytes type, struct bytes subtype) {
     static const struct bytes SUFFIX = {"+json", 5};
 
-    if (bytes_equal_ignoring_case(type, bytes_of("application")) &&
-        bytes_equal_ignoring_case(subtype, bytes_of("json")))
+    if (bytes_equal_ignoring_case(subtype, bytes_of("json")) &&
+        (bytes_equal_ignoring_case(type, bytes_of("application")) ||
+         bytes_equal_ignoring_case(type, bytes_of("text"))))
         return true;
     if (type.length == 0 || subtype.length <= SUFFIX.length)
         return false;
@@ -169,7 +207,8 @@ static bool take_media_parameter(struct bytes *rest) {
     if (name.length > 0) {
         if (!syntax_take_char(rest, '=') || !syntax_take_value(rest, &value))
             return false;
-        if (bytes_equal_ignoring_case(name, bytes_of("charset")) && !syntax_value_is(value, "utf-8"))
+        if (bytes_equal_ignoring_case(name, bytes_of("charset")) && !syntax_value_is(value, "utf-8") &&
+            !syntax_value_is(value, "utf8"))
             return false;
     }
     syntax_skip_space(rest);
@@ -212,15 +251,13 @@ static bool take_entity_tag(struct bytes *rest, struct bytes *tag) {
     return true;
 }
 
-bool request_none_match(struct bytes if_none_match, struct bytes etag) {
-    struct bytes rest = bytes_trim(if_none_match);
+/* `etag` is without a W/. */
+static bool line_matches(struct bytes line, struct bytes etag) {
+    struct bytes rest = bytes_trim(line);
     struct bytes tag;
 
     if (bytes_equal(rest, bytes_of("*")))
         return true;
-    /* Weak comparison: whether a tag is weak, ours or theirs, plays no part. */
-    if (etag.length > 2 && memcmp(etag.data, "W/", 2) == 0)
-        etag = (struct bytes){etag.data + 2, etag.length - 2};
     while (rest.length > 0) {
         syntax_skip_space(&rest);
         if (syntax_take_char(&rest, ','))
@@ -234,6 +271,33 @@ bool request_none_match(struct bytes if_none_match, struct bytes etag) {
             return false;
     }
     return false;
+}
+
+bool request_none_match(const struct field_lines *if_none_match, struct bytes etag) {
+    /* Weak comparison: whether a tag is weak, ours or theirs, plays no part. */
+    if (etag.length > 2 && memcmp(etag.data, "W/", 2) == 0)
+        etag = (struct bytes){etag.data + 2, etag.length - 2};
+    for (size_t i = 0; i < if_none_match->n; i++)
+        if (line_matches(if_none_match->lines[i], etag))
+            return true;
+    return false;
+}
+
+bool request_bears_token(struct bytes authorization, struct bytes token) {
+    struct bytes given = bytes_trim(authorization);
+    struct bytes scheme = syntax_take_token(&given);
+
+    if (!bytes_equal_ignoring_case(scheme, bytes_of("Bearer")) || !syntax_take_char(&given, ' '))
+        return false;
+    given = bytes_trim(given);
+    return given.length == token.length && CRYPTO_memcmp(given.data, token.data, token.length) == 0;
+}
+
+void request_remote(const struct request *request, char text[REQUEST_REMOTE_MAX]) {
+    struct bytes address = request->remote_addr;
+    int length = address.length < REQUEST_REMOTE_MAX ? (int)address.length : REQUEST_REMOTE_MAX - 1;
+
+    snprintf(text, REQUEST_REMOTE_MAX, "%.*s", length, address.data ? address.data : "");
 }
 
 bool request_is_loopback(struct bytes address) {
@@ -252,4 +316,36 @@ bool request_is_loopback(struct bytes address) {
     if (IN6_IS_ADDR_V4MAPPED(&v6))
         return v6.s6_addr[12] == IN_LOOPBACKNET;
     return IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+/* Without the port behind it, if there is one. */
+static struct bytes without_port(struct bytes host) {
+    size_t name = host.length;
+
+    while (name > 0 && host.data[name - 1] >= '0' && host.data[name - 1] <= '9')
+        name--;
+    if (name > 0 && host.data[name - 1] == ':')
+        host.length = name - 1;
+    return host;
+}
+
+static bool ends_with_localhost(struct bytes name) {
+    static const struct bytes LOCALHOST = {"localhost", 9};
+
+    if (name.length < LOCALHOST.length)
+        return false;
+    size_t before = name.length - LOCALHOST.length;
+    struct bytes end = {name.data + before, LOCALHOST.length};
+    return bytes_equal_ignoring_case(end, LOCALHOST) && (before == 0 || name.data[before - 1] == '.');
+}
+
+bool request_host_is_loopback(struct bytes host) {
+    struct bytes name = without_port(bytes_trim(host));
+
+    if (name.length == 0)
+        return false;
+    if (name.data[0] == '[' && name.data[name.length - 1] == ']')
+        return request_is_loopback((struct bytes){name.data + 1, name.length - 2});
+    return ends_with_localhost(name) ||
+           (memchr(name.data, ':', name.length) == NULL && request_is_loopback(name));
 }

@@ -2,24 +2,25 @@
 
 /* X(status, reason): what we send ourselves, and what of a model's answers is relayed. Reasons: RFC 9110
  * section 15, RFC 6585. */
-#define STATUSES(X)                  \
-    X(200, "OK")                     \
-    X(202, "Accepted")               \
-    X(204, "No Content")             \
-    X(304, "Not Modified")           \
-    X(400, "Bad Request")            \
-    X(401, "Unauthorized")           \
-    X(403, "Forbidden")              \
-    X(404, "Not Found")              \
-    X(405, "Method Not Allowed")     \
-    X(413, "Content Too Large")      \
-    X(415, "Unsupported Media Type") \
-    X(422, "Unprocessable Content")  \
-    X(429, "Too Many Requests")      \
-    X(500, "Internal Server Error")  \
-    X(501, "Not Implemented")        \
-    X(502, "Bad Gateway")            \
-    X(503, "Service Unavailable")    \
+#define STATUSES(X)                           \
+    X(200, "OK")                              \
+    X(202, "Accepted")                        \
+    X(204, "No Content")                      \
+    X(304, "Not Modified")                    \
+    X(400, "Bad Request")                     \
+    X(401, "Unauthorized")                    \
+    X(403, "Forbidden")                       \
+    X(404, "Not Found")                       \
+    X(405, "Method Not Allowed")              \
+    X(413, "Content Too Large")               \
+    X(415, "Unsupported Media Type")          \
+    X(422, "Unprocessable Content")           \
+    X(429, "Too Many Requests")               \
+    X(431, "Request Header Fields Too Large") \
+    X(500, "Internal Server Error")           \
+    X(501, "Not Implemented")                 \
+    X(502, "Bad Gateway")                     \
+    X(503, "Service Unavailable")             \
     X(504, "Gateway Timeout")
 
 void response_init(struct response *response) {

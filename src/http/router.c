@@ -1,9 +1,7 @@
 #include "inferonce/http/router.h"
 
-#include <openssl/crypto.h>
-
+#include "inferonce/base/log.h"
 #include "inferonce/http/accept.h"
-#include "inferonce/http/syntax.h"
 
 /* What the table has for a path. */
 struct match {
@@ -101,44 +99,58 @@ static void refuse_method(struct exchange *exchange, unsigned methods) {
     exchange_send(exchange);
 }
 
-/* RFC 6750 section 2.1; the scheme in any case (RFC 9110 section 11.1). How long the comparison takes tells
- * whether the length is right, not where the token differs. */
-static bool has_token(struct bytes authorization, struct bytes token) {
-    struct bytes given = bytes_trim(authorization);
-    struct bytes scheme = syntax_take_token(&given);
-
-    if (!bytes_equal_ignoring_case(scheme, bytes_of("Bearer")) || !syntax_take_char(&given, ' '))
-        return false;
-    given = bytes_trim(given);
-    return given.length == token.length && CRYPTO_memcmp(given.data, token.data, token.length) == 0;
-}
-
-static bool is_admin(const struct router *router, const struct request *request) {
-    if (router->admin_token.length == 0)
-        return request_is_loopback(request->remote_addr);
-    return has_token(request->authorization, router->admin_token);
+/* Why this client is no administrator; NULL: it is one. Without a token the address has to do. It says
+ * nothing where a proxy on this machine asks for everybody, nor where a browser on it was made to ask by a
+ * foreign page, whose host name then leads here (DNS rebinding). */
+static const char *why_refused(const struct router *router, const struct request *request) {
+    if (router->admin_token.length > 0)
+        return request_bears_token(request->authorization, router->admin_token)
+                   ? NULL
+                   : "Send Authorization: Bearer with the ADMIN_TOKEN";
+    if (!request_is_loopback(request->remote_addr))
+        return "The client is on another machine: set ADMIN_TOKEN, and send it as a bearer token";
+    if (request->forwarded)
+        return "A proxy forwarded the request, so that its client is not known: set ADMIN_TOKEN, and send it "
+               "as "
+               "a bearer token";
+    if (!request_host_is_loopback(request->host))
+        return "The field Host is no loopback name (localhost, 127.0.0.1, [::1]): ask by one, or set "
+               "ADMIN_TOKEN "
+               "and send it as a bearer token";
+    return NULL;
 }
 
 static bool would_rather_have_html(const struct request *request) {
     static const struct media_type HTML = {"text", "html", NULL};
     static const struct media_type A_PROBLEM = {"application", "problem+json", NULL};
 
-    return accept_quality(request->accept, &HTML) > accept_quality(request->accept, &A_PROBLEM);
+    return accept_quality(&request->accept, &HTML) > accept_quality(&request->accept, &A_PROBLEM);
 }
 
-static void refuse_admin(const struct router *router, const struct route *route, struct exchange *exchange) {
+/* A browser that shows the page asks without a token at first. */
+static void log_refusal(const struct route *route, const struct request *request, const char *reason) {
+    enum log_level level = request->authorization.length > 0 ? LOG_WARN : LOG_INFO;
+    char remote[REQUEST_REMOTE_MAX];
+
+    request_remote(request, remote);
+    LOG(level, "admin_refused", LOG_TEXT("remote", remote), LOG_TEXT("method", method_name(route->method)),
+        LOG_TEXT("path", route->path), LOG_TEXT("reason", reason));
+}
+
+static void refuse_admin(const struct router *router, const struct route *route, struct exchange *exchange,
+                         const char *reason) {
     enum problem problem = router->admin_token.length == 0 ? PROBLEM_FORBIDDEN : PROBLEM_UNAUTHORIZED;
 
+    log_refusal(route, &exchange->request, reason);
     if ((route->flags & ROUTE_PAGE) && would_rather_have_html(&exchange->request)) {
         exchange->refused = problem_status(problem);
         route->handle(exchange, (struct bytes){NULL, 0}, router->context);
-    } else if (problem == PROBLEM_FORBIDDEN) {
-        exchange_problem(exchange, problem, "no ADMIN_TOKEN is set", NULL);
-    } else {
-        problem_respond(&exchange->response, problem, 0, "send Authorization: Bearer ADMIN_TOKEN", NULL);
-        response_header_text(&exchange->response, "WWW-Authenticate", ROUTER_CHALLENGE);
-        exchange_send(exchange);
+        return;
     }
+    problem_respond(&exchange->response, problem, 0, reason, NULL);
+    if (problem == PROBLEM_UNAUTHORIZED)
+        response_header_text(&exchange->response, "WWW-Authenticate", ROUTER_CHALLENGE);
+    exchange_send(exchange);
 }
 
 /* Which media type it should have been (RFC 9110 section 15.5.16; Accept-Query: RFC 10008), or that no coding
@@ -160,7 +172,7 @@ static bool admit_json(struct exchange *exchange) {
 
     if (request->body_too_large)
         exchange_problem(exchange, PROBLEM_TOO_LARGE, NULL, NULL);
-    else if (request->content_encoding.length > 0)
+    else if (request->body_encoded)
         refuse_type(exchange, PROBLEM_UNSUPPORTED_ENCODING);
     else if (!request_content_type_is_json(request->content_type))
         refuse_type(exchange, PROBLEM_UNSUPPORTED_TYPE);
@@ -171,26 +183,35 @@ static bool admit_json(struct exchange *exchange) {
     return false;
 }
 
+static void hand_over(const struct router *router, const struct match *match, struct exchange *exchange) {
+    const struct route *route = match->route;
+
+    if (route->flags & ROUTE_ADMIN) {
+        const char *reason = why_refused(router, &exchange->request);
+        exchange->no_store = true;
+        if (reason != NULL) {
+            refuse_admin(router, route, exchange, reason);
+            return;
+        }
+    }
+    if (!(route->flags & ROUTE_JSON) || admit_json(exchange))
+        route->handle(exchange, match->parameter, router->context);
+}
+
 void router_dispatch(const struct router *router, struct exchange *exchange) {
     enum method method = exchange->request.method;
     struct match match = find(router, &exchange->request);
 
-    if (match.methods == 0) {
+    if (exchange->request.fields_too_large)
+        exchange_problem(exchange, PROBLEM_FIELDS_TOO_LARGE, NULL, NULL);
+    else if (match.methods == 0)
         exchange_problem(exchange, PROBLEM_NOT_FOUND, NULL, NULL);
-    } else if (method == METHOD_UNKNOWN) {
+    else if (method == METHOD_UNKNOWN)
         exchange_problem(exchange, PROBLEM_METHOD_UNKNOWN, NULL, NULL);
-    } else if (method == METHOD_OPTIONS) {
+    else if (method == METHOD_OPTIONS)
         answer_options(exchange, match.methods);
-    } else if (match.route == NULL) {
+    else if (match.route == NULL)
         refuse_method(exchange, match.methods);
-    } else {
-        const struct route *route = match.route;
-        if ((route->flags & ROUTE_ADMIN) && !is_admin(router, &exchange->request)) {
-            refuse_admin(router, route, exchange);
-            return;
-        }
-        if ((route->flags & ROUTE_JSON) && !admit_json(exchange))
-            return;
-        route->handle(exchange, match.parameter, router->context);
-    }
+    else
+        hand_over(router, &match, exchange);
 }

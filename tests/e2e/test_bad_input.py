@@ -28,9 +28,11 @@ WRONG_SHAPE = [
 BAD_TYPES = [
     {}, {"Content-Type": "text/plain"}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "application/jsonp"},
     {"Content-Type": "application/json; charset=iso-8859-1"}, {**JSON, "Content-Encoding": "gzip"},
+    {**JSON, "Content-Encoding": "identity, gzip"},
 ]
 
-GOOD_TYPES = ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"', "application/vnd.api+json"]
+GOOD_TYPES = ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"', "application/vnd.api+json",
+              "application/json; charset=utf8", "text/json"]
 
 
 @through_both
@@ -50,6 +52,7 @@ class BadInput(Case):
     def assertRefused(self, response, status, pointer=None):
         problem = self.assertProblem(response, status, pointer)
         self.assertNoCacheHeaders(response)
+        self.assertEqual(response.header("Cache-Control"), "no-store")
         self.assertUnharmed()
         return problem
 
@@ -72,6 +75,7 @@ class BadInput(Case):
         for value in GOOD_TYPES:
             with self.subTest(value=value):
                 self.assertEqual(self.send('{"text": "a"}', {"Content-Type": value}).status, 200)
+        self.assertEqual(self.send('{"text": "a"}', {**JSON, "Content-Encoding": "identity"}).status, 200)
 
     def test_size(self):
         frame = len('{"text": ""}')
@@ -169,6 +173,53 @@ class Administrators(Case):
             for address in ("127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"):
                 with self.subTest(address=address):
                     self.assertEqual(connection.ask("GET", "/cache/stats", remote=address).status, 200)
+
+
+    def test_a_local_proxy_or_a_foreign_name_is_not_this_machine(self):
+        client = self.serve()
+        for headers in ({"X-Forwarded-For": "192.0.2.1"}, {"X-Real-IP": "127.0.0.1"}, {"Forwarded": "for=192.0.2.1"}, {"Via": "1.1 proxy"}):
+            for method, path in self.REQUESTS:
+                with self.subTest(headers=headers, path=path):
+                    refused = self.assertProblem(client.request(method, path, headers=headers), 403)
+                    self.assertIn("ADMIN_TOKEN", refused["detail"])
+            self.assertEqual(client.predict("a", headers).status, 200)
+        for host, status in (("rebound.example", 403), (f"rebound.example:{client.address[1]}", 403), ("localhost.example", 403),
+                             ("localhost", 200), (f"localhost:{client.address[1]}", 200), ("[::1]", 200), ("app.localhost", 200)):
+            with self.subTest(host=host):
+                sent = client.encode("GET", "/cache/stats").replace(b"Host: 127.0.0.1", b"Host: " + host.encode())
+                self.assertEqual(client.raw(sent).status, status)
+        self.assertIn("admin_refused", client.app.log())
+
+    def test_purges_are_logged(self):
+        client = self.serve()
+        client.predict("a")
+        client.request("POST", "/cache/purge", {"text": "a"})
+        self.assertIn("remote=127.0.0.1 what=texts namespace=default entries=1", client.app.log())
+
+
+@through_both
+class LargeHeaders(Case):
+    def test_more_than_the_web_server_takes(self):
+        """It says so itself: nginx by nginx.conf as inferonce would, lighttpd by its own page."""
+        client = self.serve()
+        for method, path in (("POST", "/predict"), ("GET", "/healthz")):
+            refused = client.request(method, path, {"text": "a"} if method == "POST" else None, {"X-Large": "a" * 40000})
+            self.assertEqual(refused.status, 431, refused)
+            if self.web.program == "nginx":
+                self.assertEqual(self.assertProblem(refused, 431)["type"], "urn:inferonce:problem:fields-too-large")
+                self.assertEqual(refused.header("Cache-Control"), "no-store")
+        self.assertEqual(client.predict("a", {"X-Large": "a" * 4000}).status, 200)
+
+    def test_more_than_inferonce_takes(self):
+        """Neither nginx nor lighttpd hands on more than a record of the protocol holds; others do."""
+        client = self.serve()
+        with client.app.connect() as connection:
+            for size, status in ((65000, 200), (65600, 431), (1000000, 431)):
+                for method, path in (("POST", "/predict"), ("GET", "/healthz")):
+                    body = b'{"text": "a"}' if method == "POST" else b""
+                    answer = connection.ask(method, path, body, HTTP_X_LARGE="a" * size)
+                    self.assertEqual(answer.status, status)
+        self.assertEqual(client.predict("a").status, 200)
 
 
 class Logs(Case):

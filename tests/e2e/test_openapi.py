@@ -371,10 +371,12 @@ class WholeInterface(Case):
     def purges(self):
         key = self.ask(200, "POST", "/predict", {"text": "kept"}).header("X-Cache-Key")
         for body in ({"text": "kept"}, {"text": "kept", "top_k": 3}, {"texts": ["kept", "unheard of"]}, {"keys": [key, key.upper()]},
-                     {"namespace": "tenant-a"}):
+                     {"namespace": "tenant-a"}, {"request": {"text": "kept", "keys": [1], "namespace": "b"}}, {"request": {"texts": ["kept"]}}):
             self.ask(200, "POST", "/cache/purge", body)
         for body in ({}, {"text": 5}, {"texts": []}, {"keys": ["short"]}, {"keys": [key], "text": "kept"}, {"keys": [key], "top_k": 3},
-                     {"namespace": "a/b"}, {"namespace": "tenant-a", "top_k": 3}):
+                     {"namespace": "a/b"}, {"namespace": "tenant-a", "top_k": 3}, {"text": "kept", "namespace": "tenant-a"},
+                     {"text": "kept", "request": {"text": "kept"}}, {"request": {"keys": [key]}}, {"request": {"text": "a", "texts": ["b"]}},
+                     {"request": {"text": "kept"}, "top_k": 3}):
             self.ask(422, "POST", "/cache/purge", body)
         self.ask(400, "POST", "/cache/purge", b"{", JSON)
         self.ask(400, "POST", "/cache/purge", {"text": "kept"}, {"X-Cache-Namespace": "a/b"})
@@ -423,6 +425,8 @@ class WholeInterface(Case):
                 data = json.dumps(body).encode() if body else b""
                 self.ask_directly(403, connection, method, path, body=data, remote="192.0.2.7")
             self.ask_directly(403, connection, "GET", "/dashboard", remote="192.0.2.7", HTTP_ACCEPT="text/html")
+            self.ask_directly(403, connection, "GET", "/cache/stats", HTTP_HOST="an.example")
+            self.ask_directly(431, connection, "GET", "/nowhere", HTTP_COOKIE="a" * 70000)
 
     def overloaded(self):
         self.client = self.serve_as("busy", WORKERS=1, INFERENCE_DELAY_MS=60000, INFERENCE_CONCURRENCY=1, INFERENCE_QUEUE=0,

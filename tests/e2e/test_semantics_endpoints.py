@@ -278,6 +278,24 @@ class RequestHeaders(Case):
             self.assertNoCacheHeaders(refused)
         self.assertEqual(client.predict("one", [("Pragma", "other"), ("Pragma", "no-cache")]).cache, "BYPASS")
 
+    def test_a_list_on_two_lines(self):
+        """Of If-None-Match nginx refuses a second line and lighttpd drops it."""
+        client = self.serve()
+        for accept in (["text/plain;q=0.5", "application/openmetrics-text"], ["application/openmetrics-text", "text/plain;q=0.5"]):
+            metrics = client.get("/metrics", [("Accept", line) for line in accept])
+            self.assertTrue(metrics.header("Content-Type").startswith("application/openmetrics-text"), metrics)
+
+    def test_what_caches_between_may_do(self):
+        client = self.serve()
+        tag = client.predict("one", method="QUERY").header("ETag")
+        for headers, status in (({}, 200), ({"If-None-Match": tag}, 304)):
+            response = client.predict("one", headers, method="QUERY")
+            self.assertEqual(response.status, status)
+            self.assertEqual((response.header("Cache-Control"), response.header("Vary")), ("no-cache", "X-Cache-Namespace"))
+        self.assertIsNone(client.predict("one").header("Vary"))
+        for path in ("/cache/stats", "/metrics", "/cache/" + client.predict("one").header("X-Cache-Key"), "/nowhere"):
+            self.assertEqual(client.get(path).header("Cache-Control"), "no-store")
+
     def test_namespaces_are_apart(self):
         client = self.serve(CACHE_NAMESPACE="own")
         names = {"own": {}, "team": {"X-Cache-Namespace": "team"}, "other": {"X-Cache-Namespace": "other"}}

@@ -13,11 +13,11 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* libfcgi must take what the scanner calls a request, with the body that it counted. */
-static void pass_on(struct frame_scanner *scanner, struct responder *responder, bool too_large) {
+static void pass_on(struct frame_scanner *scanner, struct responder *responder, bool whole) {
     const struct bytes answer = {"Status: 200\r\n\r\n", 15};
     struct buffer output;
     buffer_init(&output, 4096);
-    size_t body_length = too_large ? 0 : scanner->body_length;
+    size_t body_length = whole ? scanner->body_length : 0;
     INVARIANT(responder_take(responder, buffer_bytes(&scanner->out), body_length));
     INVARIANT(body_length <= FUZZ_BODY_MAX && responder_body(responder).length == body_length);
     INVARIANT(responder_answer(responder, &answer, 1, &output));
@@ -45,7 +45,8 @@ static bool scan_all(struct frame_scanner *scanner, struct responder *responder,
             break;
         case FRAME_REQUEST:
         case FRAME_TOO_LARGE:
-            pass_on(scanner, responder, status == FRAME_TOO_LARGE);
+        case FRAME_PARAMS_TOO_LARGE:
+            pass_on(scanner, responder, status == FRAME_REQUEST);
         }
     }
 }

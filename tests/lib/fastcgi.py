@@ -33,7 +33,7 @@ def pair(name, value):
 
 
 def parameters(method="GET", path="/", body=b"", content_type="application/json", remote="127.0.0.1", **others):
-    given = {"REQUEST_METHOD": method, "DOCUMENT_URI": path, "QUERY_STRING": "", "REMOTE_ADDR": remote,
+    given = {"REQUEST_METHOD": method, "DOCUMENT_URI": path, "QUERY_STRING": "", "REMOTE_ADDR": remote, "HTTP_HOST": "127.0.0.1",
              "CONTENT_TYPE": content_type if body else "", "CONTENT_LENGTH": str(len(body)) if body else "", **others}
     return b"".join(pair(name, value) for name, value in given.items())
 

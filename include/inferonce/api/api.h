@@ -35,7 +35,9 @@ bool api_namespace(struct api *api, struct exchange *exchange, struct bytes *cac
 unsigned api_workers(const struct api *api);
 uint64_t api_uptime_us(const struct api *api);
 
-/* Whether `name` can be a namespace: [A-Za-z0-9._-]{1,64}. */
+#define API_NAMESPACE_MAX 64
+
+/* Whether `name` can be a namespace: [A-Za-z0-9._-]{1,API_NAMESPACE_MAX}. */
 bool api_namespace_is_valid(struct bytes name);
 
 /* Answers what body_read_predict or body_read_purge found wrong. */

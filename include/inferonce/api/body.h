@@ -54,10 +54,11 @@ void body_reset(struct body *body);
  * body_reset, which reading begins with. */
 enum body_status body_read_predict(struct body *body, struct bytes json, size_t max_batch) MUST_CHECK;
 
-/* POST /cache/purge: exactly one of "text", "texts", "keys" (both 1 to max_batch) and "namespace"; with
- * "text" or "texts", further members are parameters as in a predict request, because they are part of the
- * key; with the others they are BAD_SHAPE, because they would mean nothing. Empty strings are for the caller
- * to judge. */
+/* POST /cache/purge: exactly one of "text", "texts", "keys" (both 1 to max_batch), "namespace" and "request";
+ * with "text" or "texts", further members are parameters as in a predict request, because they are part of
+ * the key; with the others they are BAD_SHAPE, because they would mean nothing. "request" is a whole predict
+ * request, so that entries whose parameters have these very names can be purged: its text or texts and its
+ * parameters are the results. Empty strings are for the caller to judge. */
 enum body_status body_read_purge(struct body *body, struct bytes json, size_t max_batch) MUST_CHECK;
 
 #endif

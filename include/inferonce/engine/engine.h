@@ -35,6 +35,7 @@ struct engine_answer {
     unsigned retry_after_s; /* OVERLOAD */
     bool storable;          /* OK: may be kept for others */
     uint64_t lifetime_ms;   /* OK: the most that the model allows; UINT64_MAX: it did not say */
+    size_t texts;           /* that went to the model in one call, and so took that long together; 0: one */
     uint64_t duration_us;   /* from the start of the inference to its end; 0: it was never started */
 };
 

@@ -38,11 +38,12 @@
 #include "inferonce/base/shared.h"
 
 struct fastcgi_request {
-    char *const *params; /* "NAME=value", NULL-terminated, as sent (one name may stand several times),
-                            libfcgi's FCGI_ROLE before them; borrowed until the answer */
-    struct bytes body;   /* all of STDIN; borrowed until the answer */
-    bool body_too_large; /* STDIN passed body_max and was dropped */
-    void *user;          /* the handler's own */
+    char *const *params;   /* "NAME=value", NULL-terminated, as sent (one name may stand several times),
+                              libfcgi's FCGI_ROLE before them; borrowed until the answer */
+    struct bytes body;     /* all of STDIN; borrowed until the answer */
+    bool body_too_large;   /* STDIN passed body_max and was dropped */
+    bool params_too_large; /* PARAMS passed FRAME_PARAMS_MAX: they were dropped, and so was the body */
+    void *user;            /* the handler's own */
 };
 
 /* A request is complete. The handler answers it with fastcgi_respond, exactly once, now or later, unless it

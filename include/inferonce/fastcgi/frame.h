@@ -35,6 +35,9 @@ enum frame_status {
     FRAME_REQUEST,    /* `out` holds one complete request; bytes behind it stay with the caller */
     /* A complete request whose body passed body_max: `out` holds it with an empty body. Answer 413. */
     FRAME_TOO_LARGE,
+    /* A complete request whose parameters passed FRAME_PARAMS_MAX: `out` holds it with neither parameters nor
+     * a body. Answer 431. */
+    FRAME_PARAMS_TOO_LARGE,
     /* A request ends here without an answer: ABORT_REQUEST, or BEGIN_REQUEST for a role other than responder.
      * Its END_REQUEST is in `reply`, `keep` is its, the scanner is ready for the next one. */
     FRAME_ENDED,
@@ -47,9 +50,10 @@ struct frame_scanner {
     uint16_t id;     /* of the request being collected or answered; 0: none */
     bool keep;       /* FCGI_KEEP_CONN */
     bool params_ended;
-    bool complete;    /* frame_scan has returned the request; frame_next was not called yet */
-    bool overflow;    /* body_max was passed: STDIN is counted and dropped */
-    size_t record_at; /* where in `out` the record begins that content is still added to */
+    bool complete;        /* frame_scan has returned the request; frame_next was not called yet */
+    bool overflow;        /* body_max was passed: STDIN is counted and dropped */
+    bool params_overflow; /* FRAME_PARAMS_MAX was passed: PARAMS and STDIN are dropped */
+    size_t record_at;     /* where in `out` the record begins that content is still added to */
     size_t params_length;
     size_t body_length; /* of STDIN, what was dropped included */
     /* The records of one request, for libfcgi. May be reset as soon as libfcgi has read them. */

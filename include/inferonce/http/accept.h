@@ -2,7 +2,7 @@
 #ifndef INFERONCE_HTTP_ACCEPT_H
 #define INFERONCE_HTTP_ACCEPT_H
 
-#include "inferonce/base/buffer.h"
+#include "inferonce/http/request.h"
 
 /* What the server has to offer. */
 struct media_type {
@@ -16,7 +16,7 @@ struct media_type {
 /* The quality that `accept` gives to a media type, in thousandths; 0: not acceptable. The most precise range
  * that matches decides, of equally precise ones the greatest quality. A range that names a version is about
  * that version only; its other parameters but q say nothing. A malformed range is passed over. Without the
- * field, or with an empty one, everything is welcome. */
-unsigned accept_quality(struct bytes accept, const struct media_type *offered);
+ * field, or with an empty one, everything is welcome. Several lines are one list. */
+unsigned accept_quality(const struct field_lines *accept, const struct media_type *offered);
 
 #endif

@@ -22,7 +22,8 @@ struct exchange {
     void *state;           /* the handler's own; NULL at the start */
     void (*abandoned)(struct exchange *exchange); /* set by a handler that answers later */
     bool head;                                    /* HEAD: the body is measured but not sent */
-    int refused; /* 401 or 403: the handler of a ROUTE_PAGE is to answer with this; 0 otherwise */
+    bool no_store; /* the answer gets Cache-Control: no-store, as every error does */
+    int refused;   /* 401 or 403: the handler of a ROUTE_PAGE is to answer with this; 0 otherwise */
 
     /* private to exchange.c */
     struct fastcgi_request *transport;

@@ -16,7 +16,7 @@
     X(UNAUTHORIZED, 401, "unauthorized", "A valid bearer token is required",                                 \
       "Send Authorization: Bearer with the ADMIN_TOKEN")                                                     \
     X(FORBIDDEN, 403, "forbidden", "Only clients on this machine may do this",                               \
-      "Ask from a loopback address, or have the operator set ADMIN_TOKEN")                                   \
+      "Set ADMIN_TOKEN, and send it as a bearer token")                                                      \
     X(NOT_FOUND, 404, "not-found", "There is nothing at this path",                                          \
       "See /openapi.json for the paths there are")                                                           \
     X(NO_ENTRY, 404, "no-entry", "There is no entry with this key",                                          \
@@ -24,6 +24,8 @@
     X(METHOD_NOT_ALLOWED, 405, "method-not-allowed", "The path does not have this method",                   \
       "The Allow field names the methods that it has")                                                       \
     X(TOO_LARGE, 413, "too-large", "The body is too large", "The limit is the setting MAX_BODY_KB")          \
+    X(FIELDS_TOO_LARGE, 431, "fields-too-large", "The header fields are too large",                          \
+      "All header fields together may have 64 KB")                                                           \
     X(UNSUPPORTED_TYPE, 415, "unsupported-type", "The body must be application/json",                        \
       "Send Content-Type: application/json")                                                                 \
     X(UNSUPPORTED_ENCODING, 415, "unsupported-encoding", "The body must not be encoded",                     \

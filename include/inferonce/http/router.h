@@ -1,7 +1,7 @@
 /* Method and path to handler.
  *
- * What is wrong with a request is answered in this order: 404, 501, 405, who may (401, 403), 413, 415, 400.
- * Paths are compared as they came, byte by byte.
+ * What is wrong with a request is answered in this order: 431, 404, 501, 405, who may (401, 403), 413, 415,
+ * 400. Paths are compared as they came, byte by byte.
  *
  * The routes are a table. The router answers by itself what no handler needs to know of: HEAD where there is
  * GET, OPTIONS (204 and Allow), 405 with Allow, 501, 404, who may use admin routes (401, 403), and for routes
@@ -13,8 +13,9 @@
 
 enum route_flags {
     ROUTE_OPEN = 0,
-    ROUTE_ADMIN = 1, /* bearer token, or loopback clients when there is none */
-    ROUTE_JSON = 2,  /* has a body, which must be JSON by its Content-Type */
+    ROUTE_ADMIN =
+        1,          /* bearer token, or clients on this machine when there is none; never stored by a cache */
+    ROUTE_JSON = 2, /* has a body, which must be JSON by its Content-Type */
     ROUTE_PAGE =
         4 /* with ROUTE_ADMIN: HTML that holds no secret. A browser cannot send a bearer token with the
              first request of a page, so who may not, but would rather read HTML than a problem, gets
@@ -33,7 +34,8 @@ struct router {
     const struct route *routes; /* borrowed; an exact path wins over one with a parameter */
     size_t n;
     void *context;            /* handed to the handlers */
-    struct bytes admin_token; /* borrowed; empty: loopback only */
+    struct bytes admin_token; /* borrowed; empty: only for clients on this machine that ask it by a loopback
+                                 name, without a proxy between */
 };
 
 /* The WWW-Authenticate of every 401. */

@@ -224,6 +224,23 @@ static void test_purge(void) {
     CU_ASSERT_PTR_NULL(body.keys);
 }
 
+/* A predict request as it was, whatever its parameters are called. */
+static void test_purge_by_request(void) {
+    CU_ASSERT_EQUAL(predict("{\"namespace\":\"b\",\"keys\":[1],\"text\":\"a\",\"request\":{}}"), BODY_OK);
+    struct bytes parameters = body.parameters;
+    CU_ASSERT_TRUE(is(parameters, "{\"keys\":[1],\"namespace\":\"b\",\"request\":{}}"));
+    CU_ASSERT_EQUAL(
+        purge("{\"request\":{\"namespace\":\"b\",\"keys\":[1],\"text\":\"\\u0061\",\"request\":{}}}"),
+        BODY_OK);
+    CU_ASSERT_TRUE(is(body.text, "a"));
+    CU_ASSERT_TRUE(is(body.parameters, "{\"keys\":[1],\"namespace\":\"b\",\"request\":{}}"));
+    CU_ASSERT_TRUE(!body.keys && !body.cache_namespace.data && body.pointer[0] == '\0');
+    CU_ASSERT_EQUAL(purge("{ \"request\" : {\"texts\":[\"b\",\"\"]} }"), BODY_OK);
+    CU_ASSERT_EQUAL_FATAL(body.n_texts, 2);
+    CU_ASSERT_TRUE(is(body.texts[0], "b") && body.texts[1].length == 0);
+    CU_ASSERT_EQUAL(body.parameters.length, 0);
+}
+
 static void test_bad_purge_shapes(void) {
     static const struct bad_shape CASES[] = {
         {"[]", ""},
@@ -238,6 +255,15 @@ static void test_bad_purge_shapes(void) {
         {"{\"keys\":[]}", "#/keys"},
         {"{\"keys\":[1]}", "#/keys/0"},
         {"{\"keys\":[\"a\",\"b\",\"c\",\"d\"]}", "#/keys"},
+        {"{\"request\":{\"text\":\"a\"},\"p\":1}", ""},
+        {"{\"request\":{\"text\":\"a\"},\"text\":\"a\"}", ""},
+        {"{\"request\":\"a\"}", "#/request"},
+        {"{\"request\":[]}", "#/request"},
+        {"{\"request\":{}}", "#/request"},
+        {"{\"request\":{\"keys\":[\"a\"]}}", "#/request"},
+        {"{\"request\":{\"request\":{\"text\":\"a\"}}}", "#/request"},
+        {"{\"request\":{\"text\":1}}", "#/request/text"},
+        {"{\"request\":{\"texts\":[\"a\",1]}}", "#/request/texts/1"},
     };
     check_bad_shapes(CASES, sizeof(CASES) / sizeof(CASES[0]), true);
 }
@@ -285,6 +311,7 @@ static const struct unit_case CASES[] = {
     {"depth and tokens", test_limits},
     {"bad shapes of predict", test_bad_predict_shapes},
     {"purge", test_purge},
+    {"purge by request", test_purge_by_request},
     {"bad shapes of purge", test_bad_purge_shapes},
     {"reset", test_reset},
     {"no memory", test_no_memory},

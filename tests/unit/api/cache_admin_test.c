@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "../cache/late.h"
+#include "captured_log.h"
 #include "service.h"
 
 static char key_of_text[KEY_HEX_LENGTH + 1];
@@ -351,6 +352,43 @@ static void test_purge_by_namespace(void) {
     service_teardown();
 }
 
+/* Parameters may be called as what else a purge can name. */
+static void test_purge_by_request(void) {
+    static const char BODY[] = "{\"text\":\"a\",\"keys\":[1],\"namespace\":\"blue\"}";
+    char body[128];
+    service_setup(NULL);
+    store_text(NULL, BODY, 0);
+    service_check_problem(purge(NULL, BODY), 422, "bad-shape", NULL);
+    CU_ASSERT(is_hit(NULL, BODY));
+    snprintf(body, sizeof(body), "{\"request\":%s}", BODY);
+    check_json(purge(NULL, body), "{\"deleted\":1}");
+    CU_ASSERT_FALSE(is_hit(NULL, BODY));
+    service_teardown();
+}
+
+/* Each purge leaves a line: from where, of what, how many; and no text. */
+static void test_purges_are_logged(void) {
+    char path[KEY_HEX_LENGTH + 16];
+    service_setup(NULL);
+    store_text(NULL, "{\"text\":\"wonderful\"}", 0);
+    captured_log_begin();
+    check_json(purge(NULL, "{\"texts\":[\"wonderful\",\"b\"]}"), "{\"deleted\":1}");
+    snprintf(path, sizeof(path), "/cache/%s", key_of_text);
+    service_administer("DELETE", path, NULL, NULL);
+    service_administer("DELETE", "/cache", "HTTP_X_CACHE_NAMESPACE=blue", NULL);
+    service_administer("GET", path, NULL, NULL);
+    const char *log = captured_log_end();
+    CU_ASSERT_PTR_NOT_NULL(strstr(log, "remote=127.0.0.1 what=texts namespace=default entries=1"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(log, "what=key namespace=default entries=0"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(log, "what=namespace namespace=blue"));
+    CU_ASSERT_PTR_NULL(strstr(log, "wonderful"));
+    size_t lines = 0;
+    for (const char *at = log; (at = strstr(at, "event=purged")) != NULL; at++)
+        lines++;
+    CU_ASSERT_EQUAL(lines, 3);
+    service_teardown();
+}
+
 static void few(struct settings *settings) {
     settings->max_batch = 2;
 }
@@ -479,6 +517,8 @@ static const struct unit_case CASES[] = {
     {"a purge by texts", test_purge_by_texts},
     {"a purge by key", test_purge_by_key},
     {"a purge by namespace", test_purge_by_namespace},
+    {"a purge by request", test_purge_by_request},
+    {"purges are logged", test_purges_are_logged},
     {"a purge refuses", test_purge_refuses},
     {"a purge does all or nothing", test_purge_all_or_nothing},
     {"the store fails", test_store_fails},

@@ -554,6 +554,9 @@ static void test_query_is_conditional(void) {
     CU_ASSERT_STRING_EQUAL(service_header(same, "ETag"), service_header(miss, "ETag"));
     CU_ASSERT_STRING_EQUAL(service_header(same, "X-Cache"), "HIT");
     CU_ASSERT_STRING_EQUAL(service_header(same, "Content-Type"), "");
+    snprintf(match, sizeof(match), "HTTP_IF_NONE_MATCH=\"other\"\nHTTP_IF_NONE_MATCH=%s",
+             service_header(miss, "ETag"));
+    CU_ASSERT_EQUAL(service_ask("QUERY", "/predict", match, TEXT)->status, 304);
     CU_ASSERT_EQUAL(service_ask("QUERY", "/predict", "HTTP_IF_NONE_MATCH=*", TEXT)->status, 304);
     CU_ASSERT_EQUAL(service_ask("QUERY", "/predict", "HTTP_IF_NONE_MATCH=\"other\"", TEXT)->status, 200);
 
@@ -571,6 +574,75 @@ static void test_another_result_has_another_etag(void) {
     struct sent *two = service_ask("QUERY", "/predict", "HTTP_CACHE_CONTROL=no-cache", TEXT);
     service_model_answers("2");
     CU_ASSERT_STRING_NOT_EQUAL(service_header(one, "ETag"), service_header(two, "ETag"));
+    service_teardown();
+}
+
+/* A cache between may keep it, but has to ask whether it holds; and knows which fields choose. */
+static void test_query_and_caches_between(void) {
+    static const char SEVERAL[] = "{\"texts\":[\"good\"]}";
+    service_setup(NULL);
+    struct sent *miss = service_ask("QUERY", "/predict", NULL, TEXT);
+    service_model_echoes();
+    struct sent *hit = service_ask("QUERY", "/predict", NULL, TEXT);
+    struct sent *same = service_ask("QUERY", "/predict", "HTTP_IF_NONE_MATCH=*", TEXT);
+    struct sent *several = service_ask("QUERY", "/predict", NULL, SEVERAL);
+    service_model_echoes();
+    struct sent *const all[] = {miss, hit, same, several};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        CU_ASSERT_STRING_EQUAL(service_header(all[i], "Cache-Control"), "no-cache");
+        CU_ASSERT_STRING_EQUAL(service_header(all[i], "Vary"), "X-Cache-Namespace");
+    }
+    struct sent *post = service_ask("POST", "/predict", NULL, TEXT);
+    CU_ASSERT_STRING_EQUAL(service_header(post, "Vary"), "");
+    CU_ASSERT_STRING_EQUAL(service_header(post, "Cache-Control"), "");
+    struct sent *bad = service_ask("QUERY", "/predict", NULL, "{");
+    CU_ASSERT_STRING_EQUAL(service_header(bad, "Cache-Control"), "no-store");
+    service_teardown();
+}
+
+static void with_an_upstream(struct settings *settings) {
+    settings->engine = SETTINGS_ENGINE_HTTP;
+    strcpy(settings->admin_token, "s3cret");
+}
+
+static void with_a_shared_upstream(struct settings *settings) {
+    with_an_upstream(settings);
+    settings->cache_share_authorized = 1;
+}
+
+static void test_credentials_choose_where_they_do(void) {
+    service_setup(with_an_upstream);
+    struct sent *apart = service_ask("QUERY", "/predict", NULL, TEXT);
+    service_model_echoes();
+    CU_ASSERT_STRING_EQUAL(service_header(apart, "Vary"), "Authorization, X-Cache-Namespace");
+    service_teardown();
+    service_setup(with_a_shared_upstream);
+    struct sent *shared = service_ask("QUERY", "/predict", NULL, TEXT);
+    service_model_echoes();
+    CU_ASSERT_STRING_EQUAL(service_header(shared, "Vary"), "X-Cache-Namespace");
+    service_teardown();
+}
+
+/* It is for us alone: the model never sees it, and no entry is made for it. */
+static void test_the_admin_token_is_no_credential(void) {
+    static const char *const OURS[] = {"HTTP_AUTHORIZATION=Bearer s3cret",
+                                       "HTTP_AUTHORIZATION=bearer  s3cret ", "HTTP_AUTHORIZATION=s3cret"};
+    for (size_t i = 0; i < sizeof(OURS) / sizeof(OURS[0]); i++) {
+        service_setup(with_an_upstream);
+        struct sent *miss = service_ask("POST", "/predict", OURS[i], TEXT);
+        CU_ASSERT_EQUAL_FATAL(service.worker.n_running, 1);
+        CU_ASSERT_EQUAL(service.worker.running[0]->authorization.length, 0);
+        service_model_echoes();
+        struct sent *without = service_ask("POST", "/predict", NULL, TEXT);
+        CU_ASSERT_STRING_EQUAL(service_header(without, "X-Cache"), "HIT");
+        CU_ASSERT_STRING_EQUAL(service_header(without, "X-Cache-Key"), service_header(miss, "X-Cache-Key"));
+        service_teardown();
+    }
+    service_setup(with_an_upstream);
+    service_ask("POST", "/predict", "HTTP_AUTHORIZATION=Bearer s3cret2", TEXT);
+    CU_ASSERT_EQUAL_FATAL(service.worker.n_running, 1);
+    CU_ASSERT(bytes_equal(service.worker.running[0]->authorization, bytes_of("Bearer s3cret2")));
+    service_model_echoes();
     service_teardown();
 }
 
@@ -645,6 +717,9 @@ static const struct unit_case CASES[] = {
     {"stale-if-error", test_stale_if_error},
     {"overload", test_overload},
     {"QUERY is conditional", test_query_is_conditional},
+    {"QUERY and caches between", test_query_and_caches_between},
+    {"credentials and caches between", test_credentials_choose_where_they_do},
+    {"the administrators' token", test_the_admin_token_is_no_credential},
     {"another result has another entity tag", test_another_result_has_another_etag},
     {"a client leaves", test_client_leaves},
     {"many at once", test_many_at_once},

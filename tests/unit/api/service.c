@@ -93,11 +93,12 @@ static void add_param(struct sent *sent, char *param) {
 /* All that is lent in one block: the parameters, each terminated, and the body. */
 static void lend(struct sent *sent, const char *method, const char *path, const char *fields,
                  const char *body) {
-    int length = asprintf(&sent->lent,
-                          "REQUEST_METHOD=%s\nDOCUMENT_URI=%s\n%s\nREMOTE_ADDR=127.0.0.1\n"
-                          "CONTENT_TYPE=%s\nCONTENT_LENGTH=%zu\n%s",
-                          method, path, fields ? fields : "-", body ? "application/json" : "",
-                          body ? strlen(body) : 0, body ? body : "");
+    int length =
+        asprintf(&sent->lent,
+                 "REQUEST_METHOD=%s\nDOCUMENT_URI=%s\n%s\nREMOTE_ADDR=127.0.0.1\nHTTP_HOST=localhost\n"
+                 "CONTENT_TYPE=%s\nCONTENT_LENGTH=%zu\n%s",
+                 method, path, fields ? fields : "-", body ? "application/json" : "", body ? strlen(body) : 0,
+                 body ? body : "");
     CU_ASSERT_FATAL(length > 0);
     char *lent_body = sent->lent + (size_t)length - (body ? strlen(body) : 0);
     for (char *line = sent->lent; line < lent_body;) {

@@ -50,6 +50,28 @@ static void test_miss_then_hit(void) {
     world_teardown();
 }
 
+/* What a call for several texts took is saved once, not by each of them. */
+static void test_a_call_for_several_texts_is_shared(void) {
+    world_setup(NULL);
+    struct asked *asked[4];
+    for (size_t i = 0; i < 4; i++)
+        asked[i] = world_ask(0, (const char *[]){"a", "b", "c", "d"}[i], NULL);
+    world_wait_ms(500);
+    for (size_t i = 0; i < 4; i++) {
+        const struct engine_answer answer = {.status = ENGINE_OK,
+                                             .body = bytes_of("1"),
+                                             .storable = true,
+                                             .lifetime_ms = UINT64_MAX,
+                                             .texts = 4};
+        world_model_answer(0, &answer);
+        CU_ASSERT_EQUAL(asked[i]->inference_us, 500000);
+    }
+    for (size_t i = 0; i < 4; i++)
+        CHECK_ANSWER(world_ask(0, (const char *[]){"a", "b", "c", "d"}[i], NULL), CACHE_HIT, "1");
+    CU_ASSERT_EQUAL(world_counted(STAT_inference_us_saved), 500000);
+    world_teardown();
+}
+
 static void test_many_identical(void) {
     struct asked *asked[1000];
     world_setup(NULL);
@@ -694,6 +716,7 @@ static void test_hit_allocates_nothing(void) {
 
 static const struct unit_case CASES[] = {
     {"a miss, then hits", test_miss_then_hit},
+    {"a call for several texts", test_a_call_for_several_texts_is_shared},
     {"1,000 identical: one inference", test_many_identical},
     {"different texts in one turn, each looked up once", test_different_texts_in_one_turn},
     {"a failure is told to all and stored by none", test_failure_is_told_and_not_stored},

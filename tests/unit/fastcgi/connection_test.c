@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "inferonce/base/log.h"
+#include "inferonce/fastcgi/frame.h"
 #include "records.h"
 #include "unit.h"
 
@@ -37,6 +38,7 @@ static unsigned abandoned;
 static struct fastcgi_request *parked[PARKED_MAX];
 static unsigned parked_count;
 static unsigned too_large_count;
+static unsigned params_too_large_count;
 static char *large;
 
 static const char *param(const struct fastcgi_request *request, const char *name) {
@@ -57,6 +59,7 @@ static void on_request(void *context, struct fastcgi_request *request) {
     CU_ASSERT_PTR_EQUAL(context, &server);
     handled++;
     too_large_count += request->body_too_large;
+    params_too_large_count += request->params_too_large;
     depth++;
     depth_max = depth > depth_max ? depth : depth_max;
     if (manner == ANSWER)
@@ -94,7 +97,7 @@ static void begin(enum manner wanted) {
     memset(&stats, 0, sizeof(stats));
     fake_clock = (struct clock){.fake = true, .monotonic_us = 1000 * SECOND};
     manner = wanted;
-    handled = depth = depth_max = abandoned = parked_count = too_large_count = 0;
+    handled = depth = depth_max = abandoned = parked_count = too_large_count = params_too_large_count = 0;
     const struct fastcgi_options options = {.loop = &loop,
                                             .listener = listener,
                                             .body_max = BODY_MAX,
@@ -543,6 +546,27 @@ static void test_body_over_the_limit_is_flagged(void) {
     end();
 }
 
+/* It is answered, not cut off, and the connection goes on. */
+static void test_params_over_the_limit_are_flagged(void) {
+    char *value = patterned(FRAME_PARAMS_MAX);
+    struct client client;
+    begin(ANSWER);
+    client_connect(&client);
+    put_begin(&client.to_send, 1, RESPONDER, KEEP);
+    put_record(&client.to_send, PARAMS, 1, (struct bytes){value, 40000}, 0);
+    put_record(&client.to_send, PARAMS, 1, (struct bytes){value, 40000}, 0);
+    put_empty(&client.to_send, PARAMS, 1);
+    put_body(&client.to_send, 1, bytes_of("dropped"), 3);
+    put_request(&client.to_send, 2, KEEP, "/b", bytes_of("after it"));
+    CU_ASSERT_TRUE(client_gets_text(&client, "(none)\n"));
+    CU_ASSERT_TRUE(client_gets_text(&client, "/b\nafter it"));
+    CU_ASSERT_EQUAL(params_too_large_count, 1);
+    CU_ASSERT_EQUAL(too_large_count, 0);
+    free(value);
+    client_close(&client);
+    end();
+}
+
 static void test_large_answer_to_a_slow_reader(void) {
     struct client client;
     large = patterned(LARGE_LENGTH);
@@ -856,6 +880,7 @@ static const struct unit_case CASES[] = {
     {"reads on after its input buffer was full", test_reads_on_after_its_input_was_full},
     {"takes a large body whole", test_large_body_arrives_whole},
     {"flags a body over the limit", test_body_over_the_limit_is_flagged},
+    {"parameters over the limit", test_params_over_the_limit_are_flagged},
     {"writes a large answer to a slow reader", test_large_answer_to_a_slow_reader},
     {"a reader that pauses gets its answer", test_a_reader_that_pauses_gets_its_answer},
     {"times out slow peers", test_slow_peers_are_timed_out},

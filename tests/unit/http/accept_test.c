@@ -65,16 +65,31 @@ static const struct {
 
 static void test_rows(void) {
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
-        struct bytes accept = bytes_of(ROWS[i].accept);
-        CU_ASSERT_EQUAL(accept_quality(accept, &HTML), ROWS[i].html);
-        CU_ASSERT_EQUAL(accept_quality(accept, &PLAIN), ROWS[i].plain);
-        if (accept_quality(accept, &HTML) != ROWS[i].html || accept_quality(accept, &PLAIN) != ROWS[i].plain)
+        const struct field_lines accept = {.lines = {bytes_of(ROWS[i].accept)}, .n = ROWS[i].accept != NULL};
+        CU_ASSERT_EQUAL(accept_quality(&accept, &HTML), ROWS[i].html);
+        CU_ASSERT_EQUAL(accept_quality(&accept, &PLAIN), ROWS[i].plain);
+        if (accept_quality(&accept, &HTML) != ROWS[i].html ||
+            accept_quality(&accept, &PLAIN) != ROWS[i].plain)
             printf("    in: %s\n", ROWS[i].accept);
     }
 }
 
+/* Several lines are one list; an empty one adds nothing. */
+static void test_lines(void) {
+    const struct field_lines two = {.lines = {bytes_of("text/html;q=0.5"), bytes_of("text/*;q=0.2")}, .n = 2};
+    const struct field_lines with_empty = {.lines = {bytes_of(""), bytes_of("text/plain")}, .n = 2};
+    const struct field_lines empty = {.lines = {bytes_of(""), bytes_of(" ")}, .n = 2};
+
+    CU_ASSERT_EQUAL(accept_quality(&two, &HTML), 500);
+    CU_ASSERT_EQUAL(accept_quality(&two, &PLAIN), 200);
+    CU_ASSERT_EQUAL(accept_quality(&with_empty, &HTML), 0);
+    CU_ASSERT_EQUAL(accept_quality(&with_empty, &PLAIN), 1000);
+    CU_ASSERT_EQUAL(accept_quality(&empty, &HTML), 1000);
+}
+
 static const struct unit_case CASES[] = {
     {"what each field says of two types", test_rows},
+    {"several lines", test_lines},
 };
 
 int main(int argc, char *argv[]) {

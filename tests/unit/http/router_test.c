@@ -1,5 +1,6 @@
 #include "inferonce/http/router.h"
 
+#include "captured_log.h"
 #include "transport.h"
 #include "unit.h"
 
@@ -53,8 +54,10 @@ struct sent {
     const char *authorization;
     const char *accept;
     const char *address; /* NULL: 127.0.0.1 */
+    const char *host;    /* NULL: localhost */
+    const char *via;
     const char *length;
-    bool too_large;
+    bool too_large, fields_too_large;
     const char *token; /* the router's */
 };
 
@@ -62,8 +65,8 @@ static unsigned handled;
 
 static int send_request(struct sent sent) {
     static struct stats stats;
-    char text[8][128];
-    char *params[9] = {NULL};
+    char text[10][128];
+    char *params[11] = {NULL};
     size_t n = 0;
     const struct {
         const char *name;
@@ -77,6 +80,8 @@ static int send_request(struct sent sent) {
         {"HTTP_ACCEPT", sent.accept},
         {"REMOTE_ADDR", sent.address != NULL ? sent.address : "127.0.0.1"},
         {"CONTENT_LENGTH", sent.length},
+        {"HTTP_HOST", sent.host != NULL ? sent.host : "localhost"},
+        {"HTTP_VIA", sent.via},
     };
     for (size_t i = 0; i < sizeof(GIVEN) / sizeof(GIVEN[0]); i++) {
         if (GIVEN[i].value == NULL)
@@ -85,8 +90,10 @@ static int send_request(struct sent sent) {
         params[n] = text[n];
         n++;
     }
-    struct fastcgi_request transport = {
-        .params = params, .body = bytes_of("{}"), .body_too_large = sent.too_large};
+    struct fastcgi_request transport = {.params = params,
+                                        .body = bytes_of("{}"),
+                                        .body_too_large = sent.too_large,
+                                        .params_too_large = sent.fields_too_large};
     struct router router = {ROUTES, sizeof(ROUTES) / sizeof(ROUTES[0]), &handled, bytes_of(sent.token)};
     struct exchange_pool *pool = exchange_pool_create(&stats);
 
@@ -181,6 +188,67 @@ static void test_loopback_only(void) {
     CU_ASSERT_EQUAL(SEND("POST", "/predict", JSON, .address = "192.0.2.1"), 200);
 }
 
+static void expect_detail(const char *word) {
+    CU_ASSERT_PTR_NOT_NULL(strstr(answered.body, word));
+    CU_ASSERT_PTR_NOT_NULL(strstr(answered.body, "ADMIN_TOKEN"));
+}
+
+/* Behind a proxy on this machine everybody has a loopback address; a page elsewhere can make a browser here
+ * ask us under its own name. */
+static void test_loopback_is_not_enough(void) {
+    CU_ASSERT_EQUAL(SEND("GET", "/cache/stats", .via = "1.1 proxy"), 403);
+    expect_detail("proxy");
+    CU_ASSERT_EQUAL(SEND("GET", "/cache/stats", .host = "evil.example:8000"), 403);
+    expect_detail("Host");
+    CU_ASSERT_EQUAL(SEND("GET", "/cache/stats", .host = ""), 403);
+    CU_ASSERT_EQUAL(SEND("GET", "/cache/stats", .address = "192.0.2.1"), 403);
+    expect_detail("another machine");
+    CU_ASSERT_EQUAL(SEND("GET", "/cache/stats", .host = "[::1]:8000"), 200);
+    /* With a token nothing of that matters, nor does it elsewhere. */
+    CU_ASSERT_EQUAL(SEND("GET", "/cache/stats", .via = "1.1 proxy", .host = "evil.example", .token = "s3cret",
+                         .authorization = "Bearer s3cret"),
+                    200);
+    CU_ASSERT_EQUAL(SEND("POST", "/predict", JSON, .via = "1.1 proxy", .host = "an.example"), 200);
+}
+
+/* Who was refused and why is logged, and no token, right or wrong. */
+static void test_refusals_are_logged(void) {
+    captured_log_begin();
+    CU_ASSERT_EQUAL(SEND("GET", "/cache/stats", .authorization = "Bearer wr0ng", .token = "s3cret",
+                         .address = "192.0.2.1"),
+                    401);
+    CU_ASSERT_EQUAL(SEND("POST", "/cache/purge", .via = "1.1 proxy"), 403);
+    CU_ASSERT_EQUAL(SEND("GET", "/cache/stats", .token = "s3cret", .authorization = "Bearer s3cret"), 200);
+    const char *log = captured_log_end();
+    const char *second = strchr(log, '\n');
+    CU_ASSERT_PTR_NOT_NULL_FATAL(second);
+    CU_ASSERT_PTR_NOT_NULL(strstr(log, "level=warn event=admin_refused"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(log, "remote=192.0.2.1 method=GET path=/cache/stats reason="));
+    CU_ASSERT_PTR_NOT_NULL(strstr(second, "path=/cache/purge"));
+    CU_ASSERT_PTR_NULL(strstr(log, "s3cret"));
+    CU_ASSERT_PTR_NULL(strstr(log, "wr0ng"));
+}
+
+/* Errors and all that administrators ask are nothing to keep. */
+static void test_no_store(void) {
+    CU_ASSERT_EQUAL(SEND("GET", "/cache/ab12"), 200);
+    CU_ASSERT_STRING_EQUAL(transport_header("Cache-Control"), "no-store");
+    CU_ASSERT_EQUAL(SEND("DELETE", "/cache/ab12"), 200);
+    CU_ASSERT_STRING_EQUAL(transport_header("Cache-Control"), "no-store");
+    CU_ASSERT_EQUAL(SEND("GET", "/nowhere"), 404);
+    CU_ASSERT_STRING_EQUAL(transport_header("Cache-Control"), "no-store");
+    CU_ASSERT_EQUAL(SEND("POST", "/predict", .type = "text/plain"), 415);
+    CU_ASSERT_STRING_EQUAL(transport_header("Cache-Control"), "no-store");
+    CU_ASSERT_EQUAL(SEND("POST", "/predict", JSON), 200);
+    CU_ASSERT_STRING_EQUAL(transport_header("Cache-Control"), "");
+}
+
+/* Nothing is known of a request whose fields were dropped, not even its path. */
+static void test_fields_too_large(void) {
+    CU_ASSERT_EQUAL(SEND(NULL, NULL, .fields_too_large = true), 431);
+    CU_ASSERT_STRING_EQUAL(transport_header("Content-Type"), "application/problem+json");
+}
+
 static int with_token(const char *authorization) {
     return SEND("GET", "/cache/stats", .authorization = authorization, .token = "s3cret",
                 .address = "192.0.2.1");
@@ -239,6 +307,8 @@ static void test_bodies(void) {
     CU_ASSERT_STRING_EQUAL(transport_header("Accept"), "application/json");
     CU_ASSERT_STRING_EQUAL(transport_header("Accept-Encoding"), "identity");
     CU_ASSERT_EQUAL(SEND("POST", "/predict", JSON, .encoding = ""), 200);
+    CU_ASSERT_EQUAL(SEND("POST", "/predict", JSON, .encoding = "identity"), 200);
+    CU_ASSERT_EQUAL(SEND("POST", "/predict", .type = "text/json; charset=utf8"), 200);
     CU_ASSERT_EQUAL(SEND("POST", "/predict", JSON, .length = "3"), 400);
     CU_ASSERT_EQUAL(SEND("POST", "/predict", JSON, .length = "2"), 200);
     CU_ASSERT_EQUAL(SEND("POST", "/predict", JSON, .too_large = true), 413);
@@ -262,6 +332,10 @@ static const struct unit_case CASES[] = {
     {"OPTIONS", test_options},
     {"HEAD where GET is", test_head},
     {"admin without a token", test_loopback_only},
+    {"a loopback address is not enough", test_loopback_is_not_enough},
+    {"refusals are logged", test_refusals_are_logged},
+    {"what no cache may keep", test_no_store},
+    {"431", test_fields_too_large},
     {"admin with a token", test_token},
     {"admin pages", test_pages},
     {"bodies", test_bodies},
