@@ -1,5 +1,7 @@
 #include "inferonce/engine/http_post.h"
 
+#include <errno.h>
+#include <openssl/ssl.h>
 #include <stdlib.h>
 
 /* Kept in a pooled post. */
@@ -50,24 +52,59 @@ static bool is_success(long status) {
     return status >= 200 && status < 300;
 }
 
-/* libcurl calls this before each attempt to send, and would silently make a second one when the connection,
- * a kept one, turns out to be dead. What a model has begun to infer is not asked for again. */
+static long info(const struct http_post *post, CURLINFO which) {
+    long number = 0;
+    (void)curl_easy_getinfo(post->easy, which, &number);
+    return number;
+}
+
+/* TLS may have read ahead what the socket no longer shows. HTTP/2 connections may have something to read, and
+ * new ones have: the server's session tickets. */
+static bool has_unread(const struct http_post *post) {
+    struct curl_tlssessioninfo *tls = NULL;
+    const unsigned char *protocol = NULL;
+    unsigned length = 0;
+    if (info(post, CURLINFO_NUM_CONNECTS) > 0 ||
+        curl_easy_getinfo(post->easy, CURLINFO_TLS_SSL_PTR, &tls) != CURLE_OK || !tls || !tls->internals ||
+        tls->backend != CURLSSLBACKEND_OPENSSL)
+        return false;
+    SSL_get0_alpn_selected(tls->internals, &protocol, &length);
+    return !(length == 2 && memcmp(protocol, "h2", 2) == 0) && SSL_has_pending(tls->internals) == 1;
+}
+
+/* libcurl calls this before each attempt to send, and would silently make a second one when the connection, a
+ * kept one, turns out to be dead. What a model may have begun to infer is not asked for again; if not a byte
+ * went out it is, once, and on a connection of its own. */
 static int on_request(void *user, char *remote_ip, char *local_ip, int remote_port, int local_port) {
     struct http_post *post = user;
     (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
-    if (post->began)
+    post->unread = !post->began && has_unread(post);
+    if (post->unread || post->repeated || (post->began && info(post, CURLINFO_REQUEST_SIZE) > 0))
         return CURL_PREREQFUNC_ABORT;
+    post->repeated = post->began;
     post->began = true;
+    (void)curl_easy_setopt(post->easy, CURLOPT_FRESH_CONNECT, 1L);
     return CURL_PREREQFUNC_OK;
+}
+
+/* Only an answer that is known to be HTTP/2's, or a success where that is wanted, leaves its connection to
+ * others. */
+static void read_head_line(struct http_post *post, struct bytes line) {
+    static const char NUMBERED[] = "HTTP/2 ";
+    if (line.length >= sizeof(NUMBERED) && memcmp(line.data, NUMBERED, sizeof(NUMBERED) - 1) == 0)
+        post->numbered = true;
+    if (line.length > 2 || status_of(post) < 200)
+        return;
+    post->head_ended = true;
+    if (post->numbered || (post->keeps_http_1 && is_success(status_of(post))))
+        (void)curl_easy_setopt(post->easy, CURLOPT_FORBID_REUSE, 0L);
 }
 
 static size_t on_head(char *data, size_t size, size_t n, void *user) {
     struct http_post *post = user;
     size_t length = size * n;
     post->head_bytes += length;
-    if (length <= 2 && status_of(post) >= 200)
-        post->head_ended = true;
-    (void)data;
+    read_head_line(post, (struct bytes){data, length});
     return post->head_bytes <= HEAD_BYTES_MAX ? length : 0;
 }
 
@@ -81,6 +118,40 @@ static size_t on_body(char *data, size_t size, size_t n, void *user) {
     }
     buffer_append(&post->answer, data, length);
     return post->answer.failed ? 0 : length;
+}
+
+/* ---- its socket ---- */
+
+static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
+    struct http_post *post = user;
+    (void)purpose;
+    int descriptor = upstream_sockets_open(post->sockets, address);
+    if (descriptor >= 0)
+        return descriptor;
+    post->short_of_sockets = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+    return CURL_SOCKET_BAD;
+}
+
+static int on_close(void *user, curl_socket_t descriptor) {
+    upstream_sockets_close(user, descriptor);
+    return 0;
+}
+
+/* Connections are kept only from the moment on when the answer's head allows it. */
+static void set_connection(struct http_post *post, const struct http_post_target *target) {
+    CURL *easy = post->easy;
+    bool numbered = strncmp(target->url, "https:", 6) == 0; /* it may turn out to be */
+    post->sockets = target->sockets;
+    post->keeps_http_1 = target->keeps_http_1;
+    (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, post);
+    (void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    (void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, post->sockets);
+    (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                           (long)(numbered ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+    (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, numbered || post->keeps_http_1 ? 0L : 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, IDLE_S_MAX);
 }
 
 /* ---- setting up ---- */
@@ -172,10 +243,8 @@ static void set_habits(CURL *easy) {
     (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "inferonce/" INFERONCE_VERSION);
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
-    (void)curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, IDLE_S_MAX);
     (void)curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     /* A look-up that takes longer than the request may is left to its thread, not waited for. */
     (void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
@@ -189,10 +258,12 @@ bool http_post_prepare(struct http_post *post, const struct http_post_target *ta
                        const struct http_post_fields *fields) {
     CURL *easy = post->easy;
     post->head_bytes = post->passed_over = 0;
-    post->began = post->head_ended = false;
+    post->began = post->repeated = post->unread = post->short_of_sockets = post->numbered = post->head_ended =
+        false;
     post->error[0] = '\0';
     set_callbacks(post);
     set_habits(easy);
+    set_connection(post, target);
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)target->connect_timeout_ms);
     (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)target->timeout_ms);
     (void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -205,6 +276,14 @@ bool http_post_prepare(struct http_post *post, const struct http_post_target *ta
 }
 
 /* ---- the end ---- */
+
+bool http_post_begins_again(struct http_post *post) {
+    bool again = post->unread;
+    post->unread = false;
+    if (again)
+        (void)curl_easy_setopt(post->easy, CURLOPT_FRESH_CONNECT, 1L);
+    return again;
+}
 
 /* Each line of that name, of the final answer's head. */
 static void read_lines(CURL *easy, const char *name, struct freshness *freshness,
@@ -234,7 +313,7 @@ static enum http_post_end end_of(const struct http_post *post, CURLcode result, 
     if (result == CURLE_OPERATION_TIMEDOUT)
         return HTTP_POST_TIMED_OUT;
     if (!post->began)
-        return HTTP_POST_NOT_REACHED;
+        return post->short_of_sockets ? HTTP_POST_NOT_TRIED : HTTP_POST_NOT_REACHED;
     return post->answer.failed || post->head_bytes > HEAD_BYTES_MAX ? HTTP_POST_TOO_LARGE : HTTP_POST_LOST;
 }
 

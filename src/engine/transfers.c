@@ -8,6 +8,7 @@ struct transfers {
     CURLM *multi; /* NULL: closed */
     uv_loop_t *loop;
     uv_timer_t timer;
+    struct upstream_sockets *sockets;
     transfer_ended ended;
     void *context;
     struct watch *first;
@@ -24,6 +25,18 @@ struct watch {
 
 /* ---- what has ended ---- */
 
+/* Which socket it was is known once libcurl has put the connection away, and only until the transfer is
+ * removed. */
+static void tell_numbered(struct transfers *transfers, CURL *easy) {
+    long version = 0;
+    curl_socket_t descriptor = CURL_SOCKET_BAD;
+    if (curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version) == CURLE_OK &&
+        version >= CURL_HTTP_VERSION_2_0 &&
+        curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &descriptor) == CURLE_OK &&
+        descriptor != CURL_SOCKET_BAD)
+        upstream_sockets_numbered(transfers->sockets, descriptor);
+}
+
 static void tell_ended(struct transfers *transfers) {
     int left;
     CURLMsg *message;
@@ -33,6 +46,7 @@ static void tell_ended(struct transfers *transfers) {
             continue;
         CURL *easy = message->easy_handle;
         CURLcode result = message->data.result; /* the message goes with the handle */
+        tell_numbered(transfers, easy);
         (void)curl_multi_remove_handle(transfers->multi, easy);
         transfers->ended(transfers->context, easy, result);
     }
@@ -42,6 +56,7 @@ static void on_timeout(uv_timer_t *timer);
 
 static void act(struct transfers *transfers, curl_socket_t descriptor, int events) {
     int running;
+    upstream_sockets_check(transfers->sockets);
     /* When memory was short libcurl has not said when to come back. What it could not go on with runs into
      * its timeout. */
     if (curl_multi_socket_action(transfers->multi, descriptor, events, &running) != CURLM_OK)
@@ -110,8 +125,10 @@ static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *conte
         if (watch)
             close_watch(watch); /* now, because libcurl goes on to close the descriptor */
         (void)curl_multi_assign(transfers->multi, descriptor, NULL);
+        upstream_sockets_idle(transfers->sockets, descriptor);
         return 0;
     }
+    upstream_sockets_busy(transfers->sockets, descriptor);
     if (!watch) {
         watch = make_watch(transfers, descriptor);
         if (!watch)
@@ -139,8 +156,8 @@ static int on_timer(CURLM *multi, long timeout_ms, void *context) {
 
 /* ---- the whole ---- */
 
-struct transfers *transfers_create(uv_loop_t *loop, transfer_ended ended, void *context,
-                                   struct error *error) {
+struct transfers *transfers_create(uv_loop_t *loop, struct upstream_sockets *sockets, transfer_ended ended,
+                                   void *context, struct error *error) {
     struct transfers *transfers = calloc(1, sizeof(*transfers));
     CURLM *multi = transfers ? curl_multi_init() : NULL;
     if (!multi) {
@@ -150,6 +167,7 @@ struct transfers *transfers_create(uv_loop_t *loop, transfer_ended ended, void *
     }
     transfers->multi = multi;
     transfers->loop = loop;
+    transfers->sockets = sockets;
     transfers->ended = ended;
     transfers->context = context;
     (void)uv_timer_init(loop, &transfers->timer);

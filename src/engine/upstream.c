@@ -46,6 +46,7 @@ struct upstream {
     struct engine *engine;
     const struct settings *settings;
     const struct clock *clock;
+    struct upstream_sockets *sockets;
     struct transfers *transfers; /* NULL: closed */
     struct trust *trust;
     struct upstream_breaker breaker;
@@ -161,6 +162,8 @@ static bool prepare(struct call *call) {
     struct http_post_target target = {.url = settings->upstream_url,
                                       .connect_timeout_ms = settings->upstream_connect_timeout_ms,
                                       .timeout_ms = job->due_ms > now ? job->due_ms - now : 1,
+                                      .sockets = upstream->sockets,
+                                      .keeps_http_1 = settings->upstream_reuse == UPSTREAM_REUSE_ALL,
                                       .trust = upstream->trust};
     struct http_post_fields fields = {.host = bytes_of(settings->upstream_host),
                                       .authorization = job->authorization};
@@ -274,6 +277,7 @@ static struct engine_answer answer_of_failure(const struct http_post_outcome *ou
     case HTTP_POST_LOST:
         return failure(ENGINE_REFUSED,
                        "the model's server ended the connection before its answer was complete");
+    case HTTP_POST_NOT_TRIED:
     case HTTP_POST_NOT_REACHED:
         break;
     }
@@ -356,6 +360,8 @@ static void on_ended(void *context, CURL *easy, CURLcode result) {
     struct upstream *upstream = context;
     struct call *call = call_of(easy);
     struct http_post_outcome outcome;
+    if (http_post_begins_again(&call->post) && transfers_begin(upstream->transfers, easy))
+        return;
     http_post_ended(&call->post, result, &outcome);
     unlist_call(call);
     tell_breaker(call, &outcome);
@@ -481,6 +487,7 @@ static void close_upstream(void *state) {
         destroy_call(call);
     }
     transfers_close(&upstream->transfers);
+    upstream_sockets_destroy(&upstream->sockets);
     uv_close((uv_handle_t *)&upstream->turn, on_closed);
 }
 
@@ -513,8 +520,12 @@ static void *open_upstream(struct engine *engine, const struct engine_options *o
     upstream->settings = options->settings;
     upstream->clock = options->clock;
     if (load_trust(options->settings, &upstream->trust, error))
-        upstream->transfers = transfers_create(options->loop, on_ended, upstream, error);
+        upstream->sockets =
+            upstream_sockets_create(options->settings->upstream_reuse == UPSTREAM_REUSE_ALL, error);
+    if (upstream->sockets)
+        upstream->transfers = transfers_create(options->loop, upstream->sockets, on_ended, upstream, error);
     if (!upstream->transfers) {
+        upstream_sockets_destroy(&upstream->sockets);
         trust_free(&upstream->trust);
         free(upstream);
         curl_global_cleanup();

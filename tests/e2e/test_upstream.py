@@ -5,45 +5,12 @@ import json
 import os
 import re
 import socket
-import subprocess
 import time
 
 import model_server
-from case import Case
 from processes import children_of, free_port, wait_until
-from servers import ROOT, Nginx, find, run_program
-
-TIMEOUT_S = 1.0
-
-
-class UpstreamCase(Case):
-    def start_model(self, *arguments, **options):
-        self.model = model_server.Model(*arguments, **options)
-        self.addCleanup(self.model.close)
-        return self.model
-
-    def serve_model(self, **settings):
-        """inferonce in front of self.model, with one worker, so that its connections are one pool."""
-        if not hasattr(self, "model"):
-            self.start_model()
-        settings = {"ENGINE": "http", "UPSTREAM_URL": self.model.url(), "UPSTREAM_TIMEOUT": TIMEOUT_S, "WORKERS": 1,
-                    "DRAIN_TIMEOUT": 2, **settings}
-        return self.serve(**settings)
-
-    def end(self, client):
-        """Before another one is started in the same case."""
-        client.web.stop()
-        client.app.stop()
-        os.rename(client.web.directory, f"{client.web.directory}-{client.web.pid}")
-
-    def assertServes(self, client, text="all is well"):
-        """A new text is answered with one call."""
-        before = len(self.model.calls)
-        response = client.predict(text)
-        self.assertEqual((response.status, response.cache), (200, "MISS"), response)
-        self.assertEqual(response.json()["result"]["sentiment"], "neutral")
-        self.assertEqual(len(self.model.calls) - before, 1)
-
+from servers import ROOT, Nginx, run_program
+from upstream_case import TIMEOUT_S, UpstreamCase
 
 # A behaviour of the model (tests/lib/model_server.py), and the status that the client gets. None of them is stored.
 MISBEHAVIOURS = [
@@ -161,15 +128,9 @@ class Misbehaviour(UpstreamCase):
                 self.assertIn(b'{"result":' + value.encode() + b',"cached":false', response.body)
                 self.assertIn(b'{"result":' + value.encode() + b',"cached":true}', client.predict(f"!text {value}").body)
 
-    def test_kept_connections_are_used_again(self):
-        client = self.serve_model()
-        for number in range(20):
-            self.assertServes(client, f"text {number}")
-        self.assertEqual(self.model.connections, 1)
-
     def test_no_second_post_on_a_kept_connection(self):
         """libcurl would send again, silently, what a kept connection took with it."""
-        client = self.serve_model()
+        client = self.serve_model(UPSTREAM_REUSE="all")
         for number, behaviour in enumerate(("close", "reset") * 3):
             self.assertServes(client, f"opens a connection {number}")
             connections, calls = self.model.connections, len(self.model.calls)
@@ -670,13 +631,6 @@ class Storing(UpstreamCase):
 
 
 class Tls(UpstreamCase):
-    def make_certificate(self, name):
-        paths = [os.path.join(self.directory, f"{name}.{kind}") for kind in ("crt", "key")]
-        subprocess.run([find("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-                        "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-out", paths[0], "-keyout", paths[1]],
-                       check=True, capture_output=True)
-        return paths
-
     def test_a_self_signed_server_is_refused(self):
         certificate, key = self.make_certificate("model")
         self.start_model(certificate=certificate, key=key)
@@ -692,7 +646,7 @@ class Tls(UpstreamCase):
         client = self.serve_model(UPSTREAM_CA_FILE=certificate)
         for number in range(3):
             self.assertServes(client, f"text {number}")
-        self.assertEqual(self.model.connections, 1)
+        self.assertEqual(self.model.connections, 3)
 
     def test_a_file_that_is_no_certificate(self):
         """Known before anything is started: nobody finds a pool whose workers die one after another."""

@@ -211,7 +211,26 @@ class Connection(socketserver.StreamRequestHandler):
             model.released.wait(model.delay_s)
         if model.accepted is not None and call.header("Authorization") not in model.accepted:
             return self.send(401, '{"error":"who are you?"}')
+        if model.stray is not None:
+            return self.send_and_stray(call, *model.stray)
         return self.send(200, call.answer(), *model.fields)
+
+    def send_and_stray(self, call, after_s, length):
+        """The answer, and so much later, or in the same write, the same again, which nobody asked for, in so many bytes."""
+        model = self.server.model
+        answer = call.answer().encode()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %08d\r\n\r\n"
+        padded = answer.ljust(length - len(head % 0))
+        stray = head % len(padded) + padded
+        try:
+            self.write(head % len(answer) + answer + (b"" if after_s else stray))
+            if after_s:
+                model.released.wait(after_s)
+                self.write(stray)
+        finally:
+            with model.lock:
+                model.strays += 1
+        return True
 
     def do_status(self, call, status, retry_after=None, *_):
         lines = [f"Retry-After: {retry_after}"] if retry_after and retry_after.isdigit() else []
@@ -254,6 +273,11 @@ class Connection(socketserver.StreamRequestHandler):
         """Answers well, and closes the kept connection without having said so."""
         self.do_well(call)
         return False
+
+    def do_reset_after(self, call, *_):
+        """Answers well, and resets the kept connection."""
+        self.do_well(call)
+        return self.do_reset()
 
     def do_garbage(self, *_):
         self.write("this is not HTTP\r\n\r\n")
@@ -347,6 +371,11 @@ class Listener(socketserver.ThreadingTCPServer):
     def handle_error(self, request, client_address):
         pass
 
+    def shutdown_request(self, request):
+        super().shutdown_request(request)
+        with self.model.lock:
+            self.model.ended += 1
+
 
 class Model:
     """The server, in this process. `calls` are the requests that came in, in order."""
@@ -354,9 +383,12 @@ class Model:
     def __init__(self, address=("127.0.0.1", 0), certificate=None, key=None, buffers_little=False):
         self.calls = []
         self.connections = 0
+        self.ended = 0  # connections
         self.behaviour = None  # for all calls: ["hang"], ["status", "500"]
         self.fields = []  # header lines of good answers
         self.delay_s = 0
+        self.stray = None  # (seconds, bytes): good answers are followed by another one
+        self.strays = 0  # that were written, or could not be
         self.gate = threading.Event()  # while it is clear, no good answer is given
         self.gate.set()
         self.accepted = None  # the credentials that are good; None: all

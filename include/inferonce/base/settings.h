@@ -97,8 +97,12 @@
            "The most texts in one upstream request, where the dialect takes several")                        \
     SECONDS(upstream_timeout_ms, UPSTREAM_TIMEOUT, 30, 0.001, 3600,                                          \
             "How long one inference may take, connecting included")                                          \
-    SECONDS(upstream_connect_timeout_ms, UPSTREAM_CONNECT_TIMEOUT, 1, 0.001, 3600,                           \
+    SECONDS(upstream_connect_timeout_ms, UPSTREAM_CONNECT_TIMEOUT, 3, 0.001, 3600,                           \
             "How long connecting may take, name look-up and TLS included")                                   \
+    CHOICE(upstream_reuse, UPSTREAM_REUSE, "http2", "http2|all",                                             \
+           "Which connections serve several exchanges: http2: those whose answers are numbered (HTTP/2 "     \
+           "over TLS), "                                                                                     \
+           "all: HTTP/1.1 too, for servers that are known to write one answer to each request")              \
     TEXT(upstream_ca_file, UPSTREAM_CA_FILE, "", any, "Certificates (PEM) to trust beside the system's")     \
     GROUP("Requests")                                                                                        \
     NUMBER(max_body_kb, MAX_BODY_KB, 1024, 1, 65536, "KB", "The largest request body")                       \
@@ -122,6 +126,7 @@ enum settings_dialect {
     SETTINGS_DIALECT_TEI_RERANK
 };
 enum upstream_kserve_shape { UPSTREAM_KSERVE_SHAPE_N, UPSTREAM_KSERVE_SHAPE_N1 };
+enum upstream_reuse { UPSTREAM_REUSE_HTTP2, UPSTREAM_REUSE_ALL };
 enum cache_scope { CACHE_SCOPE_SHARED, CACHE_SCOPE_WORKER };
 enum cache_normalize {
     CACHE_NORMALIZE_NONE,

@@ -8,6 +8,7 @@
 #include "inferonce/base/buffer.h"
 #include "inferonce/engine/freshness.h"
 #include "inferonce/engine/trust.h"
+#include "inferonce/engine/upstream_sockets.h"
 
 /* Reused from request to request; its handle keeps what it has allocated. */
 struct http_post {
@@ -16,10 +17,16 @@ struct http_post {
     struct buffer answer; /* what came back, of a success; its cap is the caller's to set */
 
     /* private */
+    struct upstream_sockets *sockets;
+    bool keeps_http_1;
     struct curl_slist *fields;
     size_t head_bytes;  /* of the answer */
     size_t passed_over; /* bytes of an answer that is no success */
     bool began;         /* the request goes out, or went */
+    bool repeated;      /* because no byte of it had gone out */
+    bool unread;        /* it did not go out on a kept connection that has something to read */
+    bool short_of_sockets;
+    bool numbered; /* HTTP/2 */
     bool head_ended;
     char error[CURL_ERROR_SIZE];
 };
@@ -27,8 +34,10 @@ struct http_post {
 struct http_post_target {
     const char *url; /* http://, https://, or http+unix:///SOCKET:/PATH */
     uint64_t connect_timeout_ms;
-    uint64_t timeout_ms; /* for everything */
-    struct trust *trust; /* may be NULL */
+    uint64_t timeout_ms;              /* for everything */
+    struct upstream_sockets *sockets; /* borrowed until all connections are closed */
+    bool keeps_http_1;                /* HTTP/1.1 connections are used again; those of HTTP/2 always are */
+    struct trust *trust;              /* may be NULL */
 };
 
 /* Header fields; length 0: none. All but `host` are the client's own request's. */
@@ -42,6 +51,7 @@ struct http_post_fields {
 enum http_post_end {
     HTTP_POST_ANSWERED,    /* `status` says how; of a success the answer is complete */
     HTTP_POST_NOT_REACHED, /* the request never went out */
+    HTTP_POST_NOT_TRIED,   /* this process lacks descriptors or memory for a connection */
     HTTP_POST_LOST,        /* it went out, and the connection ended before the answer did */
     HTTP_POST_TOO_LARGE,
     HTTP_POST_TIMED_OUT
@@ -65,6 +75,10 @@ void http_post_fini(struct http_post *post);
  * HTTP field could hold is left out. False: no memory. */
 bool http_post_prepare(struct http_post *post, const struct http_post_target *target,
                        const struct http_post_fields *fields) MUST_CHECK;
+
+/* Whether it is to begin once more, on a connection of its own: nothing was sent, because the kept connection
+ * had something to read. Then it is ready to begin. */
+bool http_post_begins_again(struct http_post *post) MUST_CHECK;
 
 /* What the transfer's end means. */
 void http_post_ended(const struct http_post *post, CURLcode result, struct http_post_outcome *outcome);

@@ -8,15 +8,17 @@
 #include <uv.h>
 
 #include "inferonce/base/error.h"
+#include "inferonce/engine/upstream_sockets.h"
 
 struct transfers;
 
 /* A transfer is over and out of the loop. May begin and abandon others, and close everything. */
 typedef void (*transfer_ended)(void *context, CURL *easy, CURLcode result);
 
-/* Owned by the caller, until transfers_close; NULL: error tells why. */
-struct transfers *transfers_create(uv_loop_t *loop, transfer_ended ended, void *context,
-                                   struct error *error) MUST_CHECK;
+/* Owned by the caller, until transfers_close; NULL: error tells why. `sockets` is borrowed until then: those
+ * that the transfers' handles open and close. */
+struct transfers *transfers_create(uv_loop_t *loop, struct upstream_sockets *sockets, transfer_ended ended,
+                                   void *context, struct error *error) MUST_CHECK;
 
 /* The handle is borrowed until it has ended or was abandoned; it never ends before this returned. False: no
  * memory. */

@@ -17,6 +17,7 @@ static const int BUFFER_BYTES = 16384;
 
 struct bench {
     uv_loop_t loop;
+    struct upstream_sockets *sockets;
     struct transfers *transfers;
     CURL *easy;
     char *body;
@@ -97,7 +98,9 @@ static void set_up(void) {
     bench = (struct bench){.server = -1};
     CU_ASSERT_EQUAL(curl_global_init(CURL_GLOBAL_DEFAULT), CURLE_OK);
     CU_ASSERT_EQUAL_FATAL(uv_loop_init(&bench.loop), 0);
-    bench.transfers = transfers_create(&bench.loop, on_ended, NULL, &error);
+    bench.sockets = upstream_sockets_create(false, &error);
+    CU_ASSERT_FATAL(bench.sockets != NULL);
+    bench.transfers = transfers_create(&bench.loop, bench.sockets, on_ended, NULL, &error);
     bench.easy = curl_easy_init();
     bench.body = calloc(1, BODY_BYTES);
     CU_ASSERT_FATAL(bench.transfers && bench.easy && bench.body);
@@ -112,6 +115,7 @@ static void set_up(void) {
 
 static void tear_down(void) {
     transfers_close(&bench.transfers);
+    upstream_sockets_destroy(&bench.sockets);
     (void)uv_run(&bench.loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&bench.loop), 0);
     curl_easy_cleanup(bench.easy);

@@ -1,0 +1,148 @@
+"""UPSTREAM_REUSE: an answer is never taken for another request's, whatever else the model's server writes on a connection."""
+
+import json
+import os
+
+import crowd
+import model_server
+from processes import wait_until
+from upstream_case import UpstreamCase
+
+REQUESTS = int(os.environ.get("REUSE_REQUESTS", "160"))  # of each kind; without the protection all but a few get a wrong answer
+AT_ONCE = 32
+DIALECTS = ("plain", "tei", "kserve", "openai")
+
+# What follows each answer: after so many seconds (0: in the same write) a complete answer of so many bytes (0: as short as it can be).
+STRAYS = [(0, 0), (0.001, 0), (0.05, 0), (0.001, 20 * 1024), (0, 4096), (0.001, 4096), (0, 16384), (0.001, 16384)]
+
+
+class ReuseCase(UpstreamCase):
+    def start_model_on(self, transport):
+        """A model whose server is reached in that way; returns the settings."""
+        if transport == "unix":
+            path = os.path.join(self.directory, f"model{len(os.listdir(self.directory))}.sock")
+            self.start_model(path)
+            return {"UPSTREAM_URL": f"http+unix://{path}:/predict"}
+        if transport == "tls":
+            certificate, key = self.make_certificate("model")
+            self.start_model(certificate=certificate, key=key)
+            return {"UPSTREAM_URL": self.model.url(), "UPSTREAM_CA_FILE": certificate}
+        self.start_model()
+        return {"UPSTREAM_URL": self.model.url()}
+
+    def expected(self, dialect, text):
+        """What the model says of the text, in the form in which the dialect hands it on."""
+        if dialect == "plain":
+            return json.loads(model_server.sentiment(text))
+        scores = [float(number) for number in model_server.score(text)]
+        if dialect == "openai":
+            return {"embedding": scores}
+        if dialect == "tei":
+            return [{"label": "positive", "score": scores[0]}, {"label": "negative", "score": scores[1]}]
+        return {"outputs": [{"name": "scores", "datatype": "FP64", "shape": [1, 3], "data": scores},
+                            {"name": "label", "datatype": "BYTES", "shape": [1], "data": [f"label {len(text)}"]}]}
+
+    def ask_all(self, client, texts):
+        """Asks for them over kept connections, so many at once; the results, None for each that failed."""
+        requests = {text: crowd.kept(client.encode("POST", "/predict", {"text": text})) for text in texts}
+        results = {}
+
+        async def ask_some(some):
+            connection = await crowd.Connection.open(client.address)
+            for text in some:
+                response = (await connection.ask(requests[text])).response
+                results[text] = response.json()["result"] if response.status == 200 else None
+            connection.close()
+
+        crowd.run([ask_some(texts[first::AT_ONCE]) for first in range(AT_ONCE)])
+        return results
+
+    def check(self, client, dialect, name):
+        texts = [f"{name} {number} " + "x" * (number * 7 % 31) for number in range(REQUESTS)]
+        results = self.ask_all(client, texts)
+        wrong = [text for text in texts if results[text] is not None and results[text] != self.expected(dialect, text)]
+        failed = [text for text in texts if results[text] is None]
+        self.assertEqual((len(wrong), len(failed)), (0, 0), f"of {REQUESTS}: {wrong[:3]} {failed[:3]}")
+        kept = self.ask_all(client, texts)
+        self.assertEqual(kept, results, "what is kept is another answer")
+
+
+class Strays(ReuseCase):
+    """By default no HTTP/1.1 connection serves two exchanges."""
+
+    def check_transport(self, transport, dialect, strays):
+        client = self.serve_model(UPSTREAM_DIALECT=dialect, UPSTREAM_BATCH=1, UPSTREAM_TIMEOUT=30, **self.start_model_on(transport))
+        for stray in strays:
+            with self.subTest(transport=transport, dialect=dialect, stray=stray):
+                self.model.stray = stray
+                calls = len(self.model.calls)
+                self.check(client, dialect, f"{stray}")
+                connections = [call.connection for call in self.model.calls[calls:]]
+                self.assertEqual((len(connections), len(set(connections))), (REQUESTS, REQUESTS))
+        self.end(client)
+
+    def test_plain_connections(self):
+        self.check_transport("tcp", "plain", STRAYS)
+
+    def test_unix_sockets(self):
+        self.check_transport("unix", "plain", STRAYS)
+
+    def test_tls(self):
+        self.check_transport("tls", "plain", STRAYS)
+
+    def test_every_dialect(self):
+        for dialect in DIALECTS[1:]:
+            for transport in ("tcp", "unix", "tls"):
+                self.check_transport(transport, dialect, [(0, 0), (0.001, 20 * 1024)])
+
+    def test_no_port_waits(self):
+        """A connection that is closed by its client leaves a port in TIME_WAIT for a minute, and there are 28,000."""
+        client = self.serve_model()
+        self.ask_all(client, [f"text {number}" for number in range(REQUESTS)])
+        self.assertEqual(self.model.connections, REQUESTS)
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            waiting = [line for line in table if f":{self.model.port:04X} " in line and line.split()[3] == "06"]
+        self.assertEqual(waiting, [])
+
+
+class All(ReuseCase):
+    """UPSTREAM_REUSE=all: an HTTP/1.1 connection is used again unless there is something to read on it."""
+
+    def test_connections_are_used_again(self):
+        for transport in ("tcp", "unix", "tls"):
+            with self.subTest(transport=transport):
+                client = self.serve_model(UPSTREAM_REUSE="all", **self.start_model_on(transport))
+                for number in range(20):
+                    self.assertServes(client, f"text {number}")
+                self.assertEqual(self.model.connections, 1)
+                self.end(client)
+
+    def test_strays_that_are_there_before_the_next_request(self):
+        for transport in ("tcp", "unix", "tls"):
+            client = self.serve_model(UPSTREAM_REUSE="all", **self.start_model_on(transport))
+            for stray in STRAYS:
+                with self.subTest(transport=transport, stray=stray):
+                    self.model.stray = stray
+                    for number in range(20):
+                        text = f"{stray} {number} " + "x" * number
+                        strays = self.model.strays
+                        response = client.predict(text)
+                        self.assertEqual((response.status, response.json().get("result")), (200, self.expected("plain", text)))
+                        wait_until(lambda: self.model.strays > strays, "it is written", interval_s=0.0005)
+            self.end(client)
+
+    def test_a_server_that_resets_idle_connections(self):
+        client = self.serve_model(UPSTREAM_REUSE="all")
+        for behaviour in ("reset_after", "close_after"):
+            self.model.behaviour = [behaviour]
+            for number in range(40):
+                ended = self.model.ended
+                self.assertServes(client, f"{behaviour} {number}")
+                wait_until(lambda: self.model.ended > ended, "it is closed", interval_s=0.0005)
+
+    def test_an_error_ends_its_connection(self):
+        client = self.serve_model(UPSTREAM_REUSE="all")
+        self.assertServes(client, "one")
+        self.assertProblem(client.predict("!status 500 x"), 502)
+        self.assertServes(client, "two")
+        self.assertEqual([call.connection for call in self.model.calls], [1, 1, 2])
