@@ -4,11 +4,10 @@
  *   1  could not start, or could not go on; or requests were left unanswered as it stopped, after DRAIN_TIMEOUT
  *      or a second signal: the log line `stopped` says how many, as `unfinished`
  *   2  wrong settings: nothing was started */
-#include <errno.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "inferonce/base/descriptors.h"
 #include "inferonce/base/log.h"
 #include "inferonce/base/settings.h"
 #include "inferonce/base/shared.h"
@@ -63,23 +62,14 @@ static bool make_shared(struct shared *shared, const struct settings *settings, 
     return true;
 }
 
-/* Each parked request holds a connection, and the usual soft limit of 1,024 descriptors is there for programs
- * that use select(2). Enough for what a worker can hold, not the millions that some systems allow. */
-static void raise_descriptor_limit(void) {
-    const rlim_t enough = 65536;
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= enough)
-        return;
-    limit.rlim_cur = limit.rlim_max < enough ? limit.rlim_max : enough;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        LOG(LOG_WARN, "descriptor_limit_not_raised", LOG_NUMBER("errno", errno));
-}
-
 static int serve(const struct settings *settings) {
     struct error error;
     struct listener listener;
     struct shared shared;
-    raise_descriptor_limit();
+    if (!descriptors_suffice(settings, master_workers(settings), &error)) {
+        LOG(LOG_ERROR, "cannot_start", LOG_TEXT("error", error.text));
+        return EXIT_FAILED;
+    }
     if (!listener_open(&listener, settings, &error)) {
         LOG(LOG_ERROR, "cannot_listen", LOG_TEXT("error", error.text));
         return EXIT_FAILED;

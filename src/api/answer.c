@@ -73,6 +73,14 @@ struct answer_problem answer_problem(const struct cache_answer *answer) {
         told.problem = PROBLEM_OVERLOADED;
         told.retry_after_s = failure->retry_after_s > 0 ? failure->retry_after_s : 1;
         break;
+    case ENGINE_DOWN:
+        told.problem = PROBLEM_MODEL_DOWN;
+        told.retry_after_s = failure->retry_after_s > 0 ? failure->retry_after_s : 1;
+        break;
+    case ENGINE_SHORT:
+        told.problem = PROBLEM_SHORT;
+        told.retry_after_s = failure->retry_after_s > 0 ? failure->retry_after_s : 1;
+        break;
     case ENGINE_REJECTED:
         told.problem = PROBLEM_REJECTED;
         told.status = failure->http_status;

@@ -78,7 +78,7 @@ enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answ
     }
     if (value.data[OUTCOME_KIND] == OUTCOME_NOT_SHARED)
         return OUTCOME_NOT_SHARED;
-    if (value.data[OUTCOME_KIND] == OUTCOME_FAILED && status > ENGINE_OK && status <= ENGINE_REJECTED)
+    if (value.data[OUTCOME_KIND] == OUTCOME_FAILED && status > ENGINE_OK && status <= ENGINE_STATUS_LAST)
         return OUTCOME_FAILED;
     return OUTCOME_NONE;
 }

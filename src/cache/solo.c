@@ -54,7 +54,7 @@ void solos_infer(struct solos *solos, struct cache_request *request) {
     if (!solo) {
         stats_count(solos->stats, STAT_bypasses);
         const struct engine_answer failure = {
-            .status = ENGINE_OVERLOAD, .detail = "no memory for the request", .retry_after_s = 1};
+            .status = ENGINE_SHORT, .detail = "no memory for the request", .retry_after_s = 1};
         struct cache_answer answer = {
             .result = CACHE_FAILED, .status = {.forward = request->forward}, .failure = &failure};
         request->phase = CACHE_IDLE;

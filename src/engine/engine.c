@@ -96,12 +96,13 @@ static void answer_turned_away(struct engine *engine) {
     /* Those that `done` adds have to wait for their turn, or the loop would never get out of here. */
     for (size_t n = engine->turned_away.n; n > 0 && engine->turned_away.n > 0; n--) {
         struct engine_job *job = engine->turned_away.first;
-        const struct engine_answer answer = {
-            .status = ENGINE_OVERLOAD,
-            .detail = job->retry_after_s == QUEUE_IS_FULL ? "too many inferences are waiting"
-                                                          : "the model's server cannot be reached",
-            .retry_after_s = job->retry_after_s == QUEUE_IS_FULL ? RETRY_AFTER_S : job->retry_after_s,
-        };
+        struct engine_answer answer = {.status = ENGINE_DOWN,
+                                       .detail = "the model's server could not be reached lately",
+                                       .retry_after_s = job->retry_after_s};
+        if (job->retry_after_s == QUEUE_IS_FULL)
+            answer = (struct engine_answer){.status = ENGINE_OVERLOAD,
+                                            .detail = "too many inferences are waiting",
+                                            .retry_after_s = RETRY_AFTER_S};
         engine_jobs_remove(&engine->turned_away, job);
         job->phase = OVER;
         job->done(job, &answer);

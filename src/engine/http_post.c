@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Kept in a pooled post. */
@@ -128,7 +129,7 @@ static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_socka
     int descriptor = upstream_sockets_open(post->sockets, address);
     if (descriptor >= 0)
         return descriptor;
-    post->short_of_sockets = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+    post->short_of_sockets = upstream_sockets_lack(errno);
     return CURL_SOCKET_BAD;
 }
 
@@ -217,6 +218,19 @@ static CURLcode set_unix_url(CURL *easy, const char *url) {
     buffer_fini(&local);
     free(socket);
     return result;
+}
+
+void http_post_place(const char *url, char place[HTTP_POST_PLACE_MAX]) {
+    const char *authority = strstr(url, "://");
+    if (strncmp(url, UNIX_SCHEME, sizeof(UNIX_SCHEME) - 1) == 0) {
+        const char *path = url + sizeof(UNIX_SCHEME) - 1;
+        const char *colon = strstr(path, ":/");
+        snprintf(place, HTTP_POST_PLACE_MAX, "unix:%.*s", (int)(colon ? colon - path : (long)strlen(path)),
+                 path);
+        return;
+    }
+    size_t scheme = authority ? (size_t)(authority - url) + 3 : 0;
+    snprintf(place, HTTP_POST_PLACE_MAX, "%.*s", (int)(scheme + strcspn(url + scheme, "/?#")), url);
 }
 
 static CURLcode set_url(CURL *easy, const char *url) {
@@ -312,19 +326,35 @@ static enum http_post_end end_of(const struct http_post *post, CURLcode result, 
         return HTTP_POST_ANSWERED;
     if (result == CURLE_OPERATION_TIMEDOUT)
         return HTTP_POST_TIMED_OUT;
+    if (result == CURLE_OUT_OF_MEMORY ||
+        (!post->began && (post->short_of_sockets || upstream_sockets_are_short())))
+        return HTTP_POST_SHORT;
     if (!post->began)
-        return post->short_of_sockets ? HTTP_POST_NOT_TRIED : HTTP_POST_NOT_REACHED;
+        return HTTP_POST_NOT_REACHED;
     return post->answer.failed || post->head_bytes > HEAD_BYTES_MAX ? HTTP_POST_TOO_LARGE : HTTP_POST_LOST;
+}
+
+/* libcurl only says that it could not connect, and to what, which for a Unix socket is a host that there is
+ * not. */
+static const char *error_of(const struct http_post *post, enum http_post_end end, CURLcode result) {
+    long number = info(post, CURLINFO_OS_ERRNO);
+    if (end == HTTP_POST_SHORT)
+        return "no descriptor or memory for a connection";
+    if (result == CURLE_COULDNT_CONNECT && number > 0)
+        return strerror((int)number);
+    return post->error[0] ? post->error : curl_easy_strerror(result);
 }
 
 void http_post_ended(const struct http_post *post, CURLcode result, struct http_post_outcome *outcome) {
     int status = (int)status_of(post);
+    enum http_post_end end = end_of(post, result, status);
     *outcome = (struct http_post_outcome){
-        .end = end_of(post, result, status),
+        .end = end,
         .reached = post->began,
+        .refused = end == HTTP_POST_NOT_REACHED && info(post, CURLINFO_OS_ERRNO) == ECONNREFUSED,
         .untrusted = !post->began && is_about_tls(result),
         .status = status,
-        .error = post->error[0] ? post->error : curl_easy_strerror(result),
+        .error = error_of(post, end, result),
     };
     if (outcome->end == HTTP_POST_ANSWERED)
         read_head(post->easy, outcome);

@@ -46,6 +46,7 @@ struct upstream {
     struct engine *engine;
     const struct settings *settings;
     const struct clock *clock;
+    struct stats *stats;
     struct upstream_sockets *sockets;
     struct transfers *transfers; /* NULL: closed */
     struct trust *trust;
@@ -236,7 +237,12 @@ static struct engine_answer failure(enum engine_status status, const char *detai
 }
 
 static const struct engine_answer NO_MEMORY = {
-    .status = ENGINE_OVERLOAD, .detail = "no memory for the inference", .retry_after_s = 1};
+    .status = ENGINE_SHORT, .detail = "no memory for the inference", .retry_after_s = 1};
+
+static const struct engine_answer NO_CONNECTION = {
+    .status = ENGINE_SHORT,
+    .detail = "no descriptor or memory for a connection to the model",
+    .retry_after_s = 1};
 
 /* An answer that is no success. */
 static struct engine_answer answer_of_status(const struct http_post_outcome *outcome) {
@@ -277,13 +283,16 @@ static struct engine_answer answer_of_failure(const struct http_post_outcome *ou
     case HTTP_POST_LOST:
         return failure(ENGINE_REFUSED,
                        "the model's server ended the connection before its answer was complete");
-    case HTTP_POST_NOT_TRIED:
+    case HTTP_POST_SHORT:
+        return NO_CONNECTION;
     case HTTP_POST_NOT_REACHED:
         break;
     }
-    return failure(ENGINE_REFUSED,
-                   outcome->untrusted ? "no TLS connection to the model's server: is its certificate trusted?"
-                                      : "the model's server could not be reached");
+    if (outcome->untrusted)
+        return failure(ENGINE_REFUSED,
+                       "no TLS connection to the model's server: is its certificate trusted?");
+    return failure(ENGINE_REFUSED, outcome->refused ? "the model's server refuses connections"
+                                                    : "the model's server could not be reached");
 }
 
 /* Each job that is still wanted ends; what it did is `user`'s to know. */
@@ -338,21 +347,30 @@ static void begin_each_alone(struct call *call) {
 
 static void tell_breaker(struct call *call, const struct http_post_outcome *outcome) {
     struct upstream *upstream = call->upstream;
-    if (outcome->reached) {
+    char place[HTTP_POST_PLACE_MAX];
+    http_post_place(upstream->settings->upstream_url, place);
+    if (outcome->end == HTTP_POST_SHORT) {
+        upstream_breaker_gave_up(&upstream->breaker, call->probe);
+    } else if (outcome->reached) {
         if (upstream_breaker_reached(&upstream->breaker))
-            LOG(LOG_INFO, "upstream_back");
+            LOG(LOG_INFO, "upstream_back", LOG_TEXT("server", place));
     } else if (upstream_breaker_not_reached(&upstream->breaker, call->probe,
                                             clock_monotonic_us(upstream->clock))) {
-        LOG(LOG_WARN, "upstream_down", LOG_TEXT("error", outcome->error),
+        LOG(LOG_WARN, "upstream_down", LOG_TEXT("server", place), LOG_TEXT("error", outcome->error),
             LOG_NUMBER("pause_ms", upstream->breaker.pause_us / 1000));
     }
 }
 
-static void log_failure(const struct http_post_outcome *outcome) {
+static void log_failure(const struct upstream *upstream, const struct http_post_outcome *outcome) {
+    char place[HTTP_POST_PLACE_MAX];
+    http_post_place(upstream->settings->upstream_url, place);
     if (outcome->end == HTTP_POST_ANSWERED)
-        LOG(LOG_WARN, "upstream_error", LOG_NUMBER("status", outcome->status));
+        LOG(LOG_WARN, "upstream_error", LOG_TEXT("server", place), LOG_NUMBER("status", outcome->status));
+    else if (outcome->end == HTTP_POST_SHORT)
+        LOG(LOG_ERROR, "upstream_no_connection", LOG_TEXT("server", place),
+            LOG_TEXT("error", outcome->error));
     else
-        LOG(LOG_WARN, "upstream_failed", LOG_TEXT("error", outcome->error));
+        LOG(LOG_WARN, "upstream_failed", LOG_TEXT("server", place), LOG_TEXT("error", outcome->error));
 }
 
 /* The jobs' ends may begin new calls, cancel jobs of this one, and close everything. */
@@ -372,7 +390,9 @@ static void on_ended(void *context, CURL *easy, CURLcode result) {
     } else {
         struct engine_answer answer = answer_of_failure(&outcome);
         if (answer.status != ENGINE_REJECTED)
-            log_failure(&outcome);
+            log_failure(upstream, &outcome);
+        if (outcome.end == HTTP_POST_SHORT)
+            stats_add(upstream->stats, STAT_inferences_without_connection, call->wanted);
         finish_all(call, &answer);
     }
     release_call(upstream, call);
@@ -519,6 +539,7 @@ static void *open_upstream(struct engine *engine, const struct engine_options *o
     upstream->engine = engine;
     upstream->settings = options->settings;
     upstream->clock = options->clock;
+    upstream->stats = options->stats;
     if (load_trust(options->settings, &upstream->trust, error))
         upstream->sockets =
             upstream_sockets_create(options->settings->upstream_reuse == UPSTREAM_REUSE_ALL, error);

@@ -116,6 +116,19 @@ int upstream_sockets_open(struct upstream_sockets *sockets, const struct curl_so
     return descriptor;
 }
 
+bool upstream_sockets_lack(int error_number) {
+    return error_number == EMFILE || error_number == ENFILE || error_number == ENOBUFS ||
+           error_number == ENOMEM;
+}
+
+bool upstream_sockets_are_short(void) {
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0)
+        return upstream_sockets_lack(errno);
+    close(descriptor);
+    return false;
+}
+
 void upstream_sockets_close(struct upstream_sockets *sockets, int descriptor) {
     unwatch(sockets, descriptor);
     if (state_of(sockets, descriptor) != CLOSED)

@@ -35,12 +35,14 @@ struct acceptor {
 
 /* The descriptors that the rest of the worker may need (cache servers, inference servers, the loop's own) are
  * left alone. */
-static uint32_t connections_allowed(void) {
+static uint32_t connections_allowed(uint64_t reserved) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return 1;
     uint64_t descriptors = limit.rlim_cur > INT32_MAX ? INT32_MAX : limit.rlim_cur;
     uint64_t reserve = descriptors / 4 < 1024 ? descriptors / 4 : 1024;
+    if (reserve < reserved)
+        reserve = reserved;
     return descriptors > reserve ? (uint32_t)(descriptors - reserve) : 1;
 }
 
@@ -173,7 +175,7 @@ struct acceptor *acceptor_create(const struct acceptor_options *options, struct 
         return NULL;
     }
     acceptor->options = *options;
-    acceptor->connections_max = connections_allowed();
+    acceptor->connections_max = connections_allowed(options->descriptors_reserved);
     if (!set_up_handles(acceptor, error)) {
         free(acceptor);
         return NULL;

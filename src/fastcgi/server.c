@@ -91,6 +91,7 @@ struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *optio
                                               .clock = options->clock,
                                               .shared = options->shared,
                                               .slot = options->slot,
+                                              .descriptors_reserved = options->descriptors_reserved,
                                               .stats = options->stats,
                                               .accepted = on_accepted,
                                               .short_of_room = on_short,

@@ -7,6 +7,7 @@
 
 #include "inferonce/api/api.h"
 #include "inferonce/api/routes.h"
+#include "inferonce/base/descriptors.h"
 #include "inferonce/base/log.h"
 
 #define HEARTBEAT_MS 1000
@@ -218,6 +219,8 @@ static bool setup_server(struct worker *worker, struct error *error) {
                                                         .clock = &worker->clock,
                                                         .shared = options->shared,
                                                         .slot = options->slot,
+                                                        .descriptors_reserved = descriptors_reserved(
+                                                            options->settings, options->shared->workers),
                                                         .stats = worker->stats,
                                                         .handler = on_request,
                                                         .abandoned = on_abandoned,

@@ -26,10 +26,10 @@ def find(program):
     return path
 
 
-def run_program(*flags, timeout_s=60, **settings):
+def run_program(*flags, timeout_s=60, prepare=None, **settings):
     """Runs inferonce to its end: for --help, wrong settings and the like."""
     return subprocess.run([PROGRAM, *flags], env=environment(settings), stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=timeout_s, check=False)
+                          text=True, timeout=timeout_s, check=False, preexec_fn=prepare)
 
 
 class Inferonce(Child):

@@ -25,6 +25,8 @@
     X(purges, COUNTER, "Invalidations, of everything or of single entries")                            \
     X(inferences, COUNTER, "Inferences started")                                                       \
     X(inference_errors, COUNTER, "Inferences that failed")                                             \
+    X(inferences_without_connection, COUNTER,                                                          \
+      "Inferences that failed because this host lacked descriptors or memory for a connection")        \
     X(inference_us_saved, COUNTER, "Microseconds of inference that answers did not cost")              \
     X(requests, COUNTER, "Requests received, of every kind")                                           \
     X(rejected_requests, COUNTER, "Requests answered 4xx or 5xx")                                      \

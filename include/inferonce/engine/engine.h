@@ -20,11 +20,14 @@ enum engine_status {
     ENGINE_OK,
     ENGINE_REFUSED,    /* no connection, or an answer that is a failure of the model's server: 502 */
     ENGINE_TIMEOUT,    /* 504 */
-    ENGINE_OVERLOAD,   /* our queue is full, the breaker is open, or the model said 429 or 503: 503 with
-                          Retry-After */
+    ENGINE_OVERLOAD,   /* our queue is full, or the model said 429 or 503: 503 with Retry-After */
     ENGINE_BAD_ANSWER, /* complete, but not what was expected: 502 */
-    ENGINE_REJECTED    /* the model refused this input or credential: its status is relayed */
+    ENGINE_REJECTED,   /* the model refused this input or credential: its status is relayed */
+    ENGINE_DOWN, /* the model was not asked, because it could not be reached lately: 503 with Retry-After */
+    ENGINE_SHORT /* this process lacks descriptors or memory: 503 with Retry-After */
 };
+
+#define ENGINE_STATUS_LAST ENGINE_SHORT
 
 struct engine_answer {
     enum engine_status status;
@@ -32,7 +35,7 @@ struct engine_answer {
     const char
         *detail;     /* not OK: one line for the client, never text of the request; borrowed for the call */
     int http_status; /* REJECTED: 400, 401, 403, 413, 415 or 422 */
-    unsigned retry_after_s; /* OVERLOAD */
+    unsigned retry_after_s; /* OVERLOAD, DOWN, SHORT */
     bool storable;          /* OK: may be kept for others */
     uint64_t lifetime_ms;   /* OK: the most that the model allows; UINT64_MAX: it did not say */
     size_t texts;           /* that went to the model in one call, and so took that long together; 0: one */

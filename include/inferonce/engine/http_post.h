@@ -51,7 +51,7 @@ struct http_post_fields {
 enum http_post_end {
     HTTP_POST_ANSWERED,    /* `status` says how; of a success the answer is complete */
     HTTP_POST_NOT_REACHED, /* the request never went out */
-    HTTP_POST_NOT_TRIED,   /* this process lacks descriptors or memory for a connection */
+    HTTP_POST_SHORT,       /* this process lacks descriptors or memory */
     HTTP_POST_LOST,        /* it went out, and the connection ended before the answer did */
     HTTP_POST_TOO_LARGE,
     HTTP_POST_TIMED_OUT
@@ -60,12 +60,19 @@ enum http_post_end {
 struct http_post_outcome {
     enum http_post_end end;
     bool reached;   /* the server was there */
+    bool refused;   /* NOT_REACHED: nobody listens there */
     bool untrusted; /* NOT_REACHED: TLS failed */
     int status;
     uint64_t retry_after_s; /* 0: it did not say */
     struct freshness freshness;
-    const char *error; /* libcurl's words, for the log; in the http_post */
+    const char *error; /* in libcurl's words or the system's, for the log; good until the next call */
 };
+
+#define HTTP_POST_PLACE_MAX 256
+
+/* Where the URL leads, for the log: scheme, host and port, or "unix:" and the path of the socket. Cut to fit.
+ */
+void http_post_place(const char *url, char place[HTTP_POST_PLACE_MAX]);
 
 /* False: no memory. */
 bool http_post_init(struct http_post *post) MUST_CHECK;

@@ -42,4 +42,11 @@ void upstream_sockets_numbered(struct upstream_sockets *sockets, int descriptor)
  * DEAD. Does not block. */
 void upstream_sockets_check(struct upstream_sockets *sockets);
 
+/* Whether `error_number` is the system's way to say that this process can have no socket. */
+bool upstream_sockets_lack(int error_number);
+
+/* Whether one could be had now; asked when libcurl failed without a word why (a name that could not be looked
+ * up). */
+bool upstream_sockets_are_short(void);
+
 #endif

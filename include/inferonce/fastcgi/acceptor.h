@@ -34,7 +34,8 @@ struct acceptor_options {
     const struct clock *clock;   /* borrowed */
     const struct shared *shared; /* borrowed; NULL: no balancing */
     unsigned slot;
-    struct stats *stats; /* borrowed */
+    uint64_t descriptors_reserved; /* that connections must leave free; at least a quarter is */
+    struct stats *stats;           /* borrowed */
     acceptor_accepted accepted;
     acceptor_short short_of_room;
     void *context;

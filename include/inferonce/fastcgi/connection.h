@@ -61,6 +61,7 @@ struct fastcgi_options {
     const struct clock *clock;
     const struct shared *shared; /* for the scoreboard; NULL: no balancing */
     unsigned slot;
+    uint64_t descriptors_reserved; /* that connections must leave free */
     struct stats *stats;
     fastcgi_handler handler;
     fastcgi_abandoned abandoned;

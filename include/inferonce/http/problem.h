@@ -39,6 +39,10 @@
     X(UPSTREAM_FAILED, 502, "upstream-failed", "The model failed", "Nothing was stored; try again")          \
     X(OVERLOADED, 503, "overloaded", "Too much is waiting already",                                          \
       "Try again after the time that Retry-After gives")                                                     \
+    X(MODEL_DOWN, 503, "model-down", "The model cannot be reached",                                          \
+      "Try again after the time that Retry-After gives")                                                     \
+    X(SHORT, 503, "short-of-resources", "This server lacks descriptors or memory",                           \
+      "Try again after the time that Retry-After gives; the log of the server says more")                    \
     X(CACHE_AWAY, 503, "cache-away", "The cache servers cannot be told",                                     \
       "Too many invalidations wait for a cache server to return; try again then")                            \
     X(DRAINING, 503, "draining", "This server is stopping",                                                  \

@@ -472,6 +472,8 @@ static void test_failures(void) {
         {ENGINE_TIMEOUT, 0, 0, 504, "timeout", ""},
         {ENGINE_OVERLOAD, 0, 7, 503, "overloaded", "7"},
         {ENGINE_OVERLOAD, 0, 0, 503, "overloaded", "1"}, /* always with Retry-After */
+        {ENGINE_DOWN, 0, 30, 503, "model-down", "30"},
+        {ENGINE_SHORT, 0, 1, 503, "short-of-resources", "1"},
         {ENGINE_REJECTED, 400, 0, 400, "rejected", ""},
         {ENGINE_REJECTED, 401, 0, 401, "rejected", ""},
         {ENGINE_REJECTED, 403, 0, 403, "rejected", ""},

@@ -129,7 +129,7 @@ static void test_no_memory(void) {
     unit_allocations_heal();
     if (unit_allocations_count() > 0) { /* no sanitizer has the allocator */
         CU_ASSERT_EQUAL(told[0].answers, 1);
-        CU_ASSERT_EQUAL(told[0].failure, ENGINE_OVERLOAD);
+        CU_ASSERT_EQUAL(told[0].failure, ENGINE_SHORT);
         CU_ASSERT_EQUAL(world_counted(STAT_bypasses), 1);
         CU_ASSERT_EQUAL(world_counted(STAT_parked), 0);
     }

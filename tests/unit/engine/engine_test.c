@@ -518,7 +518,7 @@ static void test_backend_without_room(void) {
     run();
     for (unsigned i = 1; i < 4; i++) {
         CU_ASSERT_EQUAL(bench.probes[i].answers, 1);
-        CU_ASSERT_EQUAL(bench.probes[i].answer.status, ENGINE_OVERLOAD);
+        CU_ASSERT_EQUAL(bench.probes[i].answer.status, ENGINE_DOWN);
         CU_ASSERT_EQUAL(bench.probes[i].answer.retry_after_s, 7);
         CU_ASSERT_EQUAL(bench.probes[i].answer.duration_us, 0);
     }

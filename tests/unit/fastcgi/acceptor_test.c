@@ -20,6 +20,7 @@ static struct shared shared;
 static struct stats stats;
 static struct clock fake_clock;
 static struct acceptor *acceptor;
+static uint64_t reserved;
 static int accepted[CLIENTS_MAX];
 static unsigned accepted_count;
 static unsigned short_count; /* how often it said that it has no room */
@@ -58,6 +59,7 @@ static void begin(bool balanced) {
                                              .clock = &fake_clock,
                                              .shared = balanced ? &shared : NULL,
                                              .slot = 3,
+                                             .descriptors_reserved = reserved,
                                              .stats = &stats,
                                              .accepted = on_accepted,
                                              .short_of_room = on_short};
@@ -265,28 +267,39 @@ static void test_waits_when_descriptors_are_short(void) {
     end();
 }
 
-static void test_keeps_a_reserve_of_descriptors(void) {
+static void check_reserve(uint64_t descriptors_reserved, unsigned connections) {
     struct rlimit before;
     CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &before), 0);
-    struct rlimit low = {.rlim_cur = 64, .rlim_max = before.rlim_max}; /* 48 for connections */
+    struct rlimit low = {.rlim_cur = 64, .rlim_max = before.rlim_max};
     CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &low), 0);
+    reserved = descriptors_reserved;
     begin(false);
+    reserved = 0;
     CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
-    connect_many(50);
-    CU_ASSERT_TRUE(run_until_accepted(48));
+    connect_many(connections + 2);
+    CU_ASSERT_TRUE(run_until_accepted(connections));
     turn();
-    CU_ASSERT_EQUAL(accepted_count, 48);
+    CU_ASSERT_EQUAL(accepted_count, connections);
     CU_ASSERT_TRUE(stats.value[STAT_connections_refused] >= 1);
     CU_ASSERT_EQUAL(short_count, stats.value[STAT_connections_refused]);
     CU_ASSERT(acceptor_is_short(acceptor));
     close_one();
     turn(); /* at once, not after a pause */
-    CU_ASSERT_EQUAL(accepted_count, 48);
+    CU_ASSERT_EQUAL(accepted_count, connections);
     close_one();
     turn();
-    CU_ASSERT_EQUAL(accepted_count, 48);
-    CU_ASSERT_FALSE(acceptor_is_short(acceptor)); /* all 50 were taken */
+    CU_ASSERT_EQUAL(accepted_count, connections);
+    CU_ASSERT_FALSE(acceptor_is_short(acceptor)); /* all were taken */
     end();
+}
+
+static void test_keeps_a_reserve_of_descriptors(void) {
+    check_reserve(0, 48);
+    check_reserve(10, 48);
+}
+
+static void test_keeps_what_the_settings_need(void) {
+    check_reserve(40, 24);
 }
 
 static const struct unit_case CASES[] = {
@@ -304,6 +317,7 @@ static const struct unit_case CASES[] = {
     {"takes what waits before it stops", test_takes_what_waits_before_it_stops},
     {"lets connections wait when descriptors are short", test_waits_when_descriptors_are_short},
     {"keeps a reserve of descriptors", test_keeps_a_reserve_of_descriptors},
+    {"descriptors that the settings need are kept", test_keeps_what_the_settings_need},
 };
 
 int main(int argc, char *argv[]) {
