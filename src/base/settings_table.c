@@ -32,6 +32,14 @@ static bool begins_with(struct bytes text, struct bytes prefix) {
 }
 
 /* Nothing is resolved: what an address means must not depend on who is asked. */
+/* Keys of cache servers: printable ASCII, and short enough for the longest key that memcached takes. */
+static const char *check_key_prefix(struct bytes text) {
+    for (size_t i = 0; i < text.length; i++)
+        if (text.data[i] <= ' ' || text.data[i] > '~')
+            return "printable ASCII without spaces";
+    return text.length <= 185 ? NULL : "at most 185 bytes";
+}
+
 static const char *check_address(struct bytes text) {
     static const char EXPECTED[] =
         "expected unix:PATH, of at most 107 bytes, or tcp:ADDRESS:PORT with an IPv4 or [IPv6] address or "

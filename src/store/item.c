@@ -4,10 +4,20 @@
 
 enum { AT_EPOCH = 0, AT_EXPIRES = 8, AT_TYPE = 16 };
 
-void item_name(enum store_kind kind, const uint8_t *key, char name[ITEM_NAME_LENGTH]) {
+void item_names_init(struct item_names *names, const char *prefix) {
+    size_t length = strlen(prefix);
+    INVARIANT(length <= ITEM_PREFIX_MAX);
+    memcpy(names->prefix, prefix, length);
+    names->prefix_length = length;
+    names->length = length + 1 + 2 * (size_t)STORE_KEY_LENGTH;
+}
+
+void item_name(const struct item_names *names, enum store_kind kind, const uint8_t *key, char *name) {
     static const char KINDS[] = {
         [STORE_ENTRY] = 'e', [STORE_LEASE] = 'l', [STORE_OUTCOME] = 'o', [STORE_GENERATION] = 'g'};
     static const char DIGITS[] = "0123456789abcdef";
+    memcpy(name, names->prefix, names->prefix_length);
+    name += names->prefix_length;
     *name++ = KINDS[kind];
     for (unsigned i = 0; i < STORE_KEY_LENGTH; i++) {
         *name++ = DIGITS[key[i] >> 4];

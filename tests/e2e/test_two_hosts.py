@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+import urllib.parse
 
 import model_server
 from cache_servers import Memcached, Redis
@@ -143,7 +144,7 @@ class OverMemcached(TwoHosts):
 
     def forget_generation(self):
         dump = self.store.ask("lru_crawler metadump all")
-        for name in {word[4:] for word in dump.split() if word.startswith("key=g")}:
+        for name in {urllib.parse.unquote(word[4:]) for word in dump.split() if word.startswith("key=inferonce%3Ag")}:
             self.assertEqual(self.store.ask(f"delete {name}"), "DELETED\r\n")
 
 
@@ -151,7 +152,7 @@ class OverRedis(TwoHosts):
     server_class = Redis
 
     def forget_generation(self):
-        self.assertEqual(self.store.ask("EVAL \"return redis.call('DEL', unpack(redis.call('KEYS', 'g*')))\" 0"), ":1\r\n")
+        self.assertEqual(self.store.ask("EVAL \"return redis.call('DEL', unpack(redis.call('KEYS', 'inferonce:g*')))\" 0"), ":1\r\n")
 
 
 del TwoHosts

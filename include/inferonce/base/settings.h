@@ -57,6 +57,8 @@
            "A larger result is answered, counted, not stored")                                               \
     TEXT(cache_namespace, CACHE_NAMESPACE, "default", namespace,                                             \
          "Entries of other namespaces are never seen or purged")                                             \
+    TEXT(cache_key_prefix, CACHE_KEY_PREFIX, "inferonce:", key_prefix,                                       \
+         "What every key in memcached and Redis begins with, so that they can be shared with others")        \
     TEXT(memcached_servers, MEMCACHED_SERVERS, "127.0.0.1:11211", servers,                                   \
          "memcached: HOST:PORT or unix:PATH, comma-separated; keys are spread over them by ketama")          \
     URL(redis_url, REDIS_URL, "redis://127.0.0.1:6379/0", redis_url,                                         \

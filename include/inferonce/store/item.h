@@ -1,6 +1,6 @@
 /* How items look on a cache server, memcached or Redis: their names, and what stands before an entry's bytes.
  *
- *   name    one letter for the kind, 64 hex digits of the key
+ *   name    CACHE_KEY_PREFIX, one letter for the kind, 64 hex digits of the key
  *   entry   epoch u64 | expires u64, wall-clock microseconds | 'E' or, for a tombstone, 'T' | the entry
  *
  * Numbers are little-endian. The servers keep an entry ITEM_GRACE_MS longer than it may be used, so that one
@@ -10,12 +10,26 @@
 
 #include "inferonce/store/store.h"
 
-#define ITEM_NAME_LENGTH   65
+/* memcached's limit (protocol.txt): a longer name would have the server execute what stands behind it. */
+#define ITEM_NAME_MAX   250
+#define ITEM_PREFIX_MAX (ITEM_NAME_MAX - 1 - 2 * STORE_KEY_LENGTH)
+
 #define ITEM_HEADER_LENGTH 17
 #define ITEM_GRACE_MS      UINT64_C(60000)
 
-/* Not terminated. */
-void item_name(enum store_kind kind, const uint8_t *key, char name[ITEM_NAME_LENGTH]);
+/* How a store names its items: all names have one length. */
+struct item_names {
+    char prefix[ITEM_PREFIX_MAX];
+    size_t prefix_length;
+    size_t length;
+};
+
+/* `prefix` has at most ITEM_PREFIX_MAX bytes, none of which is a space or a control character: the settings
+ * see to it. */
+void item_names_init(struct item_names *names, const char *prefix);
+
+/* Writes names->length bytes, not terminated. */
+void item_name(const struct item_names *names, enum store_kind kind, const uint8_t *key, char *name);
 
 struct item {
     bool exists; /* an entry whose time is not over */

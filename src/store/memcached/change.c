@@ -35,7 +35,7 @@ struct change {
     struct buffer value; /* owned copy: a put may be tried again */
     store_done done;
     void *user;
-    char name[MEMCACHED_KEY_MAX];
+    char name[ITEM_NAME_MAX];
 };
 
 static void on_step_ended(struct memcached_command *command, enum memcached_outcome outcome);

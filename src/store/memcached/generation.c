@@ -27,7 +27,7 @@ struct raise {
     struct buffer value;
     raised done;
     void *user;
-    char name[MEMCACHED_KEY_MAX];
+    char name[ITEM_NAME_MAX];
 };
 
 static void end_raise(struct raise *raise, bool done) {
@@ -101,7 +101,7 @@ static bool raise_copy(struct memcached_server *server, const char *name, uint64
     raise->tells = tells;
     raise->done = done;
     raise->user = user;
-    memcpy(raise->name, name, server->memcached->name_length);
+    memcpy(raise->name, name, server->memcached->names.length);
     buffer_init(&raise->value, 4 * STORE_GENERATION_LENGTH);
     read_copy(raise);
     return true;
@@ -114,7 +114,7 @@ static void on_told(void *user, bool done) {
 }
 
 void memcached_tell_purge(struct memcached_server *server, const struct pending *pending) {
-    char name[MEMCACHED_KEY_MAX];
+    char name[ITEM_NAME_MAX];
     memcached_name(server->memcached, STORE_GENERATION, pending->key, name);
     if (!raise_copy(server, name, pending->epoch, true, true, on_told, server))
         remote_server_told(&server->remote, false);
@@ -152,7 +152,7 @@ struct copies {
     memcached_settled settled;
     store_done done;
     void *user;
-    char name[MEMCACHED_KEY_MAX];
+    char name[ITEM_NAME_MAX];
     struct copy copy[SERVERS_MAX];
 };
 
@@ -268,7 +268,7 @@ void memcached_generation_settle(struct memcached *memcached, const char *name, 
         settled(user, STORE_ERROR, 0, true);
         return;
     }
-    memcpy(copies->name, name, memcached->name_length);
+    memcpy(copies->name, name, memcached->names.length);
     copies->settled = settled;
     copies->user = user;
     copies->read = raise_those_behind;

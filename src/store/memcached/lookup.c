@@ -116,7 +116,7 @@ static bool make_room(struct memcached_lookup *lookup) {
     size_t sizes[] = {
         aligned(n_asks * sizeof(struct ask)),         aligned(n_asks * sizeof(struct memcached_found)),
         aligned(n_parts * sizeof(struct part)),       aligned(n_generations * sizeof(struct settling)),
-        aligned(lookup->n * STORE_GENERATION_LENGTH), n_asks * memcached->name_length};
+        aligned(lookup->n * STORE_GENERATION_LENGTH), n_asks * memcached->names.length};
     char *places[6];
     size_t bytes = 0;
     for (unsigned i = 0; i < 6; i++)
@@ -171,7 +171,7 @@ static void on_settled(void *user, enum store_status status, uint64_t number, bo
 
 static void settle(struct memcached_lookup *lookup, size_t get) {
     struct settling *settling = &lookup->settlings[lookup->n_settlings++];
-    char name[MEMCACHED_KEY_MAX];
+    char name[ITEM_NAME_MAX];
     *settling = (struct settling){lookup, get};
     memcached_name(lookup->memcached, STORE_GENERATION, lookup->gets[get].key, name);
     lookup->running++;
@@ -261,7 +261,7 @@ static void plan(struct memcached_lookup *lookup) {
             continue;
         unsigned server = 0;
         if (memcached->n > 1) {
-            char name[MEMCACHED_KEY_MAX];
+            char name[ITEM_NAME_MAX];
             memcached_name(memcached, get->kind, get->key, name);
             server = memcached_place(memcached, name);
         }
@@ -285,10 +285,10 @@ static void send_part(struct memcached_lookup *lookup, size_t first, size_t end)
     struct memcached *memcached = lookup->memcached;
     struct memcached_server *server = &memcached->servers[lookup->asks[first].server];
     struct part *part = &lookup->parts[lookup->n_parts++];
-    char *names = lookup->names + first * memcached->name_length;
+    char *names = lookup->names + first * memcached->names.length;
     for (size_t i = first; i < end; i++) {
         const struct store_get *get = &lookup->gets[lookup->asks[i].get];
-        memcached_name(memcached, get->kind, get->key, lookup->names + i * memcached->name_length);
+        memcached_name(memcached, get->kind, get->key, lookup->names + i * memcached->names.length);
     }
     *part = (struct part){.lookup = lookup,
                           .first = first,

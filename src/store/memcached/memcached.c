@@ -14,14 +14,13 @@ static const struct store_operations OPERATIONS;
 /* ---- names and places ---- */
 
 void memcached_name(const struct memcached *memcached, enum store_kind kind, const uint8_t *key, char *name) {
-    (void)memcached;
-    item_name(kind, key, name);
+    item_name(&memcached->names, kind, key, name);
 }
 
 unsigned memcached_place(const struct memcached *memcached, const char *name) {
     if (memcached->n == 1)
         return 0;
-    return memcached_generate_hash(&memcached->ring, name, memcached->name_length) % memcached->n;
+    return memcached_generate_hash(&memcached->ring, name, memcached->names.length) % memcached->n;
 }
 
 /* The continuum of libketama, as other clients of the same servers have it: by the names that the settings
@@ -231,7 +230,7 @@ static bool add_server(struct memcached *memcached, const struct store_options *
         &(struct memcached_connection_options){.loop = memcached->loop,
                                                .turn = options->turn,
                                                .address = &server->remote.resolver.numeric,
-                                               .name_length = memcached->name_length,
+                                               .name_length = memcached->names.length,
                                                .timeout_ms = options->settings->store_timeout_ms,
                                                .failed = on_failed,
                                                .user = server});
@@ -283,7 +282,7 @@ struct store *memcached_open(const struct store_options *options, const struct r
     memcached->stats = options->stats;
     memcached->loop = options->loop;
     memcached->remote = *remote;
-    memcached->name_length = ITEM_NAME_LENGTH;
+    item_names_init(&memcached->names, options->settings->cache_key_prefix);
     TAILQ_INIT(&memcached->free_lookups);
     if (!add_servers(memcached, options, error)) {
         close_memcached(&memcached->store);

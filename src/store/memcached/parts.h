@@ -32,7 +32,7 @@ struct memcached_server {
     struct memcached_command probe_get, probe_set;
     struct memcached_found probe_found;
     struct buffer probe_values;
-    char probe_name[MEMCACHED_KEY_MAX];
+    char probe_name[ITEM_NAME_MAX];
 };
 
 struct memcached_lookup;
@@ -48,7 +48,7 @@ struct memcached {
     struct memcached_server servers[SERVERS_MAX];
     memcached_st ring; /* chooses servers; never connects. Only with several servers */
     bool has_ring;
-    size_t name_length;
+    struct item_names names;
     uv_timer_t *asker; /* for figures; freed by its close callback */
     bool closing;      /* operations that end now tell nobody */
     struct memcached_lookups free_lookups;
@@ -61,7 +61,7 @@ static inline struct memcached *memcached_of(struct store *store) {
 
 /* ---- memcached.c ---- */
 
-/* The name of an item: name_length bytes. */
+/* The name of an item: names.length bytes. */
 void memcached_name(const struct memcached *memcached, enum store_kind kind, const uint8_t *key, char *name);
 
 /* The index of the server that has the item of this name: where every client of the same servers looks. */

@@ -6,11 +6,17 @@
 
 static void test_name(void) {
     uint8_t key[STORE_KEY_LENGTH] = {0x01, 0xab};
-    char name[ITEM_NAME_LENGTH + 1] = "";
+    struct item_names names;
+    char name[ITEM_NAME_MAX + 1] = "";
     key[31] = 0xf0;
-    item_name(STORE_LEASE, key, name);
-    CU_ASSERT_STRING_EQUAL(name, "l01ab0000000000000000000000000000000000000000000000000000000000f0");
-    item_name(STORE_GENERATION, key, name);
+    item_names_init(&names, "inferonce:");
+    item_name(&names, STORE_LEASE, key, name);
+    CU_ASSERT_EQUAL(names.length, strlen(name));
+    CU_ASSERT_STRING_EQUAL(name,
+                           "inferonce:l01ab0000000000000000000000000000000000000000000000000000000000f0");
+    item_names_init(&names, "");
+    item_name(&names, STORE_GENERATION, key, name);
+    CU_ASSERT_EQUAL(names.length, 65);
     CU_ASSERT_EQUAL(name[0], 'g');
 }
 

@@ -342,7 +342,7 @@ static void test_lines_that_do_not_answer_a_get(void) {
 static void say_value_then_ok(int connection, const char *asked) {
     static bool said;
     char answer[256];
-    snprintf(answer, sizeof(answer), "VALUE %.65s 0 3\r\nold\r\nEND\r\n", asked + strlen("get "));
+    snprintf(answer, sizeof(answer), "VALUE %.75s 0 3\r\nold\r\nEND\r\n", asked + strlen("get "));
     say(connection, said ? "OK\r\n" : answer);
     said = true;
 }
@@ -382,7 +382,7 @@ static void test_a_key_too_long(void) {
 static void say_in_pieces(int connection, const char *asked) {
     char answer[256];
     int length =
-        snprintf(answer, sizeof(answer), "VALUE %.65s 0 5\r\nva\r\ne\r\nEND\r\n", strchr(asked, ' ') + 1);
+        snprintf(answer, sizeof(answer), "VALUE %.75s 0 5\r\nva\r\ne\r\nEND\r\n", strchr(asked, ' ') + 1);
     for (int i = 0; i < length; i++)
         if (send(connection, answer + i, 1, MSG_NOSIGNAL) != 1)
             _exit(1);
@@ -405,7 +405,7 @@ static const char *size; /* that a server says the value has */
 
 static void say_size(int connection, const char *asked) {
     char answer[256];
-    snprintf(answer, sizeof(answer), "VALUE %.65s 0 %s\r\n", strchr(asked, ' ') + 1, size);
+    snprintf(answer, sizeof(answer), "VALUE %.75s 0 %s\r\n", strchr(asked, ' ') + 1, size);
     say(connection, answer);
     say(connection, strlen(size) % 2 ? "" : "old\r\nEND\r\n");
 }
@@ -732,9 +732,9 @@ static void test_all_copies_are_lost(void) {
 }
 
 static unsigned server_of(struct rig *rig, uint64_t n) {
-    char name[ITEM_NAME_LENGTH];
+    char name[ITEM_NAME_MAX];
     struct key key = key_of(n);
-    item_name(STORE_ENTRY, key.bytes, name);
+    memcached_name(memcached_of(rig->store), STORE_ENTRY, key.bytes, name);
     return memcached_place(memcached_of(rig->store), name);
 }
 
@@ -767,7 +767,7 @@ static memcached_st *other_client(const struct cache_server servers[SERVERS]) {
     return client;
 }
 
-static void name_of(struct rig *rig, enum store_kind kind, uint64_t n, char name[MEMCACHED_KEY_MAX]) {
+static void name_of(struct rig *rig, enum store_kind kind, uint64_t n, char name[ITEM_NAME_MAX]) {
     struct key key = key_of(n);
     memcached_name(memcached_of(rig->store), kind, key.bytes, name);
 }
@@ -775,9 +775,9 @@ static void name_of(struct rig *rig, enum store_kind kind, uint64_t n, char name
 static void test_other_clients_find_what_is_here(void) {
     struct cache_server servers[SERVERS];
     struct rig rig;
-    char name[MEMCACHED_KEY_MAX];
+    char name[ITEM_NAME_MAX];
     three(servers, &rig);
-    size_t name_length = memcached_of(rig.store)->name_length;
+    size_t name_length = memcached_of(rig.store)->names.length;
     memcached_st *client = other_client(servers);
     for (uint64_t n = 0; n < 100; n++) {
         size_t length = 0;

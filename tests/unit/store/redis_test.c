@@ -396,6 +396,79 @@ static void test_a_silent_name_server(void) {
     names_silent(false);
 }
 
+/* ---- a server that reads and refuses writes ---- */
+
+/* Away as soon as a write is refused, whatever it still reads, and used again by itself. */
+static void refuses_writes(const char *refuse, const char *allow) {
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_redis(&server, NULL);
+    rig_open_on(&rig, &server, 2000);
+    CU_ASSERT_EQUAL(put(&rig, "before", 1), STORE_OK);
+    cache_server_tell(&server, refuse);
+    CU_ASSERT_EQUAL(put(&rig, "refused", 2), STORE_ERROR);
+    CU_ASSERT_FALSE(is_used(&rig, NULL));
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY).status, STORE_ERROR);
+    uint64_t until_ms = now_ms() + 1500; /* the first probe has read, and was refused */
+    CU_ASSERT_TRUE(await(&rig, is_over, &until_ms));
+    CU_ASSERT_FALSE(is_used(&rig, NULL));
+    cache_server_tell(&server, allow);
+    CU_ASSERT_TRUE(await(&rig, is_used, NULL));
+    CU_ASSERT_EQUAL(rig.returns, 1);
+    CU_ASSERT_EQUAL(put(&rig, "afterwards", 3), STORE_OK);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
+/* maxmemory is reached, and its policy evicts nothing */
+static void test_out_of_memory(void) {
+    refuses_writes("CONFIG SET maxmemory-policy noeviction maxmemory 1\r\n", "CONFIG SET maxmemory 0\r\n");
+}
+
+/* READONLY: the server became a replica, as after a failover */
+static void test_a_replica(void) {
+    refuses_writes("REPLICAOF 127.0.0.1 1\r\n", "REPLICAOF NO ONE\r\n");
+}
+
+static void test_too_few_replicas(void) {
+    refuses_writes("CONFIG SET min-replicas-to-write 1\r\n", "CONFIG SET min-replicas-to-write 0\r\n");
+}
+
+/* It answers PING, GET and SET, and not what work asks: it stays away. */
+static void test_a_command_is_forbidden(void) {
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_redis(&server, NULL);
+    rig_open_on(&rig, &server, 2000);
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY).status, STORE_MISSING);
+    cache_server_tell(&server, "ACL SETUSER default -mget\r\n");
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY).status, STORE_ERROR);
+    uint64_t until_ms = now_ms() + 3500; /* two probes */
+    CU_ASSERT_TRUE(await(&rig, is_over, &until_ms));
+    CU_ASSERT_FALSE(is_used(&rig, NULL));
+    CU_ASSERT_EQUAL(rig.returns, 0);
+    cache_server_tell(&server, "ACL SETUSER default +mget\r\n");
+    CU_ASSERT_TRUE(await(&rig, is_used, NULL));
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
+/* Others' keys are not read, and ours can be told from them. */
+static void test_keys_have_a_prefix(void) {
+    struct cache_server server;
+    struct rig rig;
+    cache_server_start_redis(&server, NULL);
+    cache_server_tell(&server, "RPUSH o mine\r\n"); /* a list: whoever reads it as a text gets an error */
+    rig_open_on(&rig, &server, 2000);
+    CU_ASSERT_EQUAL(put(&rig, "value", 1), STORE_OK);
+    cache_server_tell(&server,
+                      "RENAMENX inferonce:e01020300000000000000000000000000000000000000000000000000000000"
+                      "00 theirs\r\n");
+    CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY).status, STORE_MISSING);
+    rig_close(&rig);
+    cache_server_end(&server);
+}
+
 static const struct unit_case CASES[] = {
     {"silence costs one timeout", test_silence},
     {"garbage is an error", test_garbage},
@@ -409,6 +482,11 @@ static const struct unit_case CASES[] = {
     {"what waits for a halted server", test_halted_with_work_pending},
     {"a name", test_a_name},
     {"a silent name server", test_a_silent_name_server},
+    {"out of memory", test_out_of_memory},
+    {"a replica that nobody promoted", test_a_replica},
+    {"too few replicas", test_too_few_replicas},
+    {"a command that is forbidden", test_a_command_is_forbidden},
+    {"keys have a prefix", test_keys_have_a_prefix},
     {"closed with work under way", test_closed_with_work_under_way},
 };
 

@@ -1,3 +1,4 @@
+/* The Redis store: what is asked of the server, and what its replies mean. */
 #include "inferonce/store/redis.h"
 
 #include <inttypes.h>
@@ -5,16 +6,20 @@
 #include <stdlib.h>
 
 #include "inferonce/base/little_endian.h"
-#include "inferonce/store/redis_connection.h"
+#include "store/redis/connection.h"
 
 #define WORDS_MAX 8
+
+#define PROBE_TTL_MS 1000
 
 struct redis {
     struct store store;
     const struct clock *clock;
     struct stats *stats;
     struct remote_options remote;
+    struct item_names names;
     struct redis_connection *connection;
+    struct store_get probe_get;
 };
 
 /* A look-up. */
@@ -42,6 +47,10 @@ static struct redis *redis_of(struct store *store) {
     return (struct redis *)store; /* `store` is its first member */
 }
 
+static bool is_used(struct redis *redis) {
+    return remote_server_is_used(redis_connection_server(redis->connection));
+}
+
 /* ---- get ---- */
 
 static void drop_lookup(struct redis_command *command) {
@@ -55,8 +64,8 @@ static void fail_all(struct redis *redis, struct store_get *gets, size_t n, stor
     got(user, gets, n);
 }
 
-static void tell(struct redis *redis, struct store_get *get, const struct redisReply *reply,
-                 uint64_t now_us) {
+static void fill_get(struct redis *redis, struct store_get *get, const struct redisReply *reply,
+                     uint64_t now_us) {
     get->epoch = 0;
     get->value = (struct bytes){NULL, 0};
     get->status = STORE_MISSING;
@@ -86,13 +95,13 @@ static void looked_up(struct redis_command *command, const struct redisReply *re
     }
     uint64_t now_us = clock_wall_us(redis->clock);
     for (size_t i = 0; i < lookup.n; i++)
-        tell(redis, &lookup.gets[i], reply->element[i], now_us);
+        fill_get(redis, &lookup.gets[i], reply->element[i], now_us);
     lookup.got(lookup.user, lookup.gets, lookup.n);
 }
 
 static bool send_lookup(struct redis *redis, struct lookup *lookup) {
     size_t n = lookup->n + 1;
-    char *names = malloc(lookup->n * ITEM_NAME_LENGTH);
+    char *names = malloc(lookup->n * redis->names.length);
     const char **words = malloc(n * sizeof(*words));
     size_t *lengths = malloc(n * sizeof(*lengths));
     bool sent = false;
@@ -100,10 +109,10 @@ static bool send_lookup(struct redis *redis, struct lookup *lookup) {
         words[0] = "MGET";
         lengths[0] = strlen("MGET");
         for (size_t i = 0; i < lookup->n; i++) {
-            char *name = names + i * ITEM_NAME_LENGTH;
-            item_name(lookup->gets[i].kind, lookup->gets[i].key, name);
+            char *name = names + i * redis->names.length;
+            item_name(&redis->names, lookup->gets[i].kind, lookup->gets[i].key, name);
             words[i + 1] = name;
-            lengths[i + 1] = ITEM_NAME_LENGTH;
+            lengths[i + 1] = redis->names.length;
         }
         sent = redis_connection_send(redis->connection, &lookup->command, (int)n, words, lengths);
     }
@@ -113,20 +122,26 @@ static bool send_lookup(struct redis *redis, struct lookup *lookup) {
     return sent;
 }
 
+static bool look_up(struct redis *redis, struct store_get *gets, size_t n, store_got got, void *user) {
+    struct lookup *lookup = malloc(sizeof(*lookup));
+    if (!lookup)
+        return false;
+    *lookup = (struct lookup){.command = {.answered = looked_up, .dropped = drop_lookup},
+                              .redis = redis,
+                              .gets = gets,
+                              .n = n,
+                              .got = got,
+                              .user = user};
+    if (send_lookup(redis, lookup))
+        return true;
+    free(lookup);
+    return false;
+}
+
 static void get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user) {
     struct redis *redis = redis_of(store);
-    struct lookup *lookup = redis_connection_is_used(redis->connection) ? malloc(sizeof(*lookup)) : NULL;
-    if (lookup)
-        *lookup = (struct lookup){.command = {.answered = looked_up, .dropped = drop_lookup},
-                                  .redis = redis,
-                                  .gets = gets,
-                                  .n = n,
-                                  .got = got,
-                                  .user = user};
-    if (lookup && send_lookup(redis, lookup))
-        return;
-    free(lookup);
-    fail_all(redis, gets, n, got, user);
+    if (!is_used(redis) || !look_up(redis, gets, n, got, user))
+        fail_all(redis, gets, n, got, user);
 }
 
 /* ---- changes ---- */
@@ -208,16 +223,22 @@ static void conclude(struct change *change, enum store_status status) {
 
 static void changed(struct redis_command *command, const struct redisReply *reply) {
     struct change *change = (struct change *)command; /* its first member */
-    conclude(change, reply ? change->status_of(reply) : STORE_ERROR);
+    enum store_status status = reply ? change->status_of(reply) : STORE_ERROR;
+    if (status == STORE_ERROR)
+        redis_connection_distrust(change->redis->connection, reply);
+    conclude(change, status);
 }
 
-static void did_pending(struct redis_command *command, const struct redisReply *reply) {
+/* Of a server that fails meanwhile the state says so. */
+static void on_told(struct redis_command *command, const struct redisReply *reply) {
     struct change *change = (struct change *)command;
     struct redis_connection *connection = change->redis->connection;
-    uint64_t number = change->invalidation.number;
     bool done = reply && change->status_of(reply) != STORE_ERROR;
     free(change);
-    redis_connection_pending_done(connection, number, done);
+    if (!done)
+        redis_connection_distrust(connection, reply);
+    if (redis_connection_server(connection)->state == REMOTE_TELLING)
+        remote_server_told(redis_connection_server(connection), done);
 }
 
 static struct change *begin(struct redis *redis, store_done done, void *user) {
@@ -237,7 +258,7 @@ static struct change *begin(struct redis *redis, store_done done, void *user) {
 static void invalidates(struct change *change, enum store_kind kind, const uint8_t *key, uint64_t epoch,
                         uint64_t tombstone_ms) {
     change->invalidates = true;
-    change->invalidation = (struct pending){.server = redis_connection_server(change->redis->connection),
+    change->invalidation = (struct pending){.server = redis_connection_server(change->redis->connection)->id,
                                             .kind = kind,
                                             .epoch = epoch,
                                             .tombstone_ms = tombstone_ms};
@@ -249,7 +270,7 @@ struct words {
     int n;
     const char *word[WORDS_MAX];
     size_t length[WORDS_MAX];
-    char name[ITEM_NAME_LENGTH];
+    char name[ITEM_NAME_MAX];
 };
 
 static void add_bytes(struct words *words, const char *data, size_t length) {
@@ -262,13 +283,14 @@ static void add_text(struct words *words, const char *text) {
     add_bytes(words, text, strlen(text));
 }
 
-static void begin_script(struct words *words, const char *script, enum store_kind kind, const uint8_t *key) {
+static void begin_script(const struct redis *redis, struct words *words, const char *script,
+                         enum store_kind kind, const uint8_t *key) {
     words->n = 0;
-    item_name(kind, key, words->name);
+    item_name(&redis->names, kind, key, words->name);
     add_text(words, "EVAL");
     add_text(words, script);
     add_text(words, "1");
-    add_bytes(words, words->name, ITEM_NAME_LENGTH);
+    add_bytes(words, words->name, redis->names.length);
 }
 
 static bool send_words(struct change *change, const struct words *words) {
@@ -278,7 +300,7 @@ static bool send_words(struct change *change, const struct words *words) {
 
 /* Sends, unless the server is not used; what cannot be sent has failed. */
 static void send_or_fail(struct change *change, const struct words *words) {
-    if (!redis_connection_is_used(change->redis->connection) || !send_words(change, words))
+    if (!is_used(change->redis) || !send_words(change, words))
         conclude(change, STORE_ERROR);
 }
 
@@ -286,11 +308,10 @@ static bool send_raise(struct change *change, const uint8_t *key, uint64_t numbe
     struct words words;
     char value[STORE_GENERATION_LENGTH];
     store_u64(value, number);
-    begin_script(&words, RAISE_GENERATION, STORE_GENERATION, key);
+    begin_script(change->redis, &words, RAISE_GENERATION, STORE_GENERATION, key);
     add_bytes(&words, value, sizeof(value));
     change->status_of = status_of_put;
-    return (even_if_not_used || redis_connection_is_used(change->redis->connection)) &&
-           send_words(change, &words);
+    return (even_if_not_used || is_used(change->redis)) && send_words(change, &words);
 }
 
 static bool send_bury(struct change *change, const uint8_t *key, uint64_t epoch, uint64_t tombstone_ms,
@@ -303,16 +324,15 @@ static bool send_bury(struct change *change, const uint8_t *key, uint64_t epoch,
     item_header(epoch, item_expiry(now_us, tombstone_ms), true, header);
     snprintf(now, sizeof(now), "%" PRIu64, now_us);
     snprintf(px, sizeof(px), "%" PRIu64, tombstone_ms);
-    begin_script(&words, REMOVE_ENTRY, STORE_ENTRY, key);
+    begin_script(change->redis, &words, REMOVE_ENTRY, STORE_ENTRY, key);
     add_bytes(&words, header, sizeof(header));
     add_text(&words, now);
     add_text(&words, px);
     change->status_of = status_of_remove;
-    return (even_if_not_used || redis_connection_is_used(change->redis->connection)) &&
-           send_words(change, &words);
+    return (even_if_not_used || is_used(change->redis)) && send_words(change, &words);
 }
 
-static void put_entry(struct change *change, const struct store_item *item) {
+static bool send_put(struct change *change, const struct store_item *item) {
     struct words words;
     char header[ITEM_HEADER_LENGTH];
     char now[24];
@@ -322,22 +342,27 @@ static void put_entry(struct change *change, const struct store_item *item) {
     item_header(item->epoch, item_expiry(now_us, item->ttl_ms), false, header);
     snprintf(now, sizeof(now), "%" PRIu64, now_us);
     snprintf(px, sizeof(px), "%" PRIu64, for_ever ? 0 : item->ttl_ms + ITEM_GRACE_MS);
-    begin_script(&words, PUT_ENTRY, STORE_ENTRY, item->key);
+    begin_script(change->redis, &words, PUT_ENTRY, STORE_ENTRY, item->key);
     add_bytes(&words, header, sizeof(header));
     add_bytes(&words, item->value.length > 0 ? item->value.data : "", item->value.length);
     add_text(&words, now);
     add_text(&words, px);
     change->status_of = status_of_put;
-    send_or_fail(change, &words);
+    return send_words(change, &words);
+}
+
+static void put_entry(struct change *change, const struct store_item *item) {
+    if (!is_used(change->redis) || !send_put(change, item))
+        conclude(change, STORE_ERROR);
 }
 
 static void set(struct change *change, const struct store_item *item, bool only_if_missing) {
     struct words words = {.n = 0};
     char px[24];
-    item_name(item->kind, item->key, words.name);
+    item_name(&change->redis->names, item->kind, item->key, words.name);
     snprintf(px, sizeof(px), "%" PRIu64, item->ttl_ms);
     add_text(&words, "SET");
-    add_bytes(&words, words.name, ITEM_NAME_LENGTH);
+    add_bytes(&words, words.name, change->redis->names.length);
     add_bytes(&words, item->value.length > 0 ? item->value.data : "", item->value.length);
     if (only_if_missing)
         add_text(&words, "NX");
@@ -390,26 +415,70 @@ static void remove_item(struct store *store, enum store_kind kind, const uint8_t
         return;
     }
     struct words words = {.n = 0};
-    item_name(kind, key, words.name);
+    item_name(&change->redis->names, kind, key, words.name);
     add_text(&words, "DEL");
-    add_bytes(&words, words.name, ITEM_NAME_LENGTH);
+    add_bytes(&words, words.name, change->redis->names.length);
     change->status_of = status_of_remove;
     send_or_fail(change, &words);
 }
 
-static bool send_pending(void *user, const struct pending *pending) {
-    struct change *change = begin(user, NULL, NULL);
-    if (!change)
-        return false;
-    change->command.answered = did_pending;
-    change->invalidation = *pending;
-    bool sent = pending->kind == STORE_GENERATION
-                    ? send_raise(change, pending->key, pending->epoch, true)
-                    : send_bury(change, pending->key, pending->epoch, pending->tombstone_ms, true);
-    if (!sent)
-        free(change);
-    return sent;
+/* ---- coming back ---- */
+
+static void tell(struct remote_server *server, const struct pending *pending) {
+    struct redis *redis = redis_connection_user(server);
+    struct change *change = begin(redis, NULL, NULL);
+    bool sent = false;
+    if (change) {
+        change->command.answered = on_told;
+        sent = pending->kind == STORE_GENERATION
+                   ? send_raise(change, pending->key, pending->epoch, true)
+                   : send_bury(change, pending->key, pending->epoch, pending->tombstone_ms, true);
+    }
+    if (sent)
+        return;
+    free(change);
+    if (server->state == REMOTE_TELLING)
+        remote_server_told(server, false);
 }
+
+static void on_probe_written(struct redis_command *command, const struct redisReply *reply) {
+    struct change *change = (struct change *)command;
+    struct redis_connection *connection = change->redis->connection;
+    bool done = reply && change->status_of(reply) != STORE_ERROR;
+    free(change);
+    if (!done)
+        redis_connection_distrust(connection, reply);
+    else if (redis_connection_server(connection)->state == REMOTE_PROBING)
+        remote_server_probed(redis_connection_server(connection));
+}
+
+static void on_probe_read(void *user, struct store_get *gets, size_t n) {
+    (void)user;
+    (void)gets;
+    (void)n;
+}
+
+/* What work does, on an item that is the probe's own: a server that reads and refuses writes (a replica that
+ * nobody promoted, one that is full) is not used. */
+static void probe(struct remote_server *server) {
+    static const uint8_t OWN_KEY[STORE_KEY_LENGTH] = {0};
+    struct redis *redis = redis_connection_user(server);
+    redis->probe_get = (struct store_get){.kind = STORE_ENTRY, .key = OWN_KEY};
+    const struct store_item item = {
+        .kind = STORE_ENTRY, .key = OWN_KEY, .value = LITERAL("probe"), .ttl_ms = PROBE_TTL_MS};
+    struct change *change = begin(redis, NULL, NULL);
+    if (change)
+        change->command.answered = on_probe_written;
+    if (change && look_up(redis, &redis->probe_get, 1, on_probe_read, NULL) && send_put(change, &item))
+        return;
+    free(change);
+    if (server->state == REMOTE_PROBING)
+        remote_server_failed(server, BREAKER_GONE, "no memory for the probe");
+}
+
+static const struct remote_server_operations SERVER = {.probe = probe, .tell = tell};
+
+/* ---- the rest ---- */
 
 static void figures(struct store *store, struct store_figures *figures_) {
     redis_connection_figures(redis_of(store)->connection, figures_);
@@ -442,11 +511,12 @@ struct store *redis_open(const struct store_options *options, const struct remot
     redis->clock = options->clock;
     redis->stats = options->stats;
     redis->remote = *remote;
+    item_names_init(&redis->names, options->settings->cache_key_prefix);
     redis->connection =
         redis_connection_create(&(struct redis_connection_options){.settings = options->settings,
                                                                    .loop = options->loop,
                                                                    .remote = remote,
-                                                                   .send_pending = send_pending,
+                                                                   .operations = &SERVER,
                                                                    .user = redis},
                                 error);
     if (!redis->connection) {
