@@ -70,7 +70,7 @@ struct answer_problem answer_problem(const struct cache_answer *answer) {
         told.problem = PROBLEM_TIMEOUT;
         break;
     case ENGINE_OVERLOAD:
-        told.problem = PROBLEM_OVERLOADED;
+        told.problem = failure->http_status == 429 ? PROBLEM_RATE_LIMITED : PROBLEM_OVERLOADED;
         told.retry_after_s = failure->retry_after_s > 0 ? failure->retry_after_s : 1;
         break;
     case ENGINE_DOWN:

@@ -28,6 +28,7 @@ struct predict_batch {
     uint32_t *item_of; /* for each text the item that answers it */
     struct item *items;
     struct buffer fragments;
+    unsigned retry_after_s; /* the largest of its items'; 0: none has one */
 };
 
 static void batch_destroy(struct predict_batch *batch) {
@@ -186,6 +187,8 @@ static void send_answer(struct prediction *prediction) {
         response->body.failed = response->body.failed || batch->fragments.failed;
     }
     answer_headers(response, &whole, x_cache, NULL, took_us);
+    if (batch->retry_after_s > 0)
+        response_header_number(response, "Retry-After", batch->retry_after_s);
     struct bytes body = buffer_bytes(&response->body);
     prediction->batch = NULL;
     batch_destroy(batch);
@@ -205,8 +208,11 @@ static void append_result(struct buffer *fragments, struct item *item, const str
     buffer_append_char(fragments, '}');
 }
 
-static void append_error(struct buffer *fragments, struct item *item, const struct cache_answer *answer) {
+static void append_error(struct predict_batch *batch, struct item *item, const struct cache_answer *answer) {
     struct answer_problem told = answer_problem(answer);
+    struct buffer *fragments = &batch->fragments;
+    if (told.retry_after_s > batch->retry_after_s)
+        batch->retry_after_s = told.retry_after_s;
     buffer_append_text(fragments, "{\"error\":");
     item->tag_at = fragments->length;
     problem_append(fragments, told.problem, told.status, told.detail, NULL);
@@ -227,7 +233,7 @@ static void answered(struct cache_request *request, const struct cache_answer *a
     item->inference_us = answer->inferred ? answer->inference_us : 0;
     item->result_at = fragments->length;
     if (answer->result == CACHE_FAILED || answer->result == CACHE_UNSATISFIABLE)
-        append_error(fragments, item, answer);
+        append_error(batch, item, answer);
     else
         append_result(fragments, item, answer);
     item->result_length = fragments->length - item->result_at;

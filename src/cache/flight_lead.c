@@ -58,7 +58,9 @@ static struct bytes outcome_encode(enum flight_outcome outcome, const struct fli
 }
 
 bool flight_is_refusal(const struct engine_answer *failure) {
-    return failure->status == ENGINE_REJECTED && (failure->http_status == 401 || failure->http_status == 403);
+    return (failure->status == ENGINE_REJECTED &&
+            (failure->http_status == 401 || failure->http_status == 402 || failure->http_status == 403)) ||
+           (failure->status == ENGINE_OVERLOAD && failure->http_status == 429);
 }
 
 enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answer *failure,

@@ -1,5 +1,7 @@
+/* Reads what a model's server says of how long its answer may be kept. */
 #include "inferonce/engine/freshness.h"
 
+#include "inferonce/http/date.h"
 #include "inferonce/http/syntax.h"
 
 /* Keeps what is computed with it far from an overflow: 68 years, as RFC 9111 section 1.2.2 has it. */
@@ -57,9 +59,45 @@ void freshness_read_age(struct freshness *freshness, struct bytes field_value) {
     freshness->age_s = seconds < SECONDS_MOST ? seconds : SECONDS_MOST;
 }
 
-uint64_t freshness_lifetime_ms(const struct freshness *freshness) {
-    if (!freshness->has_max_age && !freshness->has_s_maxage)
+void freshness_read_expires(struct freshness *freshness, struct bytes field_value) {
+    int64_t expires_s;
+    if (!http_date_read(field_value, &expires_s))
+        expires_s = 0;
+    if (!freshness->has_expires || expires_s < freshness->expires_s)
+        freshness->expires_s = expires_s;
+    freshness->has_expires = true;
+}
+
+void freshness_read_date(struct freshness *freshness, struct bytes field_value) {
+    freshness->has_date = http_date_read(field_value, &freshness->date_s);
+}
+
+void freshness_read_vary(struct freshness *freshness, struct bytes field_value) {
+    while (field_value.length > 0) {
+        syntax_skip_space(&field_value);
+        if (is(syntax_take_token(&field_value), "*"))
+            freshness->forbidden = true;
+        syntax_skip_past(&field_value, ',');
+    }
+}
+
+/* UINT64_MAX: it did not say. */
+static uint64_t lifetime_s(const struct freshness *freshness, int64_t now_s) {
+    int64_t from_s = freshness->has_date ? freshness->date_s : now_s;
+    if (freshness->has_s_maxage)
+        return freshness->s_maxage_s;
+    if (freshness->has_max_age)
+        return freshness->max_age_s;
+    if (!freshness->has_expires)
         return UINT64_MAX;
-    uint64_t seconds = freshness->has_s_maxage ? freshness->s_maxage_s : freshness->max_age_s;
+    return freshness->expires_s > from_s ? (uint64_t)(freshness->expires_s - from_s) : 0;
+}
+
+uint64_t freshness_lifetime_ms(const struct freshness *freshness, int64_t now_s) {
+    uint64_t seconds = lifetime_s(freshness, now_s);
+    if (seconds == UINT64_MAX)
+        return UINT64_MAX;
+    if (seconds > SECONDS_MOST)
+        seconds = SECONDS_MOST;
     return seconds > freshness->age_s ? (seconds - freshness->age_s) * 1000 : 0;
 }

@@ -49,8 +49,18 @@ static long status_of(const struct http_post *post) {
     return status;
 }
 
+bool http_post_is_success(int status) {
+    return status == 200 || status == 203;
+}
+
 static bool is_success(long status) {
-    return status >= 200 && status < 300;
+    return http_post_is_success((int)status);
+}
+
+/* What is behind the beginning, and what there is no memory for, nobody misses. */
+static void keep_beginning(struct buffer *answer, const char *data, size_t length) {
+    size_t room = answer->length < HTTP_POST_ERROR_MAX ? HTTP_POST_ERROR_MAX - answer->length : 0;
+    buffer_append(answer, data, length < room ? length : room);
 }
 
 static long info(const struct http_post *post, CURLINFO which) {
@@ -114,6 +124,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *user) {
     struct http_post *post = user;
     size_t length = size * n;
     if (!is_success(status_of(post))) {
+        keep_beginning(&post->answer, data, length);
         post->passed_over += length;
         return post->passed_over <= PASSED_OVER_MAX ? length : 0;
     }
@@ -308,11 +319,19 @@ static void read_lines(CURL *easy, const char *name, struct freshness *freshness
 }
 
 static void read_head(CURL *easy, struct http_post_outcome *outcome) {
-    curl_off_t retry_after_s = 0;
-    read_lines(easy, "Cache-Control", &outcome->freshness, freshness_read_cache_control);
-    read_lines(easy, "Age", &outcome->freshness, freshness_read_age);
-    (void)curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after_s);
-    outcome->retry_after_s = retry_after_s > 0 ? (uint64_t)retry_after_s : 0;
+    static const struct {
+        const char *name;
+        void (*read)(struct freshness *freshness, struct bytes field_value);
+    } FIELDS[] = {{"Cache-Control", freshness_read_cache_control},
+                  {"Age", freshness_read_age},
+                  {"Expires", freshness_read_expires},
+                  {"Date", freshness_read_date},
+                  {"Vary", freshness_read_vary}};
+    struct curl_header *field;
+    for (size_t i = 0; i < sizeof(FIELDS) / sizeof(FIELDS[0]); i++)
+        read_lines(easy, FIELDS[i].name, &outcome->freshness, FIELDS[i].read);
+    for (size_t i = 0; curl_easy_header(easy, "Retry-After", i, CURLH_HEADER, -1, &field) == CURLHE_OK; i++)
+        retry_after_read(&outcome->retry_after, bytes_of(field->value));
 }
 
 static bool is_about_tls(CURLcode result) {

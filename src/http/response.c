@@ -9,6 +9,7 @@
     X(304, "Not Modified")                    \
     X(400, "Bad Request")                     \
     X(401, "Unauthorized")                    \
+    X(402, "Payment Required")                \
     X(403, "Forbidden")                       \
     X(404, "Not Found")                       \
     X(405, "Method Not Allowed")              \

@@ -443,12 +443,12 @@ class WholeInterface(Case):
         model = model_server.Model()
         self.addCleanup(model.close)
         self.client = self.serve_as("rejecting", WORKERS=1, ENGINE="http", UPSTREAM_URL=model.url())
-        for status in (400, 401, 403, 413, 415, 422):
+        for status in (400, 401, 402, 403, 413, 415, 422, 429):
             model.behaviour = ["status", str(status)]
             for method in ("POST", "QUERY"):
                 refused = self.client.request(method, "/predict", {"text": "a text"}, {"Authorization": "Bearer mine"})
                 self.judge(status, method, "/predict", refused)
-                self.assertEqual(refused.json()["type"], "urn:inferonce:problem:rejected")
+                self.assertEqual(refused.json()["type"], f"urn:inferonce:problem:{'rate-limited' if status == 429 else 'rejected'}")
 
     def draining(self):
         app = Inferonce(self, name="draining", WORKERS=1, INFERENCE_DELAY_MS=2000)

@@ -11,6 +11,7 @@ import asyncio
 import fcntl
 import gzip
 import json
+import re
 import resource
 import socket
 import socketserver
@@ -199,7 +200,7 @@ class Connection(socketserver.StreamRequestHandler):
         """Answers; False: the connection is to be closed."""
         model = self.server.model
         model.record(call)
-        name, *arguments = model.behaviour or call.behaviour() or ["well"]
+        name, *arguments = model.behaviour or (model.behaviour_of_several if len(call.texts) > 1 else None) or call.behaviour() or ["well"]
         return getattr(self, "do_" + name)(call, *arguments)
 
     # Behaviours
@@ -210,7 +211,7 @@ class Connection(socketserver.StreamRequestHandler):
         if model.delay_s:
             model.released.wait(model.delay_s)
         if model.accepted is not None and call.header("Authorization") not in model.accepted:
-            return self.send(401, '{"error":"who are you?"}')
+            return self.send(model.refusal, '{"error":"who are you?"}')
         if model.stray is not None:
             return self.send_and_stray(call, *model.stray)
         return self.send(200, call.answer(), *model.fields)
@@ -235,6 +236,35 @@ class Connection(socketserver.StreamRequestHandler):
     def do_status(self, call, status, retry_after=None, *_):
         lines = [f"Retry-After: {retry_after}"] if retry_after and retry_after.isdigit() else []
         return self.send(int(status), '{"error":"no"}', "Location: /elsewhere", "X-Accel-Redirect: /secret", *lines)
+
+    def do_status_until(self, call, status, retry_after, *_):
+        """The words behind a Retry-After, with _ for each space."""
+        return self.send(int(status), "{}", f"Retry-After: {retry_after.replace('_', ' ')}")
+
+    def do_error(self, call, status, *words):
+        return self.send(int(status), json.dumps({"error": {"message": " ".join(words), "type": "x"}}))
+
+    def do_body(self, call, status, *words):
+        return self.send(int(status), " ".join(words))
+
+    def do_echo(self, call, status, *_):
+        """Repeats what it was given, as some do."""
+        return self.send(int(status), json.dumps({"error": f"cannot take {call.texts} of {call.header('Authorization')}"}))
+
+    def do_late(self, call, delay_s, status, *_):
+        self.server.model.released.wait(float(delay_s))
+        return self.send(int(status), "{}")
+
+    def do_at_most(self, call, most, status, *_):
+        """As a server with a limit of texts in one request."""
+        return self.do_well(call) if len(call.texts) <= int(most) else self.send(int(status), '{"error":"batch size"}')
+
+    def do_nan(self, call, *_):
+        """Python's json, Triton and others write it bare."""
+        return self.send(200, re.sub(r"-?[0-9]+(\.[0-9]+)?(e-1)?", "NaN", call.answer()))
+
+    def do_header(self, call, name, *values):
+        return self.send(200, call.answer(), f"{name}: {' '.join(values)}")
 
     def do_hang(self, *_):
         self.server.model.released.wait()
@@ -308,6 +338,13 @@ class Connection(socketserver.StreamRequestHandler):
 
     def do_huge_chunked(self, *_):
         return self.send_chunked(['"'] + ["x" * 65536] * (BIG // 65536) + ['"'])
+
+    def do_endless(self, *_):
+        """More than any limit."""
+        self.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n"\r\n')
+        while not self.server.model.released.is_set():
+            self.write(f"{BIG:x}\r\n{'x' * BIG}\r\n")
+        return False
 
     def do_huge_head(self, call, *_):
         return self.send(200, call.answer(), *[f"X-Filler-{i}: {'x' * 1000}" for i in range(1000)])
@@ -385,6 +422,7 @@ class Model:
         self.connections = 0
         self.ended = 0  # connections
         self.behaviour = None  # for all calls: ["hang"], ["status", "500"]
+        self.behaviour_of_several = None  # for calls with more than one text
         self.fields = []  # header lines of good answers
         self.delay_s = 0
         self.stray = None  # (seconds, bytes): good answers are followed by another one
@@ -392,6 +430,7 @@ class Model:
         self.gate = threading.Event()  # while it is clear, no good answer is given
         self.gate.set()
         self.accepted = None  # the credentials that are good; None: all
+        self.refusal = 401  # the status for others
         self.released = threading.Event()
         self.lock = threading.Lock()
         self.tls = None

@@ -93,6 +93,9 @@
          "The request's member, or tensor, that has the text; empty: the dialect's own")                     \
     CHOICE(upstream_kserve_shape, UPSTREAM_KSERVE_SHAPE, "n", "n|n,1",                                       \
            "kserve: the shape of the input tensor of n texts; Triton with max_batch_size wants n,1")         \
+    CHOICE(upstream_cache_control, UPSTREAM_CACHE_CONTROL, "obey", "obey|ignore",                            \
+           "Whether what the server says of caching holds (Cache-Control, Expires, Vary); ignore it where "  \
+           "every answer says no-store and means nothing by it, as TorchServe's do")                         \
     TEXT(upstream_host, UPSTREAM_HOST, "", host,                                                             \
          "The request's Host field, where the server goes by another name than its URL's; empty: the URL's") \
     NUMBER(upstream_batch, UPSTREAM_BATCH, 32, 1, 256, "texts",                                              \
@@ -127,6 +130,7 @@ enum settings_dialect {
     SETTINGS_DIALECT_TEI_EMBED,
     SETTINGS_DIALECT_TEI_RERANK
 };
+enum upstream_cache_control { UPSTREAM_CACHE_CONTROL_OBEY, UPSTREAM_CACHE_CONTROL_IGNORE };
 enum upstream_kserve_shape { UPSTREAM_KSERVE_SHAPE_N, UPSTREAM_KSERVE_SHAPE_N1 };
 enum upstream_reuse { UPSTREAM_REUSE_HTTP2, UPSTREAM_REUSE_ALL };
 enum cache_scope { CACHE_SCOPE_SHARED, CACHE_SCOPE_WORKER };

@@ -28,6 +28,14 @@
     X(inferences_without_connection, COUNTER,                                                          \
       "Inferences that failed because this host lacked descriptors or memory for a connection")        \
     X(inference_us_saved, COUNTER, "Microseconds of inference that answers did not cost")              \
+    X(not_storable, COUNTER, "Results that the model's server does not allow to keep")                 \
+    X(upstream_retries, COUNTER, "Calls to the model for texts of a call of several that failed")      \
+    X(upstream_rejections, COUNTER, "Answers of the model's server that refuse the request")           \
+    X(upstream_bad_answers, COUNTER, "Answers of the model's server without a result for each text")   \
+    X(upstream_answers_2xx, COUNTER, "Answers of the model's server with a status of 200 to 299")      \
+    X(upstream_answers_3xx, COUNTER, "Answers of the model's server with a status of 300 to 399")      \
+    X(upstream_answers_4xx, COUNTER, "Answers of the model's server with a status of 400 to 499")      \
+    X(upstream_answers_5xx, COUNTER, "Answers of the model's server with a status of 500 to 599")      \
     X(requests, COUNTER, "Requests received, of every kind")                                           \
     X(rejected_requests, COUNTER, "Requests answered 4xx or 5xx")                                      \
     X(protocol_errors, COUNTER, "FastCGI connections closed because of what the peer sent or did not") \

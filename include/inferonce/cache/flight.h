@@ -11,9 +11,10 @@
  * every 10 to 100 ms, all in one get_many.
  *
  * Where credentials are not part of the key (CACHE_SHARE_AUTHORIZED=on) a flight has the one of its first
- * request. If the model refuses that (401, 403), the refusal is passed on to those who gave the same, here
- * and elsewhere: the outcome has a digest by which they know. The others start over, in a flight which one of
- * them leads with its own credential: each costs one inference at most, and a good one serves the rest.
+ * request. If the model refuses that (401, 402, 403, 429), the refusal is passed on to those who gave the
+ * same, here and elsewhere: the outcome has a digest by which they know. The others start over, in a flight
+ * which one of them leads with its own credential: each costs one inference at most, and a good one serves
+ * the rest.
  *
  * A lease names its owner by instance (of the shared mapping), slot and epoch of the slot. When the owner is
  * known to be dead the followers go on to the lease's next number, where again one of them wins; nobody

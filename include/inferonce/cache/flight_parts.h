@@ -10,6 +10,9 @@ enum flight_phase { FLIGHT_LEASING, FLIGHT_LEADING, FLIGHT_STORING, FLIGHT_FAILI
 
 #define FLIGHT_BUCKETS 4096
 
+/* Of a failure's detail, which may be the model's own words, with its end mark. */
+#define FLIGHT_DETAIL_MAX 513
+
 /* How often a flight tries for a lease again because its owner died or it was gone, before it infers without
  * one. */
 #define FLIGHT_ATTEMPTS 16
@@ -56,7 +59,7 @@ struct flight {
     struct bytes body;       /* in `encoded` */
     uint64_t inference_us;
     struct engine_answer failure;
-    char failure_detail[160];
+    char failure_detail[FLIGHT_DETAIL_MAX];
 
     /* of a credential that the model refused, in this flight or in one whose waiters began this one */
     bool refused;       /* this flight's failure is about that credential */
@@ -147,7 +150,8 @@ bool flight_unlist_leading(struct flight *flight);
  * has not begun. */
 void flight_abandoned(struct flight *flight);
 
-/* Whether a failure is about the credential of who asked, not about the text or the model. */
+/* Whether a failure is about the credential of who asked, not about the text or the model: 401, 402, 403,
+ * 429. */
 bool flight_is_refusal(const struct engine_answer *failure);
 
 /* The stored form of a lease's owner, in `value`. */

@@ -18,9 +18,10 @@
 /* How an inference ended. All but OK map to one HTTP status each (HTTP.md, Errors). */
 enum engine_status {
     ENGINE_OK,
-    ENGINE_REFUSED,    /* no connection, or an answer that is a failure of the model's server: 502 */
-    ENGINE_TIMEOUT,    /* 504 */
-    ENGINE_OVERLOAD,   /* our queue is full, or the model said 429 or 503: 503 with Retry-After */
+    ENGINE_REFUSED,  /* no connection, or an answer that is a failure of the model's server: 502 */
+    ENGINE_TIMEOUT,  /* 504 */
+    ENGINE_OVERLOAD, /* our queue is full, or the model said 503: 503 with Retry-After; or the model said 429:
+                        that, with Retry-After */
     ENGINE_BAD_ANSWER, /* complete, but not what was expected: 502 */
     ENGINE_REJECTED,   /* the model refused this input or credential: its status is relayed */
     ENGINE_DOWN, /* the model was not asked, because it could not be reached lately: 503 with Retry-After */
@@ -34,7 +35,7 @@ struct engine_answer {
     struct bytes body; /* OK: the result, one JSON value, the bytes the model wrote; borrowed for the call */
     const char
         *detail;     /* not OK: one line for the client, never text of the request; borrowed for the call */
-    int http_status; /* REJECTED: 400, 401, 403, 413, 415 or 422 */
+    int http_status; /* REJECTED: 400, 401, 402, 403, 413, 415 or 422; OVERLOAD: 429, or 0 for 503 */
     unsigned retry_after_s; /* OVERLOAD, DOWN, SHORT */
     bool storable;          /* OK: may be kept for others */
     uint64_t lifetime_ms;   /* OK: the most that the model allows; UINT64_MAX: it did not say */

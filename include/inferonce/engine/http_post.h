@@ -7,6 +7,7 @@
 
 #include "inferonce/base/buffer.h"
 #include "inferonce/engine/freshness.h"
+#include "inferonce/engine/retry_after.h"
 #include "inferonce/engine/trust.h"
 #include "inferonce/engine/upstream_sockets.h"
 
@@ -14,7 +15,8 @@
 struct http_post {
     CURL *easy;           /* owned */
     struct buffer body;   /* what is sent: filled by the caller before http_post_prepare */
-    struct buffer answer; /* what came back, of a success; its cap is the caller's to set */
+    struct buffer answer; /* what came back; its cap is the caller's to set. Of what is no success there is
+                             only the beginning, HTTP_POST_ERROR_MAX bytes or less. */
 
     /* private */
     struct upstream_sockets *sockets;
@@ -63,7 +65,7 @@ struct http_post_outcome {
     bool refused;   /* NOT_REACHED: nobody listens there */
     bool untrusted; /* NOT_REACHED: TLS failed */
     int status;
-    uint64_t retry_after_s; /* 0: it did not say */
+    struct retry_after retry_after;
     struct freshness freshness;
     const char *error; /* in libcurl's words or the system's, for the log; good until the next call */
 };
@@ -73,6 +75,14 @@ struct http_post_outcome {
 /* Where the URL leads, for the log: scheme, host and port, or "unix:" and the path of the socket. Cut to fit.
  */
 void http_post_place(const char *url, char place[HTTP_POST_PLACE_MAX]);
+
+/* What is kept of an answer that is no success: room for a message, and one byte more, by which one that was
+ * cut is known. */
+#define HTTP_POST_ERROR_MAX (4096 + 1)
+
+/* Whether an answer of that status has a result: 200, and 203, which is a 200 that a proxy changed. 202 says
+ * that it will come, 204 and 205 that there is none, 206 that it is a part. */
+bool http_post_is_success(int status);
 
 /* False: no memory. */
 bool http_post_init(struct http_post *post) MUST_CHECK;

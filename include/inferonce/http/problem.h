@@ -32,6 +32,8 @@
       "Send the body without a Content-Encoding")                                                            \
     X(BAD_SHAPE, 422, "bad-shape", "The JSON does not have the expected shape",                              \
       "See /openapi.json for the members that it takes")                                                     \
+    X(RATE_LIMITED, 429, "rate-limited", "The model limits how often this credential may ask",               \
+      "Try again after the time that Retry-After gives")                                                     \
     X(INTERNAL, 500, "internal", "The request could not be answered",                                        \
       "Try again; the log of the server says more")                                                          \
     X(METHOD_UNKNOWN, 501, "method-unknown", "The method is not known",                                      \

@@ -82,9 +82,12 @@ static void test_problems(void) {
         int expected;
         unsigned expected_retry_after_s;
     } ROWS[] = {
-        {ENGINE_REFUSED, 0, 0, 502, 0},  {ENGINE_BAD_ANSWER, 0, 9, 502, 0}, {ENGINE_TIMEOUT, 0, 0, 504, 0},
-        {ENGINE_OVERLOAD, 0, 7, 503, 7}, {ENGINE_OVERLOAD, 0, 0, 503, 1},   {ENGINE_DOWN, 0, 8, 503, 8},
-        {ENGINE_SHORT, 0, 0, 503, 1},    {ENGINE_REJECTED, 400, 0, 400, 0}, {ENGINE_REJECTED, 422, 0, 422, 0},
+        {ENGINE_REFUSED, 0, 0, 502, 0},    {ENGINE_BAD_ANSWER, 0, 9, 502, 0},
+        {ENGINE_TIMEOUT, 0, 0, 504, 0},    {ENGINE_OVERLOAD, 0, 7, 503, 7},
+        {ENGINE_OVERLOAD, 0, 0, 503, 1},   {ENGINE_DOWN, 0, 8, 503, 8},
+        {ENGINE_SHORT, 0, 0, 503, 1},      {ENGINE_REJECTED, 400, 0, 400, 0},
+        {ENGINE_REJECTED, 422, 0, 422, 0}, {ENGINE_OVERLOAD, 429, 7, 429, 7},
+        {ENGINE_REJECTED, 402, 0, 402, 0},
     };
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
         const struct engine_answer failure = {.status = ROWS[i].status,

@@ -173,6 +173,28 @@ static void test_one_fails(void) {
     service_teardown();
 }
 
+/* A client has the fields of the whole alone. */
+static void test_the_largest_retry_after(void) {
+    static const struct {
+        unsigned first_s, second_s;
+        int first_status;
+        const char *expected;
+    } ROWS[] = {{7, 30, 429, "30"}, {30, 7, 429, "30"}, {30, 7, 0, "30"}, {9, 9, 429, "9"}};
+    service_setup(NULL);
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        struct sent *sent = service_ask("POST", "/predict", NULL, "{\"texts\":[\"x\",\"y\",\"z\"]}");
+        service_model_fails(ENGINE_OVERLOAD, ROWS[i].first_status, ROWS[i].first_s);
+        service_model_fails(ENGINE_OVERLOAD, 429, ROWS[i].second_s);
+        service_model_fails(ENGINE_REJECTED, 422, 0);
+        CU_ASSERT_EQUAL(sent->status, 200);
+        CU_ASSERT_STRING_EQUAL(service_header(sent, "Retry-After"), ROWS[i].expected);
+    }
+    struct sent *sent = service_ask("POST", "/predict", NULL, "{\"texts\":[\"x\"]}");
+    service_model_fails(ENGINE_REJECTED, 422, 0);
+    CU_ASSERT_STRING_EQUAL(service_header(sent, "Retry-After"), "");
+    service_teardown();
+}
+
 static void one_at_a_time(struct settings *settings) {
     settings->inference_concurrency = 1;
     settings->inference_queue = 0;
@@ -306,6 +328,7 @@ static const struct unit_case CASES[] = {
     {"some are stale", test_stale_ones},
     {"it shares flights with other requests", test_it_shares_flights},
     {"one fails, in its place", test_one_fails},
+    {"the largest Retry-After", test_the_largest_retry_after},
     {"overload of a part", test_overload},
     {"only-if-cached", test_only_if_cached},
     {"QUERY is conditional", test_query},

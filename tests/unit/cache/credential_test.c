@@ -103,6 +103,51 @@ static void test_goes_on_in_another_worker(void) {
     world_teardown();
 }
 
+/* What a credential has used up, in money or in requests, another has not. */
+static void test_used_up(void) {
+    static const struct engine_answer REFUSALS[] = {
+        {.status = ENGINE_REJECTED, .http_status = 402, .detail = "no"},
+        {.status = ENGINE_OVERLOAD, .http_status = 429, .retry_after_s = 7, .detail = "no"},
+    };
+    for (size_t i = 0; i < sizeof(REFUSALS) / sizeof(REFUSALS[0]); i++) {
+        world_setup(NULL);
+        struct asked *poor = world_ask_as(0, "poor", "a");
+        struct asked *rich = world_ask_as(0, "rich", "a");
+        struct asked *elsewhere = world_ask_as(1, "poor", "a");
+        struct asked *elsewhere_too = world_ask_as(1, "rich", "a");
+        world_model_answer(0, &REFUSALS[i]);
+        world_turn();
+        check_answer(poor, CACHE_FAILED, "");
+        check_answer(elsewhere, CACHE_FAILED, "");
+        CU_ASSERT_EQUAL(poor->failure, REFUSALS[i].status);
+        CU_ASSERT_EQUAL(poor->http_status, REFUSALS[i].http_status);
+        CU_ASSERT_EQUAL(elsewhere->failure, REFUSALS[i].status);
+        CU_ASSERT_EQUAL(elsewhere->http_status, REFUSALS[i].http_status);
+        CU_ASSERT_EQUAL(rich->answers + elsewhere_too->answers, 0);
+        check_runs(0, "rich");
+        world_model_answers(0, "A");
+        world_turn();
+        check_answer(rich, CACHE_MISS, "A");
+        check_answer(elsewhere_too, CACHE_MISS, "A");
+        CU_ASSERT_EQUAL(world_counted(STAT_inferences), 2);
+        world_teardown();
+    }
+}
+
+/* The model's server is overloaded, whoever asks. */
+static void test_overload_is_everybodys(void) {
+    world_setup(NULL);
+    struct asked *asked[] = {world_ask_as(0, "one", "a"), world_ask_as(0, "two", "a"),
+                             world_ask_as(1, "three", "a")};
+    world_model_answer(
+        0, &(struct engine_answer){.status = ENGINE_OVERLOAD, .retry_after_s = 7, .detail = "no"});
+    world_turn();
+    for (size_t k = 0; k < sizeof(asked) / sizeof(asked[0]); k++)
+        CU_ASSERT(asked[k]->answers == 1 && asked[k]->failure == ENGINE_OVERLOAD);
+    CU_ASSERT_EQUAL(world_counted(STAT_inferences), 1);
+    world_teardown();
+}
+
 /* What is said about the text holds whoever asks. */
 static void test_rejected_text(void) {
     static const int STATUSES[] = {400, 413, 415, 422};
@@ -214,6 +259,8 @@ static const struct unit_case CASES[] = {
     {"refused in one worker", test_refused_in_one_worker},
     {"a good one serves the rest", test_a_good_one_serves_the_rest},
     {"another worker goes on", test_goes_on_in_another_worker},
+    {"402 and 429 are the credential's", test_used_up},
+    {"503 is everybody's", test_overload_is_everybodys},
     {"a text that is refused", test_rejected_text},
     {"each credential costs one inference", test_each_credential_once},
     {"the leader has left", test_leader_has_left},

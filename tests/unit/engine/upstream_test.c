@@ -27,7 +27,8 @@ struct server {
     size_t lengths[JOBS_MOST];
     size_t n;
     unsigned requests;
-    const char *answer; /* NULL: it does not answer */
+    const char *answer;                            /* NULL: it does not answer */
+    const char *(*answer_to)(const char *request); /* in place of `answer` */
 };
 
 struct bench {
@@ -56,7 +57,7 @@ static void give_input(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     size_t i = (size_t)((uv_tcp_t *)handle - bench.server.connections);
     (void)suggested;
     *buf = uv_buf_init(bench.server.input[i] + bench.server.lengths[i],
-                       (unsigned)(sizeof(bench.server.input[i]) - bench.server.lengths[i]));
+                       (unsigned)(sizeof(bench.server.input[i]) - 1 - bench.server.lengths[i]));
 }
 
 /* A request is complete when its body's last brace is there; texts have none. */
@@ -71,12 +72,15 @@ static void on_input(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     bench.server.lengths[i] += (size_t)n;
     if (bench.server.input[i][bench.server.lengths[i] - 1] != '}')
         return;
+    bench.server.input[i][bench.server.lengths[i]] = '\0';
     bench.server.lengths[i] = 0;
     bench.server.requests++;
     uv_stop(stream->loop);
-    if (!bench.server.answer)
+    const char *answer =
+        bench.server.answer_to ? bench.server.answer_to(bench.server.input[i]) : bench.server.answer;
+    if (!answer)
         return;
-    uv_buf_t out = uv_buf_init((char *)(uintptr_t)bench.server.answer, (unsigned)strlen(bench.server.answer));
+    uv_buf_t out = uv_buf_init((char *)(uintptr_t)answer, (unsigned)strlen(answer));
     (void)uv_write(&bench.server.writes[i], stream, &out, 1, on_written);
 }
 
@@ -279,6 +283,106 @@ static void test_cancel_one_of_several(void) {
     tear_down();
 }
 
+/* ---- several texts, of which one is bad ---- */
+
+#define ERROR(status) "HTTP/1.1 " status " Error\r\nContent-Length: 2\r\n\r\n{}"
+#define ALONE         HTTP("38", "{\"data\":[{\"index\":0,\"embedding\":[7]}]}")
+
+static bool is_of_several(const char *request) {
+    return strstr(request, "\"input\":[") != NULL;
+}
+
+static const char *refuse_bad(const char *request) {
+    if (strstr(request, "bad"))
+        return ERROR("413");
+    return is_of_several(request) ? THREE : ALONE;
+}
+
+static const char *refuse_several(const char *request) {
+    return is_of_several(request) ? ERROR("500") : ALONE;
+}
+
+/* It does not hear what was said about a text that nobody waits for any more. */
+static void test_the_companion_has_left(void) {
+    set_up(SETTINGS_DIALECT_OPENAI, NULL);
+    bench.server.answer_to = refuse_bad;
+    bench.probes[0].job.text = bytes_of("bad");
+    infer(2);
+    engine_cancel(bench.engine, &bench.probes[0].job);
+    run_until(have_answers, 1);
+    CU_ASSERT_EQUAL(bench.probes[0].answers, 0);
+    CU_ASSERT_EQUAL(bench.probes[1].answer.status, ENGINE_OK);
+    CU_ASSERT_STRING_EQUAL(bench.probes[1].body, "{\"embedding\":[7]}");
+    CU_ASSERT_EQUAL(bench.server.requests, 2);
+    tear_down();
+}
+
+static void test_asked_again(void) {
+    set_up(SETTINGS_DIALECT_OPENAI, NULL);
+    bench.server.answer_to = refuse_several;
+    infer(5);
+    run_until(have_answers, 5);
+    for (unsigned i = 0; i < 5; i++)
+        CU_ASSERT_EQUAL(bench.probes[i].answer.status, ENGINE_OK);
+    CU_ASSERT_EQUAL(bench.server.requests, 9);
+    CU_ASSERT_EQUAL(stats_sum(&bench.stats, 1, STAT_upstream_retries), 8);
+    CU_ASSERT_EQUAL(stats_sum(&bench.stats, 1, STAT_inferences), 5);
+    tear_down();
+}
+
+/* What is asked for again can be cancelled, as what was asked for first. */
+static void test_cancel_what_is_asked_again(void) {
+    set_up(SETTINGS_DIALECT_OPENAI, NULL);
+    bench.server.answer_to = refuse_several;
+    infer(4);
+    run_until(have_requests, 2);
+    for (unsigned i = 0; i < 3; i++)
+        engine_cancel(bench.engine, &bench.probes[i].job);
+    run_until(have_answers, 1);
+    CU_ASSERT_EQUAL(bench.probes[3].answer.status, ENGINE_OK);
+    CU_ASSERT_EQUAL(bench.probes[0].answers + bench.probes[1].answers + bench.probes[2].answers, 0);
+    tear_down();
+}
+
+static const char *leave_one_out(const char *request) {
+    return is_of_several(request) ? ALONE : NULL;
+}
+
+/* The results that there are end their jobs, and one of these ends may be the end of everything. */
+static void test_destroy_before_asking_again(void) {
+    set_up(SETTINGS_DIALECT_OPENAI, NULL);
+    bench.server.answer_to = leave_one_out;
+    infer(3);
+    bench.destroy_on_answer = true;
+    run_until(have_answers, 1);
+    CU_ASSERT_EQUAL(bench.answered, 1);
+    CU_ASSERT_EQUAL(bench.server.requests, 1);
+    tear_down();
+}
+
+static void test_destroy_while_several_end(void) {
+    set_up(SETTINGS_DIALECT_OPENAI, THREE);
+    infer(3);
+    bench.destroy_on_answer = true;
+    run_until(have_answers, 1);
+    CU_ASSERT_EQUAL(bench.answered, 1);
+    tear_down();
+}
+
+/* No time is left for what failed when its time was over. */
+static void test_no_time_to_ask_again(void) {
+    set_up(SETTINGS_DIALECT_OPENAI, ERROR("500"));
+    bench.clock.fake = true;
+    bench.clock.monotonic_us = 1000000;
+    infer(3);
+    bench.clock.monotonic_us += (bench.settings.upstream_timeout_ms + 1) * 1000;
+    run_until(have_answers, 3);
+    for (unsigned i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(bench.probes[i].answer.status, ENGINE_REFUSED);
+    CU_ASSERT_EQUAL(bench.server.requests, 1);
+    tear_down();
+}
+
 static void test_destroy_under_way(void) {
     set_up(SETTINGS_DIALECT_PLAIN, NULL);
     infer(3);
@@ -312,9 +416,10 @@ static void test_reserved_parameter(void) {
 }
 
 /* Each allocation fails in turn: every job ends once, with the answer or an error. */
-static void test_memory_runs_out(void) {
+static void check_memory_runs_out(const char *(*answer_to)(const char *request)) {
     for (unsigned n = 1; n <= 120; n++) {
         set_up(SETTINGS_DIALECT_OPENAI, THREE);
+        bench.server.answer_to = answer_to;
         bench.settings.upstream_timeout_ms = 200; /* a descriptor that cannot be watched */
         make_loop_large();
         unit_allocations_fail(n, true);
@@ -327,6 +432,14 @@ static void test_memory_runs_out(void) {
         }
         tear_down();
     }
+}
+
+static void test_memory_runs_out(void) {
+    check_memory_runs_out(NULL);
+}
+
+static void test_memory_runs_out_for_asking_again(void) {
+    check_memory_runs_out(refuse_several);
 }
 
 static void test_longest(void) {
@@ -373,10 +486,17 @@ static const struct unit_case CASES[] = {
     {"other parameters and credentials travel alone", test_not_together},
     {"cancelling", test_cancel},
     {"cancelling one of several", test_cancel_one_of_several},
+    {"the text that was refused has been cancelled", test_the_companion_has_left},
+    {"texts that were refused together are asked for again", test_asked_again},
+    {"cancelling what is asked for again", test_cancel_what_is_asked_again},
+    {"destroyed before anything is asked for again", test_destroy_before_asking_again},
+    {"destroyed by the first of several answers of one call", test_destroy_while_several_end},
+    {"no time to ask again", test_no_time_to_ask_again},
     {"destroyed while calls are under way", test_destroy_under_way},
     {"destroyed by one of several answers", test_destroy_while_answering},
     {"a parameter that the dialect gives itself", test_reserved_parameter},
     {"each allocation fails in turn", test_memory_runs_out},
+    {"each allocation fails in turn, and all is asked for again", test_memory_runs_out_for_asking_again},
     {"how long a job can take", test_longest},
     {"a certificate file that is none", test_a_certificate_file_that_is_none},
 };
