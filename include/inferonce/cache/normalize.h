@@ -16,10 +16,40 @@
 
 #include "inferonce/base/buffer.h"
 #include "inferonce/base/settings.h"
+#include "inferonce/cache/casing.h"
+#include "inferonce/cache/compose.h"
 
 /* Appends the normal form of `text`, which is valid UTF-8, to `out`. An ASCII text takes a path of its own
  * that gives the same bytes and allocates nothing beyond `out`. False: no memory, or the cap of `out`, which
  * must have room for all of `text` even if less of it is left; nothing was appended. */
 bool normalize_append(enum cache_normalize level, struct bytes text, struct buffer *out) MUST_CHECK;
+
+/* The same in slices, for a text that is too long for one turn of the loop. */
+
+enum normalize_status { NORMALIZE_DONE, NORMALIZE_MORE, NORMALIZE_NO_MEMORY };
+
+struct normalizer {
+    enum cache_normalize level;
+    const char *at, *end; /* what of the text is left */
+    struct buffer *out;
+    size_t start; /* in `out` */
+    enum { NORMALIZE_LOOKING, NORMALIZE_COPYING, NORMALIZE_FOLDING, NORMALIZE_COMPOSING } phase;
+    const char *looked; /* LOOKING: up to where the text is ASCII, or surely in NFC */
+    bool ascii;
+    bool after_space; /* as if there were white space before the text: leading one is then a repeated one */
+    struct compose first, second;
+    struct casing casing;
+};
+
+/* `text` and `out` are borrowed until normalizer_fini; nothing else is appended to `out` meanwhile. */
+void normalizer_begin(struct normalizer *normalizer, enum cache_normalize level, struct bytes text,
+                      struct buffer *out);
+
+/* Goes on until the text is done or `*budget` spent, which is lowered by what was done: about ten
+ * nanoseconds each. NO_MEMORY, as above: nothing was appended. */
+enum normalize_status normalizer_go_on(struct normalizer *normalizer, size_t *budget) MUST_CHECK;
+
+/* At any time. */
+void normalizer_fini(struct normalizer *normalizer);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <utf8proc.h>
 
 #include "../../fuzz/normalize_fuzz.c"
 #include "unit.h"
@@ -214,6 +215,131 @@ static void test_order_is_stable(void) {
     CU_ASSERT_TRUE(becomes(NFC, text, expected));
 }
 
+/* ---- another implementation ---- */
+
+/* utf8proc's own NFC, which takes U+11A7 for a part of the syllable before it and loses it. */
+static void compare_nfc(const char *text, size_t length) {
+    uint8_t *expected = NULL;
+    utf8proc_ssize_t n = utf8proc_map((const uint8_t *)text, (utf8proc_ssize_t)length, &expected,
+                                      UTF8PROC_COMPOSE | UTF8PROC_STABLE);
+    struct buffer out = normal(NFC, (struct bytes){text, length});
+    bool same = n >= 0 && bytes_equal(buffer_bytes(&out), (struct bytes){(char *)expected, (size_t)n});
+    CU_ASSERT_TRUE(same);
+    if (!same) {
+        printf("    in:");
+        for (size_t i = 0; i < length; i++)
+            printf(" %02x", (uint8_t)text[i]);
+        printf("\n");
+    }
+    buffer_fini(&out);
+    free(expected);
+}
+
+static void compare_points(const unsigned *points, size_t n) {
+    char text[64];
+    size_t length = 0;
+    for (size_t i = 0; i < n; i++)
+        length += encode(text + length, points[i]);
+    compare_nfc(text, length);
+}
+
+/* Each code point alone, behind and before what it may compose with, and between marks. */
+static void test_every_point_composes_as_utf8proc_says(void) {
+    for (unsigned point = 0; point < 0x110000; point++) {
+        if ((point >= 0xD800 && point < 0xE000) || point == 0x11A7)
+            continue;
+        int32_t parts[8];
+        utf8proc_ssize_t n = utf8proc_decompose_char((int32_t)point, parts, 8, UTF8PROC_DECOMPOSE, NULL);
+        CU_ASSERT_FATAL(n > 0);
+        compare_points((const unsigned[]){point}, 1);
+        compare_points((const unsigned[]){'a', point, 0x301, 0x323}, 4);
+        compare_points((const unsigned[]){point, point, 0x345}, 3);
+        if (n > 1)
+            compare_points((const unsigned *)parts, (size_t)n);
+    }
+}
+
+/* All that composes with anything, in any order. */
+static void test_compositions_in_any_order(void) {
+    static unsigned parts[8192];
+    size_t n = 0;
+    for (int32_t point = 0; point < 0x30000 && n + 4 < 8192; point++) {
+        int32_t all[8];
+        bool surrogate = point >= 0xD800 && point < 0xE000;
+        if (surrogate || (point >= 0xAC00 && point < 0xD7A4) || (point >= 0xF900 && point < 0xFB00))
+            continue;
+        utf8proc_ssize_t length = utf8proc_decompose_char(point, all, 8, UTF8PROC_DECOMPOSE, NULL);
+        for (utf8proc_ssize_t i = 0; length > 1 && i < length; i++)
+            parts[n++] = (unsigned)all[i];
+    }
+    random_state = 5;
+    for (int run = 0; run < 100000; run++) {
+        unsigned points[8];
+        size_t length = 1 + next_random(8);
+        for (size_t i = 0; i < length; i++)
+            points[i] = next_random(8)   ? parts[next_random((uint32_t)n)]
+                        : next_random(2) ? 0x1100 + next_random(0xA0)
+                                         : 0xAC00 + next_random(560) + 1;
+        compare_points(points, length);
+    }
+}
+
+static void test_a_jamo_is_not_lost(void) {
+    CU_ASSERT_TRUE(becomes(NFC, "\uAC00\u11A7", "\uAC00\u11A7"));
+}
+
+/* ---- in slices ---- */
+
+/* The longest that one slice takes is bounded, whatever the text: counted in steps, not in time. */
+static void test_slices_end(void) {
+    static const char *const REPEATED[] = {"a",       " ",      "\u00E4", "\u0301\u0323",
+                                           "\u03A3'", "\u1161", "\u0CC2", "\U0001F600"};
+    for (size_t i = 0; i < sizeof(REPEATED) / sizeof(REPEATED[0]); i++) {
+        struct buffer text, out;
+        buffer_init(&text, 1 << 20);
+        for (size_t n = 0; n < 20000; n++)
+            buffer_append_text(&text, REPEATED[i]);
+        for (int level = CACHE_NORMALIZE_NONE; level <= CACHE_NORMALIZE_LOWER; level++) {
+            struct buffer expected = normal((enum cache_normalize)level, buffer_bytes(&text));
+            struct normalizer normalizer;
+            enum normalize_status status = NORMALIZE_MORE;
+            buffer_init(&out, 1 << 21);
+            normalizer_begin(&normalizer, (enum cache_normalize)level, buffer_bytes(&text), &out);
+            for (size_t slices = 0; status == NORMALIZE_MORE; slices++) {
+                size_t budget = 1000, length = out.length;
+                status = normalizer_go_on(&normalizer, &budget);
+                CU_ASSERT_TRUE(out.length - length <= 1000 * 8 + 8);
+                CU_ASSERT_TRUE_FATAL(slices < 1000);
+            }
+            normalizer_fini(&normalizer);
+            CU_ASSERT_EQUAL(status, NORMALIZE_DONE);
+            CU_ASSERT_TRUE(bytes_equal(buffer_bytes(&out), buffer_bytes(&expected)));
+            buffer_fini(&out);
+            buffer_fini(&expected);
+        }
+        buffer_fini(&text);
+    }
+}
+
+/* What is left half done is given back, wherever it stands. */
+static void test_given_up(void) {
+    struct buffer text, out;
+    buffer_init(&text, 1 << 16);
+    buffer_append_text(&text, "q");
+    for (int i = 0; i < 500; i++)
+        buffer_append_text(&text, "\u0301\u0323");
+    for (size_t steps = 1; steps < 12000; steps += 97) {
+        struct normalizer normalizer;
+        size_t budget = steps;
+        buffer_init(&out, 1 << 16);
+        normalizer_begin(&normalizer, LOWER, buffer_bytes(&text), &out);
+        CU_ASSERT_TRUE(normalizer_go_on(&normalizer, &budget) != NORMALIZE_NO_MEMORY);
+        normalizer_fini(&normalizer);
+        buffer_fini(&out);
+    }
+    buffer_fini(&text);
+}
+
 static void test_no_room(void) {
     struct buffer out;
     buffer_init(&out, 4);
@@ -268,6 +394,11 @@ static const struct unit_case CASES[] = {
     {"every normal form is a fixed point", test_fixed_points},
     {"a long run of marks", test_long_run_of_marks},
     {"marks of one class keep their order", test_order_is_stable},
+    {"every code point composes as utf8proc says", test_every_point_composes_as_utf8proc_says},
+    {"compositions in any order", test_compositions_in_any_order},
+    {"a jamo is not lost", test_a_jamo_is_not_lost},
+    {"slices end", test_slices_end},
+    {"given up half way", test_given_up},
     {"no room", test_no_room},
     {"no memory", test_no_memory},
     {"random texts", test_random},
