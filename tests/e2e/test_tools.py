@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 
 import structured
 from case import Case
+from processes import Child, is_alive, wait_until
 from servers import ROOT, environment
 from structured import Malformed, Token, cache_status, parse_dictionary, parse_item, parse_list
 
@@ -100,6 +102,55 @@ class Runner(Scratch):
 
     def test_nothing_is_a_failure(self):
         self.assertEqual(self.outcome(), ("0 passed, 0 failed", 1))
+
+    def start(self, *suites):
+        log = os.path.join(self.directory, "run.log")
+        child = Child("tests/run", [os.path.join(self.directory, "tests/run"), *suites], log,
+                      environment({"TMPDIR": os.path.join(self.directory, "tmp")}))
+        self.add_child(child)
+        return child
+
+    def pid_of(self, name):
+        """What a program of a run wrote into a file of its name, once it did."""
+        path = os.path.join(self.directory, name)
+
+        def read():
+            if os.path.exists(path):
+                with open(path, encoding="ascii") as file:
+                    return int(file.read() or 0)
+            return 0
+
+        return wait_until(read, f"{name} has started")
+
+    def test_one_interrupt_ends_everything(self):
+        """Also what is in a session of its own, and the directory of the run; and a second one does no harm."""
+        os.mkdir(os.path.join(self.directory, "tmp"))
+        ended = "echo 'quick: 3 passed, 0 failed'"
+        stubborn = (f"trap '' INT TERM; mkdir \"$TMPDIR/left\"; setsid sh -c 'trap \"\" INT TERM HUP; echo $$ > {self.directory}/orphan; "
+                    f"while :; do sleep 1; done' & echo $$ > {self.directory}/stubborn; while :; do sleep 1; done")
+        self.program("a_quick", ended)
+        self.program("b_stubborn", stubborn)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(signal=number):
+                child = self.start("unit")
+                pids = [self.pid_of("stubborn"), self.pid_of("orphan")]
+                wait_until(lambda: "a_quick_test: 3 passed" in child.log(), "one has ended")
+                before = child.log()
+                self.assertEqual(child.stop(number), 128 + number)
+                self.assertFalse([pid for pid in pids if is_alive(pid)])
+                self.assertEqual(os.listdir(os.path.join(self.directory, "tmp")), [])
+                self.assertEqual(child.log()[len(before):], f"tests/run: stopped by {number.name} after 1 of 2 programs: 3 passed, 0 failed\n")
+                for name in ("stubborn", "orphan", "run.log"):
+                    os.unlink(os.path.join(self.directory, name))
+
+    def test_tells_what_runs(self):
+        os.mkdir(os.path.join(self.directory, "tmp"))
+        self.program("slow", f"echo $$ > {self.directory}/slow; while [ ! -e {self.directory}/go ]; do sleep 0.1; done; echo 'slow: 1 passed, 0 failed'")
+        child = self.start("unit")
+        wait_until(lambda: "... running: tests/unit/base/slow_test (1" in child.log(), "it says what runs")
+        self.write("go", "")
+        self.assertEqual(child.wait(), 0)
+        self.assertRegex(child.log(), r"\ntests/unit/base/slow_test: 1 passed, 0 failed \(1\d\.\d s\)\n1 passed, 0 failed\n\Z")
 
     def test_end_to_end_files(self):
         self.write("tests/e2e/test_small.py", "import unittest\n"

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "unit.h"
+
 #define PATIENCE_S 20
 
 static _Noreturn void give_up(const char *what) {
@@ -159,8 +161,7 @@ static void start(struct cache_server *server) {
 }
 
 static void make(struct cache_server *server) {
-    snprintf(server->directory, sizeof(server->directory), "/tmp/inferonce-server-XXXXXX");
-    if (!mkdtemp(server->directory))
+    if (!unit_directory(server->directory, sizeof(server->directory), "server"))
         give_up("mkdtemp");
     snprintf(server->path, sizeof(server->path), "%s/socket", server->directory);
     server->port = tcp ? free_port() : 0;

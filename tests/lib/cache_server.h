@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 struct cache_server {
-    char directory[64];
+    char directory[80];
     char path[96];     /* of its socket */
     unsigned port;     /* 0: it has that socket */
     char address[104]; /* as MEMCACHED_SERVERS has it */

@@ -7,6 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool unit_directory(char *path, size_t size, const char *name) {
+    const char *parent = getenv("TMPDIR");
+    int length = snprintf(path, size, "%s/%s.XXXXXX", parent ? parent : "/tmp", name);
+    return length > 0 && (size_t)length < size && mkdtemp(path) != NULL;
+}
+
 static unsigned long allocations;
 static unsigned long fail_at; /* 0: never */
 static bool fail_once;

@@ -19,6 +19,10 @@ struct unit_case {
     void (*run)(void);
 };
 
+/* Makes a directory of its own below TMPDIR, NAME.xxxxxx, and writes its path; false when that fails. Who
+ * asks for it removes it. */
+bool unit_directory(char *path, size_t size, const char *name);
+
 int unit_main(int argc, char *argv[], const char *suite, const struct unit_case *cases, size_t n);
 
 /* From the n-th allocation of this process on (1: the next one), malloc, calloc and realloc return NULL, once

@@ -45,12 +45,11 @@ static bool load_variable(const char *variable) {
 }
 
 /* A file in a directory of its own; `path` names it. */
-static char directory[] = "/tmp/settings_test.XXXXXX";
-static char path[64];
+static char directory[256];
+static char path[300];
 
 static void make_file(const char *content, size_t length) {
-    strcpy(directory + strlen(directory) - 6, "XXXXXX");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(directory));
+    CU_ASSERT_FATAL(unit_directory(directory, sizeof(directory), "settings"));
     snprintf(path, sizeof(path), "%s/a.conf", directory);
     FILE *file = fopen(path, "we");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);

@@ -22,12 +22,11 @@
 #define TAG      UINT64_C(0x1234)
 #define DEADLINE 20000 /* ms; only what has failed takes so long */
 
-static char directory[] = "/tmp/shared_test.XXXXXX";
-static char path[128];
+static char directory[256];
+static char path[300];
 
 static void make_directory(void) {
-    strcpy(directory + strlen(directory) - 6, "XXXXXX");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(directory));
+    CU_ASSERT_FATAL(unit_directory(directory, sizeof(directory), "shared"));
     snprintf(path, sizeof(path), "%s/cache", directory);
 }
 

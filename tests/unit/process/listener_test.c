@@ -14,8 +14,8 @@
 
 #include "unit.h"
 
-static char directory[] = "/tmp/listener_test.XXXXXX";
-static char path[64]; /* of a socket in it */
+static char directory[80];
+static char path[108]; /* of a socket in it */
 static struct settings settings;
 static struct listener listener;
 static struct error error;
@@ -429,7 +429,7 @@ static const struct unit_case CASES[] = {
 int main(int argc, char *argv[]) {
     /* Whatever this process inherited itself is of no interest. */
     int null = open("/dev/null", O_RDONLY);
-    if (null < 0 || dup2(null, 0) != 0 || !mkdtemp(directory))
+    if (null < 0 || dup2(null, 0) != 0 || !unit_directory(directory, sizeof(directory), "listener"))
         return 2;
     unsetenv("LISTEN_FDS");
     int status = unit_main(argc, argv, "listener", CASES, sizeof(CASES) / sizeof(CASES[0]));

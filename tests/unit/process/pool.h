@@ -21,7 +21,7 @@
 #define POOL_PATIENCE_US UINT64_C(20000000)
 
 static struct {
-    char directory[32];
+    char directory[80];
     struct settings settings;
     struct shared shared;
     struct listener listener;
@@ -56,8 +56,7 @@ static inline void pool_setup(unsigned workers, void (*change)(struct settings *
     static const struct clock system_clock = {.fake = false};
     struct error error = {""};
     memset(&pool, 0, sizeof(pool));
-    strcpy(pool.directory, "/tmp/pool_test.XXXXXX");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(pool.directory));
+    CU_ASSERT_FATAL(unit_directory(pool.directory, sizeof(pool.directory), "pool"));
     settings_defaults(&pool.settings);
     pool.settings.workers = workers;
     snprintf(pool.settings.listen, sizeof(pool.settings.listen), "unix:%s/socket", pool.directory);
