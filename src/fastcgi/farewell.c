@@ -90,15 +90,14 @@ static size_t insert(struct connection **longest, size_t n, struct connection *c
 }
 
 void farewell_make_room(struct fastcgi_server *server) {
-    struct connection *longest[ROOM_BURST];
+    struct connection *longest[ROOM_BURST] = {NULL};
     uint64_t now_us = clock_monotonic_us(server->options.clock);
     size_t n = 0;
-    struct connection *at;
     if (server->crowded_since_us == 0)
         server->crowded_since_us = now_us;
-    LIST_FOREACH(at, &server->open, links)
-    if (at->phase == READING && at->carried && !at->receiving)
-        n = insert(longest, n, at);
+    for (struct connection *at = LIST_FIRST(&server->open); at; at = LIST_NEXT(at, links))
+        if (at->phase == READING && at->carried && !at->receiving)
+            n = insert(longest, n, at);
     for (size_t i = 0; i < n; i++)
         tell(longest[i], now_us);
 }

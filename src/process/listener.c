@@ -209,6 +209,11 @@ bool listener_open(struct listener *listener, const struct settings *settings, s
     return make(listener, settings, error);
 }
 
+void listener_refuse(const struct listener *listener) {
+    if (listener->path[0])
+        (void)shutdown(listener->descriptor, SHUT_RD);
+}
+
 void listener_close(struct listener *listener) {
     struct stat status;
     if (listener->path[0] && lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&

@@ -264,6 +264,7 @@ static void stop(struct master *master, int number) {
     master->stopping = true;
     master->kill_at_us =
         clock_monotonic_us(&master->clock) + master->settings->drain_timeout_ms * US_PER_MS + DRAIN_MARGIN_US;
+    listener_refuse(master->listener);
     signal_all(master, SIGTERM);
     listener_close(master->listener);
 }

@@ -3,16 +3,18 @@
 import http.client
 import json
 import os
+import resource
 import select
 import signal
 import threading
 import time
 
+import fastcgi
 import model_server
 from case import Case, through_both
 from client import TIMEOUT_S
 from processes import is_alive, let_run, wait_until
-from servers import Inferonce, Nginx
+from servers import Inferonce, Lighttpd, Nginx
 
 INFERENCE_S = 0.2
 ASKERS = 16  # of each kind
@@ -184,24 +186,47 @@ class Directly(Draining):
         self.drain_workers(app, self.load(lambda: Heedless(app)), 2)
 
 
+class NginxOfTwo(Nginx):
+    def fill_in(self, text, socket_path):
+        one = f"server unix:{socket_path}"
+        return super().fill_in(text, socket_path).replace(one, one.replace("one.sock", "two.sock"), 1)
+
+
+class LighttpdOfTwo(Lighttpd):
+    def fill_in(self, text, socket_path):
+        text = super().fill_in(text, socket_path)
+        if "((" not in text:
+            return text
+        begin, end = text.index("(("), text.index("))\n") + 2
+        block = text[begin + 1:end - 1]
+        return f"{text[:begin]}({block}, {block.replace('one.sock', 'two.sock')}){text[end:]}"
+
+
 class TwoHosts(Draining):
-    def test_hosts_drain_in_turn(self):
+    def test_behind_nginx(self):
+        self.drain_hosts(NginxOfTwo, 14)
+
+    def test_behind_lighttpd(self):
+        """It leaves a host that refused it out until its clock's next second."""
+
+        def is_back(web, host):
+            return web.log().rfind(f"re-enabled: unix:{host.socket_path}") >= web.log().rfind(f"failed: socket: unix:{host.socket_path}")
+
+        self.drain_hosts(LighttpdOfTwo, 6, is_back)
+
+    def drain_hosts(self, web, times, is_back=lambda web, host: True):
         hosts = [self.host("one"), self.host("two")]
-
-        class Both(Nginx):
-            def fill_in(self, text, socket_path):
-                return super().fill_in(text, socket_path).replace(f"server unix:{socket_path}", f"server unix:{hosts[1].socket_path}", 1)
-
-        self.web = Both
+        self.web = web
         client = self.front(hosts[0].socket_path)
         load = self.load(lambda: OverHttp(client.address))
         drains_s = []
-        for turn in range(14):
+        for turn in range(times):
             load.go_on()
             began = time.monotonic()
             self.assertEqual(hosts[turn % 2].stop(), 0)
             drains_s.append(time.monotonic() - began)
-            hosts[turn % 2] = self.host(("one", "two")[turn % 2])
+            host = hosts[turn % 2] = self.host(("one", "two")[turn % 2])
+            wait_until(lambda h=host: is_back(client.web, h), "the web server uses it again")
         self.check(load, drains_s)
 
 
@@ -228,3 +253,34 @@ class CaughtInAWorker(Case):
         wait_until(lambda: time.monotonic() > began + self.AGE_S, "they are old")
         os.kill(caught, signal.SIGKILL)
         self.assertEqual([client.finish(connection).status for connection in waiting], [200, 200])
+
+
+class NoRoom(Case):
+    """As many connections as the worker has descriptors for are open, and idle: a minute long, if nobody asked for room."""
+
+    def setUp(self):
+        super().setUp()
+        self.app = Inferonce(self, WORKERS=1, INFERENCE_DELAY_MS=300,
+                             prepare=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)))
+
+    def test_kept_connections_make_room(self):
+        keeping, other = [self.front(self.app.socket_path, name=name) for name in ("keeping", "other")]
+        requests = [keeping.encode("POST", "/predict", {"text": f"new {number}"}) for number in range(150)]
+        self.assertEqual([response.status for response in keeping.at_once(requests, 20)], [200] * len(requests))
+        began = time.monotonic()
+        self.assertEqual([other.predict(f"other {number}").status for number in range(5)], [200] * 5)
+        self.assertLess(time.monotonic() - began, 20)
+
+    def test_a_client_that_does_not_know_the_record(self):
+        kept = []
+        while "accept_put_off" not in self.app.log():
+            kept.append(self.app.connect())
+            kept[-1].send(fastcgi.request("GET", "/healthz"))
+            self.assertLess(len(kept), 128)
+            wait_until(lambda: select.select([kept[-1].socket], [], [], 0)[0] or "accept_put_off" in self.app.log(), "it is answered or waits")
+        began = time.monotonic()
+        with self.app.connect() as late:
+            self.assertEqual(late.ask("GET", "/healthz").status, 200)
+        self.assertLess(time.monotonic() - began, 20)
+        for connection in kept:
+            connection.close()

@@ -24,6 +24,11 @@ struct listener {
 bool listener_open(struct listener *listener, const struct settings *settings,
                    struct error *error) MUST_CHECK;
 
+/* Before workers close it one after the other: on a Unix socket that we made nobody is let in any more, so
+ * that nobody is in the queue when the last one closes it; who waits there already can still be accepted.
+ * Other sockets stay as they are: TCP would drop its queue, and an inherited one is not ours to shut. */
+void listener_refuse(const struct listener *listener);
+
 /* Closes it, and removes the Unix socket if it is still the one that we made. */
 void listener_close(struct listener *listener);
 

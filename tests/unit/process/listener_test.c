@@ -408,8 +408,22 @@ static void test_systemd(void) {
     check_in_child(passes_over_a_file);
 }
 
+/* Nobody new is let in; who is in the queue has not connected in vain. */
+static void test_refuses(void) {
+    begin();
+    CU_ASSERT_FATAL(listener_open(&listener, &settings, &error));
+    CU_ASSERT_EQUAL(try_connect(), 0);
+    listener_refuse(&listener);
+    CU_ASSERT_EQUAL(try_connect(), ECONNREFUSED);
+    int early = accept(listener.descriptor, NULL, NULL);
+    CU_ASSERT(early >= 0);
+    close(early);
+    listener_close(&listener);
+}
+
 static const struct unit_case CASES[] = {
     {"a Unix socket", test_unix},
+    {"it refuses before it is closed", test_refuses},
     {"the owner of a Unix socket", test_owner},
     {"an owner that cannot be", test_owner_that_cannot_be},
     {"a dead socket is replaced", test_dead_socket_is_replaced},
