@@ -34,11 +34,13 @@ void http_post_fini(struct http_post *post) {
     buffer_fini(&post->answer);
 }
 
-void http_post_reset(struct http_post *post) {
+bool http_post_reset(struct http_post *post) {
+    bool good = !post->spoiled;
     curl_slist_free_all(post->fields);
     post->fields = NULL;
     buffer_reset(&post->body, KEPT_BYTES);
     buffer_reset(&post->answer, KEPT_BYTES);
+    return good;
 }
 
 /* ---- while it runs ---- */
@@ -69,45 +71,60 @@ static long info(const struct http_post *post, CURLINFO which) {
     return number;
 }
 
-/* TLS may have read ahead what the socket no longer shows. HTTP/2 connections may have something to read, and
- * new ones have: the server's session tickets. */
-static bool has_unread(const struct http_post *post) {
+/* NULL: no TLS, or not by OpenSSL. */
+static SSL *tls_of(const struct http_post *post) {
     struct curl_tlssessioninfo *tls = NULL;
+    bool known = curl_easy_getinfo(post->easy, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK && tls &&
+                 tls->backend == CURLSSLBACKEND_OPENSSL;
+    return known ? tls->internals : NULL;
+}
+
+/* Whether the connection is HTTP/2, where each answer carries the number of its request. */
+static bool is_numbered(const struct http_post *post) {
     const unsigned char *protocol = NULL;
     unsigned length = 0;
-    if (info(post, CURLINFO_NUM_CONNECTS) > 0 ||
-        curl_easy_getinfo(post->easy, CURLINFO_TLS_SSL_PTR, &tls) != CURLE_OK || !tls || !tls->internals ||
-        tls->backend != CURLSSLBACKEND_OPENSSL)
-        return false;
-    SSL_get0_alpn_selected(tls->internals, &protocol, &length);
-    return !(length == 2 && memcmp(protocol, "h2", 2) == 0) && SSL_has_pending(tls->internals) == 1;
+    const SSL *tls = tls_of(post);
+    if (tls)
+        SSL_get0_alpn_selected(tls, &protocol, &length);
+    return length == 2 && memcmp(protocol, "h2", 2) == 0;
+}
+
+/* TLS may have read ahead what the socket no longer shows. New connections have something to read: the
+ * server's session tickets. */
+static bool has_unread(const struct http_post *post) {
+    const SSL *tls = tls_of(post);
+    return tls && info(post, CURLINFO_NUM_CONNECTS) == 0 && !is_numbered(post) && SSL_has_pending(tls) == 1;
+}
+
+/* Whether it is certain that the model has not seen the request that is about to be sent again. An HTTP/2
+ * server that ends a connection says which requests it has not looked at; libcurl has no error then, as it
+ * has when a connection breaks. */
+static bool was_not_seen(const struct http_post *post) {
+    return (post->numbered && post->error[0] == '\0') ||
+           (!post->repeated && info(post, CURLINFO_REQUEST_SIZE) == 0);
 }
 
 /* libcurl calls this before each attempt to send, and would silently make a second one when the connection, a
- * kept one, turns out to be dead. What a model may have begun to infer is not asked for again; if not a byte
- * went out it is, once, and on a connection of its own. */
+ * kept one, turns out to be dead. What a model may have begun to infer is not asked for again. */
 static int on_request(void *user, char *remote_ip, char *local_ip, int remote_port, int local_port) {
     struct http_post *post = user;
     (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
     post->unread = !post->began && has_unread(post);
-    if (post->unread || post->repeated || (post->began && info(post, CURLINFO_REQUEST_SIZE) > 0))
+    if (post->unread || (post->began && !was_not_seen(post)))
         return CURL_PREREQFUNC_ABORT;
     post->repeated = post->began;
     post->began = true;
-    (void)curl_easy_setopt(post->easy, CURLOPT_FRESH_CONNECT, 1L);
+    post->numbered = is_numbered(post);
+    (void)curl_easy_setopt(post->easy, CURLOPT_FORBID_REUSE, post->numbered ? 0L : 1L);
+    (void)curl_easy_setopt(post->easy, CURLOPT_FRESH_CONNECT,
+                           post->numbered ? 0L : 1L); /* should it be sent again */
     return CURL_PREREQFUNC_OK;
 }
 
-/* Only an answer that is known to be HTTP/2's, or a success where that is wanted, leaves its connection to
- * others. */
-static void read_head_line(struct http_post *post, struct bytes line) {
-    static const char NUMBERED[] = "HTTP/2 ";
-    if (line.length >= sizeof(NUMBERED) && memcmp(line.data, NUMBERED, sizeof(NUMBERED) - 1) == 0)
-        post->numbered = true;
-    if (line.length > 2 || status_of(post) < 200)
-        return;
+/* An HTTP/1.1 connection is used again after a success, where that is wanted. */
+static void end_head(struct http_post *post) {
     post->head_ended = true;
-    if (post->numbered || (post->keeps_http_1 && is_success(status_of(post))))
+    if (post->keeps_http_1 && is_success(status_of(post)))
         (void)curl_easy_setopt(post->easy, CURLOPT_FORBID_REUSE, 0L);
 }
 
@@ -115,7 +132,9 @@ static size_t on_head(char *data, size_t size, size_t n, void *user) {
     struct http_post *post = user;
     size_t length = size * n;
     post->head_bytes += length;
-    read_head_line(post, (struct bytes){data, length});
+    (void)data;
+    if (length <= 2 && status_of(post) >= 200)
+        end_head(post);
     return post->head_bytes <= HEAD_BYTES_MAX ? length : 0;
 }
 
@@ -149,7 +168,7 @@ static int on_close(void *user, curl_socket_t descriptor) {
     return 0;
 }
 
-/* Connections are kept only from the moment on when the answer's head allows it. */
+/* A connection is kept when it turns out to be HTTP/2, or the answer's head allows it. */
 static void set_connection(struct http_post *post, const struct http_post_target *target) {
     CURL *easy = post->easy;
     bool numbered = strncmp(target->url, "https:", 6) == 0; /* it may turn out to be */
@@ -244,8 +263,10 @@ void http_post_place(const char *url, char place[HTTP_POST_PLACE_MAX]) {
     snprintf(place, HTTP_POST_PLACE_MAX, "%.*s", (int)(scheme + strcspn(url + scheme, "/?#")), url);
 }
 
-static CURLcode set_url(CURL *easy, const char *url) {
-    if (strncmp(url, UNIX_SCHEME, sizeof(UNIX_SCHEME) - 1) == 0)
+static CURLcode set_url(struct http_post *post, const char *url) {
+    CURL *easy = post->easy;
+    post->local = strncmp(url, UNIX_SCHEME, sizeof(UNIX_SCHEME) - 1) == 0;
+    if (post->local)
         return set_unix_url(easy, url);
     (void)curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, NULL);
     return curl_easy_setopt(easy, CURLOPT_URL, url);
@@ -297,16 +318,24 @@ bool http_post_prepare(struct http_post *post, const struct http_post_target *ta
     return !post->body.failed && set_fields(post, fields) &&
            curl_easy_setopt(easy, CURLOPT_HTTPHEADER, post->fields) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-           set_url(easy, target->url) == CURLE_OK && (!target->trust || trust_apply(target->trust, easy));
+           set_url(post, target->url) == CURLE_OK && (!target->trust || trust_apply(target->trust, easy));
 }
 
 /* ---- the end ---- */
 
-bool http_post_begins_again(struct http_post *post) {
-    bool again = post->unread;
+/* libcurl takes EAGAIN for a connection under way, and then finds none, but no error either. */
+static bool is_queue_full(const struct http_post *post, CURLcode result) {
+    return post->local && result == CURLE_COULDNT_CONNECT && !post->short_of_sockets && !post->spoiled &&
+           info(post, CURLINFO_OS_ERRNO) == 0;
+}
+
+enum http_post_again http_post_begins_again(struct http_post *post, CURLcode result, uint64_t timeout_ms) {
+    enum http_post_again again = post->unread                  ? HTTP_POST_NOW
+                                 : is_queue_full(post, result) ? HTTP_POST_LATER
+                                                               : HTTP_POST_OVER;
     post->unread = false;
-    if (again)
-        (void)curl_easy_setopt(post->easy, CURLOPT_FRESH_CONNECT, 1L);
+    (void)curl_easy_setopt(post->easy, CURLOPT_FRESH_CONNECT, 1L);
+    (void)curl_easy_setopt(post->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     return again;
 }
 
@@ -343,7 +372,7 @@ static enum http_post_end end_of(const struct http_post *post, CURLcode result, 
     /* Of a failure the status says all; whether its body came whole is no matter. */
     if (result == CURLE_OK || (post->head_ended && !is_success(status)))
         return HTTP_POST_ANSWERED;
-    if (result == CURLE_OPERATION_TIMEDOUT)
+    if (result == CURLE_OPERATION_TIMEDOUT || is_queue_full(post, result))
         return HTTP_POST_TIMED_OUT;
     if (result == CURLE_OUT_OF_MEMORY ||
         (!post->began && (post->short_of_sockets || upstream_sockets_are_short())))
@@ -357,6 +386,8 @@ static enum http_post_end end_of(const struct http_post *post, CURLcode result, 
  * not. */
 static const char *error_of(const struct http_post *post, enum http_post_end end, CURLcode result) {
     long number = info(post, CURLINFO_OS_ERRNO);
+    if (is_queue_full(post, result))
+        return "its queue of connections stays full";
     if (end == HTTP_POST_SHORT)
         return "no descriptor or memory for a connection";
     if (result == CURLE_COULDNT_CONNECT && number > 0)
@@ -364,7 +395,7 @@ static const char *error_of(const struct http_post *post, enum http_post_end end
     return post->error[0] ? post->error : curl_easy_strerror(result);
 }
 
-void http_post_ended(const struct http_post *post, CURLcode result, struct http_post_outcome *outcome) {
+void http_post_ended(struct http_post *post, CURLcode result, struct http_post_outcome *outcome) {
     int status = (int)status_of(post);
     enum http_post_end end = end_of(post, result, status);
     *outcome = (struct http_post_outcome){
@@ -375,6 +406,7 @@ void http_post_ended(const struct http_post *post, CURLcode result, struct http_
         .status = status,
         .error = error_of(post, end, result),
     };
+    post->spoiled = post->repeated || info(post, CURLINFO_OS_ERRNO) != 0;
     if (outcome->end == HTTP_POST_ANSWERED)
         read_head(post->easy, outcome);
 }

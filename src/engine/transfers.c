@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #define AGAIN_MS 10
+#define LATER_MS 5
 
 struct transfers {
     CURLM *multi; /* NULL: closed */
@@ -12,6 +13,10 @@ struct transfers {
     transfer_ended ended;
     void *context;
     struct watch *first;
+    uv_timer_t pause; /* of those that begin later */
+    CURL **later;
+    size_t n_later, later_capacity;
+    unsigned handles; /* not closed yet */
 };
 
 /* A descriptor that libcurl wants to be told about. */
@@ -171,7 +176,9 @@ struct transfers *transfers_create(uv_loop_t *loop, struct upstream_sockets *soc
     transfers->ended = ended;
     transfers->context = context;
     (void)uv_timer_init(loop, &transfers->timer);
-    transfers->timer.data = transfers;
+    (void)uv_timer_init(loop, &transfers->pause);
+    transfers->timer.data = transfers->pause.data = transfers;
+    transfers->handles = 2;
     (void)curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     (void)curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, transfers);
     (void)curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
@@ -185,12 +192,48 @@ bool transfers_begin(struct transfers *transfers, CURL *easy) {
     return curl_multi_add_handle(transfers->multi, easy) == CURLM_OK;
 }
 
+/* In the order in which they came. Those for which memory is short come again. */
+static void on_pause_over(uv_timer_t *pause) {
+    struct transfers *transfers = pause->data;
+    size_t left = 0;
+    for (size_t i = 0; i < transfers->n_later; i++)
+        if (!transfers_begin(transfers, transfers->later[i]))
+            transfers->later[left++] = transfers->later[i];
+    transfers->n_later = left;
+    if (left > 0)
+        (void)uv_timer_start(pause, on_pause_over, LATER_MS, 0);
+}
+
+bool transfers_begin_later(struct transfers *transfers, CURL *easy) {
+    if (transfers->n_later == transfers->later_capacity) {
+        size_t capacity = 2 * transfers->later_capacity + 16;
+        CURL **more = reallocarray(transfers->later, capacity, sizeof(CURL *));
+        if (!more)
+            return false;
+        transfers->later = more;
+        transfers->later_capacity = capacity;
+    }
+    transfers->later[transfers->n_later++] = easy;
+    if (!uv_is_active((uv_handle_t *)&transfers->pause))
+        (void)uv_timer_start(&transfers->pause, on_pause_over, LATER_MS, 0);
+    return true;
+}
+
 void transfers_abandon(struct transfers *transfers, CURL *easy) {
+    size_t left = 0;
+    for (size_t i = 0; i < transfers->n_later; i++)
+        if (transfers->later[i] != easy)
+            transfers->later[left++] = transfers->later[i];
+    transfers->n_later = left;
     (void)curl_multi_remove_handle(transfers->multi, easy);
 }
 
-static void free_transfers(uv_handle_t *timer) {
-    free(timer->data);
+static void on_handle_closed(uv_handle_t *timer) {
+    struct transfers *transfers = timer->data;
+    if (--transfers->handles > 0)
+        return;
+    free(transfers->later);
+    free(transfers);
 }
 
 void transfers_close(struct transfers **transfers) {
@@ -203,5 +246,7 @@ void transfers_close(struct transfers **transfers) {
     (void)curl_multi_setopt(old->multi, CURLMOPT_TIMERFUNCTION, NULL);
     (void)curl_multi_cleanup(old->multi);
     old->multi = NULL;
-    uv_close((uv_handle_t *)&old->timer, free_transfers);
+    old->n_later = 0;
+    uv_close((uv_handle_t *)&old->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&old->pause, on_handle_closed);
 }

@@ -326,12 +326,26 @@ static void end_failure(struct call *call, const struct http_post_outcome *outco
         finish_all(call, &answer);
 }
 
+static bool begins_again(struct call *call, CURLcode result) {
+    struct transfers *transfers = call->upstream->transfers;
+    uint64_t now = upstream_now_ms(call->upstream);
+    switch (http_post_begins_again(&call->post, result, call->due_ms > now ? call->due_ms - now : 1)) {
+    case HTTP_POST_NOW:
+        return transfers_begin(transfers, call->post.easy);
+    case HTTP_POST_LATER:
+        return now < call->reached_by_ms && transfers_begin_later(transfers, call->post.easy);
+    case HTTP_POST_OVER:
+        break;
+    }
+    return false;
+}
+
 /* The jobs' ends may begin new calls, cancel jobs of this one, and close everything. */
 void upstream_on_ended(void *context, CURL *easy, CURLcode result) {
     struct upstream *upstream = context;
     struct call *call = call_of(easy);
     struct http_post_outcome outcome;
-    if (http_post_begins_again(&call->post) && transfers_begin(upstream->transfers, easy))
+    if (begins_again(call, result))
         return;
     http_post_ended(&call->post, result, &outcome);
     upstream_unlist(call);

@@ -40,11 +40,10 @@ static struct call *take_call(struct upstream *upstream) {
 }
 
 void upstream_release(struct upstream *upstream, struct call *call) {
-    if (!upstream->transfers || upstream->n_free == POOLED_MOST) {
+    if (!upstream->transfers || !http_post_reset(&call->post) || upstream->n_free == POOLED_MOST) {
         destroy_call(call);
         return;
     }
-    http_post_reset(&call->post);
     call->next = upstream->free;
     upstream->free = call;
     upstream->n_free++;
@@ -120,23 +119,24 @@ static void encode(struct call *call) {
 }
 
 /* Until the last of its jobs is due. */
-static uint64_t time_left_ms(const struct call *call) {
-    uint64_t now = upstream_now_ms(call->upstream), due = 0;
+static void set_times(struct call *call, uint64_t now_ms) {
+    call->due_ms = now_ms + 1;
     for (size_t i = 0; i < call->n; i++)
-        if (call->jobs[i]->due_ms > due)
-            due = call->jobs[i]->due_ms;
-    return due > now ? due - now : 1;
+        if (call->jobs[i]->due_ms > call->due_ms)
+            call->due_ms = call->jobs[i]->due_ms;
+    call->reached_by_ms = now_ms + call->upstream->settings->upstream_connect_timeout_ms;
 }
 
 static bool prepare(struct call *call) {
     const struct upstream *upstream = call->upstream;
     const struct settings *settings = upstream->settings;
     const struct engine_job *job = call->jobs[0];
-    uint64_t parent = random_number();
+    uint64_t parent = random_number(), now_ms = upstream_now_ms(upstream);
+    set_times(call, now_ms);
     char traceparent[TRACE_PARENT_LENGTH + 1];
     struct http_post_target target = {.url = settings->upstream_url,
                                       .connect_timeout_ms = settings->upstream_connect_timeout_ms,
-                                      .timeout_ms = time_left_ms(call),
+                                      .timeout_ms = call->due_ms - now_ms,
                                       .sockets = upstream->sockets,
                                       .keeps_http_1 = settings->upstream_reuse == UPSTREAM_REUSE_ALL,
                                       .trust = upstream->trust};

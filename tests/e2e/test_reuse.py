@@ -2,15 +2,17 @@
 
 import json
 import os
+import socket
 
 import crowd
 import model_server
-from processes import wait_until
+from processes import Child, free_port, wait_until
+from servers import environment, find
 from upstream_case import UpstreamCase
 
 REQUESTS = int(os.environ.get("REUSE_REQUESTS", "160"))  # of each kind; without the protection all but a few get a wrong answer
 AT_ONCE = 32
-DIALECTS = ("plain", "tei", "kserve", "openai")
+DIALECTS = ("plain", "tei", "kserve", "openai", "kserve1", "tei-embed", "tei-rerank")
 
 # What follows each answer: after so many seconds (0: in the same write) a complete answer of so many bytes (0: as short as it can be).
 STRAYS = [(0, 0), (0.001, 0), (0.05, 0), (0.001, 20 * 1024), (0, 4096), (0.001, 4096), (0, 16384), (0.001, 16384)]
@@ -32,9 +34,13 @@ class ReuseCase(UpstreamCase):
 
     def expected(self, dialect, text):
         """What the model says of the text, in the form in which the dialect hands it on."""
-        if dialect == "plain":
+        if dialect in ("plain", "kserve1"):
             return json.loads(model_server.sentiment(text))
         scores = [float(number) for number in model_server.score(text)]
+        if dialect == "tei-embed":
+            return scores
+        if dialect == "tei-rerank":
+            return {"score": scores[0]}
         if dialect == "openai":
             return {"embedding": scores}
         if dialect == "tei":
@@ -42,9 +48,9 @@ class ReuseCase(UpstreamCase):
         return {"outputs": [{"name": "scores", "datatype": "FP64", "shape": [1, 3], "data": scores},
                             {"name": "label", "datatype": "BYTES", "shape": [1], "data": [f"label {len(text)}"]}]}
 
-    def ask_all(self, client, texts):
+    def ask_all(self, client, texts, **parameters):
         """Asks for them over kept connections, so many at once; the results, None for each that failed."""
-        requests = {text: crowd.kept(client.encode("POST", "/predict", {"text": text})) for text in texts}
+        requests = {text: crowd.kept(client.encode("POST", "/predict", {"text": text, **parameters})) for text in texts}
         results = {}
 
         async def ask_some(some):
@@ -59,11 +65,12 @@ class ReuseCase(UpstreamCase):
 
     def check(self, client, dialect, name):
         texts = [f"{name} {number} " + "x" * (number * 7 % 31) for number in range(REQUESTS)]
-        results = self.ask_all(client, texts)
+        parameters = {"query": "what?"} if dialect == "tei-rerank" else {}
+        results = self.ask_all(client, texts, **parameters)
         wrong = [text for text in texts if results[text] is not None and results[text] != self.expected(dialect, text)]
         failed = [text for text in texts if results[text] is None]
         self.assertEqual((len(wrong), len(failed)), (0, 0), f"of {REQUESTS}: {wrong[:3]} {failed[:3]}")
-        kept = self.ask_all(client, texts)
+        kept = self.ask_all(client, texts, **parameters)
         self.assertEqual(kept, results, "what is kept is another answer")
 
 
@@ -91,9 +98,28 @@ class Strays(ReuseCase):
         self.check_transport("tls", "plain", STRAYS)
 
     def test_every_dialect(self):
-        for dialect in DIALECTS[1:]:
-            for transport in ("tcp", "unix", "tls"):
-                self.check_transport(transport, dialect, [(0, 0), (0.001, 20 * 1024)])
+        for dialect, transport in zip(DIALECTS[1:], ("tcp", "unix", "tls") * 2):
+            self.check_transport(transport, dialect, [(0, 0), (0.001, 20 * 1024)])
+
+    def test_a_queue_of_connections_that_is_full(self):
+        """One of TCP lets a client wait; a Unix socket's does not, and now there are many more connections."""
+        path = os.path.join(self.directory, "model.sock")
+        self.start_model(path, queue=1)
+        client = self.serve_model(UPSTREAM_URL=f"http+unix://{path}:/predict", UPSTREAM_TIMEOUT=30)
+        requests = [client.encode("POST", "/predict", {"text": f"text {number}"}) for number in range(256)]
+        self.assertEqual([response.status for response in client.at_once(requests)], [200] * 256)
+        self.assertEqual(len(self.model.calls), 256)
+
+    def test_a_queue_of_connections_that_stays_full(self):
+        path = os.path.join(self.directory, "model.sock")
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as waiting:
+            listener.bind(path)
+            listener.listen(0)
+            waiting.connect(path)
+            client = self.serve(ENGINE="http", UPSTREAM_URL=f"http+unix://{path}:/predict", WORKERS=1, UPSTREAM_CONNECT_TIMEOUT=0.3)
+            problem = self.assertProblem(client.predict("a text"), 504)
+            self.assertEqual(problem["detail"], "the model's server could not be reached in time")
+            self.assertRegex(client.app.log(), f'server=unix:{path} error="its queue of connections stays full"')
 
     def test_no_port_waits(self):
         """A connection that is closed by its client leaves a port in TIME_WAIT for a minute, and there are 28,000."""
@@ -146,3 +172,81 @@ class All(ReuseCase):
         self.assertProblem(client.predict("!status 500 x"), 502)
         self.assertServes(client, "two")
         self.assertEqual([call.connection for call in self.model.calls], [1, 1, 2])
+
+
+class Front(Child):
+    """nginx, which speaks HTTP/2 over TLS, in front of the model."""
+
+    CONFIGURATION = """
+daemon off; worker_processes 1; pid {directory}/front.pid; error_log {directory}/front.log warn;
+events {{ worker_connections 1024; }}
+http {{
+    log_format connections "$server_protocol $connection";
+    access_log {directory}/front.access connections;
+    client_body_temp_path {directory}/front-body; proxy_temp_path {directory}/front-proxy; fastcgi_temp_path {directory}/front-fastcgi;
+    uwsgi_temp_path {directory}/front-uwsgi; scgi_temp_path {directory}/front-scgi;
+    server {{
+        listen 127.0.0.1:{port} ssl http2;
+        ssl_certificate {certificate}; ssl_certificate_key {key};
+        keepalive_requests {requests};
+        location / {{ proxy_pass http://127.0.0.1:{model}; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    }}
+}}
+"""
+
+    def __init__(self, case, certificate, key, requests=100000):
+        self.port = free_port()
+        self.directory = case.directory
+        path = os.path.join(case.directory, "front.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.CONFIGURATION.format(directory=case.directory, port=self.port, certificate=certificate, key=key,
+                                                 requests=requests, model=case.model.port))
+        super().__init__("front", [find("nginx"), "-c", path], os.path.join(case.directory, "front.log"), environment({}))
+        case.add_child(self)
+        wait_until(self.listens, "it listens")
+
+    def listens(self):
+        assert self.alive, self.log()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def exchanges(self):
+        """(protocol, connection) of each."""
+        with open(os.path.join(self.directory, "front.access"), encoding="ascii") as file:
+            return [tuple(line.split()) for line in file if line.startswith("HTTP")]
+
+
+class Http2(ReuseCase):
+    """Answers carry the number of their request, so that connections are used again."""
+
+    def serve_front(self, reuse, **options):
+        certificate, key = self.make_certificate("model")
+        self.start_model()
+        self.front_server = Front(self, certificate, key, **options)
+        return self.serve_model(UPSTREAM_URL=f"https://127.0.0.1:{self.front_server.port}/predict", UPSTREAM_CA_FILE=certificate,
+                                UPSTREAM_TIMEOUT=30, UPSTREAM_REUSE=reuse)
+
+    def test_connections_are_used_again(self):
+        client = self.serve_front("http2")
+        for number in range(20):
+            self.assertServes(client, f"text {number}")
+        self.assertEqual(set(self.front_server.exchanges()), {self.front_server.exchanges()[0]})
+        self.assertEqual(self.front_server.exchanges()[0][0], "HTTP/2.0")
+
+    def test_with_all(self):
+        client = self.serve_front("all")
+        for number in range(20):
+            self.assertServes(client, f"text {number}")
+        self.assertEqual(len(set(self.front_server.exchanges())), 1)
+
+    def test_many_at_once(self):
+        client = self.serve_front("http2")
+        self.check(client, "plain", "many")
+        self.check(client, "plain", "more")
+        self.assertLessEqual(len(set(self.front_server.exchanges())), AT_ONCE)
+
+    def test_a_server_that_ends_connections(self):
+        """It says so (GOAWAY), and which requests it has not looked at: those are sent again, the others are not."""
+        client = self.serve_front("http2", requests=10)
+        self.check(client, "plain", "ended")
+        self.assertEqual(len(self.model.calls), REQUESTS)

@@ -387,12 +387,12 @@ class Listener(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
-    request_queue_size = 8192
 
-    def __init__(self, model, address, buffers_little):
+    def __init__(self, model, address, buffers_little, queue):
         if isinstance(address, str):
             self.address_family = socket.AF_UNIX
         self.model = model
+        self.request_queue_size = queue
         super().__init__(address, Connection, bind_and_activate=False)
         if buffers_little:  # before the connections are made, which inherit it
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
@@ -417,7 +417,7 @@ class Listener(socketserver.ThreadingTCPServer):
 class Model:
     """The server, in this process. `calls` are the requests that came in, in order."""
 
-    def __init__(self, address=("127.0.0.1", 0), certificate=None, key=None, buffers_little=False):
+    def __init__(self, address=("127.0.0.1", 0), certificate=None, key=None, buffers_little=False, queue=8192):
         self.calls = []
         self.connections = 0
         self.ended = 0  # connections
@@ -437,7 +437,7 @@ class Model:
         if certificate:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(certificate, key)
-        self.listener = Listener(self, address, buffers_little)
+        self.listener = Listener(self, address, buffers_little, queue)
         self.thread = threading.Thread(target=self.listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.thread.start()
 

@@ -28,6 +28,8 @@ struct http_post {
     bool repeated;      /* because no byte of it had gone out */
     bool unread;        /* it did not go out on a kept connection that has something to read */
     bool short_of_sockets;
+    bool local;    /* a Unix socket */
+    bool spoiled;  /* libcurl keeps this transfer's error, and the count of its repetitions, in the handle */
     bool numbered; /* HTTP/2 */
     bool head_ended;
     char error[CURL_ERROR_SIZE];
@@ -93,14 +95,22 @@ void http_post_fini(struct http_post *post);
 bool http_post_prepare(struct http_post *post, const struct http_post_target *target,
                        const struct http_post_fields *fields) MUST_CHECK;
 
-/* Whether it is to begin once more, on a connection of its own: nothing was sent, because the kept connection
- * had something to read. Then it is ready to begin. */
-bool http_post_begins_again(struct http_post *post) MUST_CHECK;
+enum http_post_again {
+    HTTP_POST_OVER, /* http_post_ended says how */
+    HTTP_POST_NOW,  /* nothing was sent, because the kept connection had something to read */
+    HTTP_POST_LATER /* the queue of the server's Unix socket is full; unlike one of TCP it does not let us
+                       wait */
+};
+
+/* Whether the transfer, which has ended, is to begin once more; it is ready to, and has `timeout_ms` left. */
+enum http_post_again http_post_begins_again(struct http_post *post, CURLcode result,
+                                            uint64_t timeout_ms) MUST_CHECK;
 
 /* What the transfer's end means. */
-void http_post_ended(const struct http_post *post, CURLcode result, struct http_post_outcome *outcome);
+void http_post_ended(struct http_post *post, CURLcode result, struct http_post_outcome *outcome);
 
-/* Ready for the next one; memory above a few KB is given back. */
-void http_post_reset(struct http_post *post);
+/* Ready for the next one; memory above a few KB is given back. False: its handle is not good for another one.
+ */
+bool http_post_reset(struct http_post *post) MUST_CHECK;
 
 #endif

@@ -24,6 +24,9 @@ struct transfers *transfers_create(uv_loop_t *loop, struct upstream_sockets *soc
  * memory. */
 bool transfers_begin(struct transfers *transfers, CURL *easy) MUST_CHECK;
 
+/* As transfers_begin, but a moment later: for one that may succeed then. */
+bool transfers_begin_later(struct transfers *transfers, CURL *easy) MUST_CHECK;
+
 /* Forgets a transfer that has not ended; its connection is closed. Not from a callback of libcurl. */
 void transfers_abandon(struct transfers *transfers, CURL *easy);
 

@@ -22,7 +22,9 @@ struct call {
     const struct dialect *dialect;
     struct engine_job **jobs; /* owned; in the order of their texts; NULL: cancelled or ended */
     size_t n, capacity;
-    size_t wanted; /* jobs that are not NULL */
+    size_t wanted;          /* jobs that are not NULL */
+    uint64_t due_ms;        /* when it times out */
+    uint64_t reached_by_ms; /* or has no connection */
     bool running;
     bool probe;     /* it is the breaker's */
     uint64_t trial; /* the number of the trial that it is a part of; 0: none */
