@@ -13,7 +13,7 @@ static const char POLICY[] = {
 void dashboard_get(struct exchange *exchange, struct bytes parameter, void *context) {
     (void)parameter;
     (void)context;
-    const struct bytes page = {(const char *)PAGE, sizeof(PAGE)};
+    const struct piece page = {.bytes = {(const char *)PAGE, sizeof(PAGE)}};
     struct response *response = &exchange->response;
     response_start(response, exchange->refused ? exchange->refused : 200, "text/html; charset=utf-8");
     if (exchange->refused == 401)
@@ -21,5 +21,5 @@ void dashboard_get(struct exchange *exchange, struct bytes parameter, void *cont
     response_header(response, "Content-Security-Policy", (struct bytes){POLICY, sizeof(POLICY)});
     response_header_text(response, "Referrer-Policy", "no-referrer");
     response_header_text(response, "X-Content-Type-Options", "nosniff");
-    exchange_send_parts(exchange, &page, 1);
+    exchange_send_pieces(exchange, &page, 1);
 }

@@ -7,7 +7,7 @@ static const char DOCUMENT[] = {
 void openapi_get(struct exchange *exchange, struct bytes parameter, void *context) {
     (void)parameter;
     (void)context;
-    const struct bytes document = {DOCUMENT, sizeof(DOCUMENT)};
+    const struct piece document = {.bytes = {DOCUMENT, sizeof(DOCUMENT)}};
     response_start(&exchange->response, 200, "application/json");
-    exchange_send_parts(exchange, &document, 1);
+    exchange_send_pieces(exchange, &document, 1);
 }

@@ -70,8 +70,13 @@ static void send_failure(struct prediction *prediction, const struct cache_answe
         response_header_number(response, "Retry-After", told.retry_after_s);
     if (told.status == 401)
         response_header_text(response, "WWW-Authenticate", MODEL_CHALLENGE);
-    struct bytes body = buffer_bytes(&response->body);
+    const struct piece body = {.bytes = buffer_bytes(&response->body)};
     prediction_send(prediction, &body, 1);
+}
+
+/* It waits: for an inference, which may take long, and which has its own copy of the text. */
+static void copied(struct cache_request *request) {
+    prediction_forget_body(request->user);
 }
 
 static void answered(struct cache_request *request, const struct cache_answer *answer) {
@@ -99,8 +104,9 @@ static void answered(struct cache_request *request, const struct cache_answer *a
         buffer_append_number(&number, answer->inference_us / 1000);
     }
     buffer_append_text(&number, "}");
-    const struct bytes parts[] = {LITERAL("{\"result\":"), answer->body, buffer_bytes(&number)};
-    prediction_send(prediction, parts, unmodified ? 0 : 3);
+    const struct piece pieces[] = {
+        {LITERAL("{\"result\":"), NULL}, {answer->body, answer->blob}, {buffer_bytes(&number), NULL}};
+    prediction_send(prediction, pieces, unmodified ? 0 : 3);
 }
 
 static void left(struct exchange *exchange) {
@@ -171,6 +177,7 @@ void predict_handle(struct exchange *exchange, struct bytes parameter, void *con
         return;
     }
     prediction_fill(prediction, &prediction->only);
+    prediction->only.copied = copied;
     prediction->only.done = answered;
     prediction->only.user = prediction;
     exchange->abandoned = left;

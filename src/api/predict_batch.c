@@ -10,6 +10,7 @@ struct item {
     struct cache_request request;
     struct prediction *prediction;
     bool answered;
+    bool text_needed;
     enum cache_result result;
     struct cache_status status;
     bool stored_answer;
@@ -19,12 +20,16 @@ struct item {
     size_t result_length;
     size_t tag_at; /* in `fragments`: what of it the entity tag covers */
     size_t tag_length;
+    struct blob
+        *blob; /* owned: a large result, which belongs into the element at `tag_at`; NULL: it is there */
 };
 
 struct predict_batch {
     size_t n_texts;
     size_t n_items;
     size_t unanswered;
+    size_t unread;     /* items whose text is still needed */
+    bool large;        /* a result lies in a blob */
     uint32_t *item_of; /* for each text the item that answers it */
     struct item *items;
     struct buffer fragments;
@@ -34,6 +39,8 @@ struct predict_batch {
 static void batch_destroy(struct predict_batch *batch) {
     if (!batch)
         return;
+    for (size_t i = 0; i < batch->n_items; i++)
+        blob_unref(batch->items[i].blob);
     buffer_fini(&batch->fragments);
     free(batch->item_of);
     free(batch->items);
@@ -129,6 +136,16 @@ static const char *summarize(const struct predict_batch *batch, struct cache_ans
     return x_cache;
 }
 
+static struct bytes fragment(const struct predict_batch *batch, size_t from, size_t to) {
+    return (struct bytes){batch->fragments.data + from, to - from};
+}
+
+static void append_tail(struct buffer *body, size_t n_cached) {
+    buffer_append_text(body, "],\"cached\":");
+    buffer_append_number(body, n_cached);
+    buffer_append_char(body, '}');
+}
+
 /* Each text's element, in the order of the texts. */
 static void write_body(const struct predict_batch *batch, size_t n_cached, struct buffer *body) {
     buffer_append_text(body, "{\"results\":[");
@@ -138,9 +155,33 @@ static void write_body(const struct predict_batch *batch, size_t n_cached, struc
             buffer_append_char(body, ',');
         buffer_append(body, batch->fragments.data + item->result_at, item->result_length);
     }
-    buffer_append_text(body, "],\"cached\":");
-    buffer_append_number(body, n_cached);
-    buffer_append_char(body, '}');
+    append_tail(body, n_cached);
+}
+
+/* The same as pieces, so that a large result of many equal texts is not copied for each of them: up to four
+ * for a text, and one at each end. NULL: no memory. */
+static struct piece *make_pieces(const struct predict_batch *batch, size_t n_cached, struct buffer *tail,
+                                 size_t *n) {
+    struct piece *pieces = reallocarray(NULL, 4 * batch->n_texts + 2, sizeof(*pieces));
+    *n = 0;
+    append_tail(tail, n_cached);
+    if (!pieces)
+        return NULL;
+    pieces[(*n)++] = (struct piece){.bytes = LITERAL("{\"results\":[")};
+    for (size_t i = 0; i < batch->n_texts; i++) {
+        const struct item *item = &batch->items[batch->item_of[i]];
+        size_t end = item->result_at + item->result_length;
+        size_t gap = item->blob ? item->tag_at : end;
+        if (i > 0)
+            pieces[(*n)++] = (struct piece){.bytes = LITERAL(",")};
+        pieces[(*n)++] = (struct piece){.bytes = fragment(batch, item->result_at, gap)};
+        if (!item->blob)
+            continue;
+        pieces[(*n)++] = (struct piece){item->blob->bytes, item->blob};
+        pieces[(*n)++] = (struct piece){.bytes = fragment(batch, gap, end)};
+    }
+    pieces[(*n)++] = (struct piece){.bytes = buffer_bytes(tail)};
+    return pieces;
 }
 
 static bool start_response(struct prediction *prediction) {
@@ -157,7 +198,8 @@ static bool start_response(struct prediction *prediction) {
     }
     for (size_t i = 0; i < batch->n_texts; i++) {
         const struct item *item = &batch->items[batch->item_of[i]];
-        parts[i] = (struct bytes){batch->fragments.data + item->tag_at, item->tag_length};
+        parts[i] =
+            item->blob ? item->blob->bytes : fragment(batch, item->tag_at, item->tag_at + item->tag_length);
     }
     bool unmodified = prediction_not_modified(prediction, parts, batch->n_texts);
     free(parts);
@@ -179,27 +221,34 @@ static void send_answer(struct prediction *prediction) {
     size_t n_cached;
     const char *x_cache = summarize(batch, &whole, &n_cached);
     bool unmodified = false;
+    struct piece *pieces = NULL;
+    size_t n = 1;
     if (nothing_is_cached(batch)) {
         problem_respond(response, PROBLEM_ONLY_IF_CACHED, 0, NULL, NULL);
     } else {
         unmodified = start_response(prediction);
-        write_body(batch, n_cached, &response->body);
-        response->body.failed = response->body.failed || batch->fragments.failed;
+        if (batch->large)
+            pieces = make_pieces(batch, n_cached, &response->body, &n);
+        else
+            write_body(batch, n_cached, &response->body);
+        response->body.failed = response->body.failed || batch->fragments.failed || (batch->large && !pieces);
     }
     answer_headers(response, &whole, x_cache, NULL, took_us);
     if (batch->retry_after_s > 0)
         response_header_number(response, "Retry-After", batch->retry_after_s);
-    struct bytes body = buffer_bytes(&response->body);
+    const struct piece body = {.bytes = buffer_bytes(&response->body)};
     prediction->batch = NULL;
+    prediction_send(prediction, pieces ? pieces : &body, unmodified ? 0 : n);
+    free(pieces);
     batch_destroy(batch);
-    prediction_send(prediction, &body, unmodified ? 0 : 1);
 }
 
 static void append_result(struct buffer *fragments, struct item *item, const struct cache_answer *answer) {
     buffer_append_text(fragments, "{\"result\":");
     item->tag_at = fragments->length;
-    buffer_append_bytes(fragments, answer->body);
-    item->tag_length = answer->body.length;
+    item->tag_length = item->blob ? 0 : answer->body.length;
+    if (!item->blob)
+        buffer_append_bytes(fragments, answer->body);
     buffer_append_text(fragments, answer->stored_answer ? ",\"cached\":true" : ",\"cached\":false");
     if (answer->inferred) {
         buffer_append_text(fragments, ",\"inference_time_ms\":");
@@ -208,8 +257,7 @@ static void append_result(struct buffer *fragments, struct item *item, const str
     buffer_append_char(fragments, '}');
 }
 
-static void append_error(struct predict_batch *batch, struct item *item, const struct cache_answer *answer) {
-    struct answer_problem told = answer_problem(answer);
+static void append_error(struct predict_batch *batch, struct item *item, struct answer_problem told) {
     struct buffer *fragments = &batch->fragments;
     if (told.retry_after_s > batch->retry_after_s)
         batch->retry_after_s = told.retry_after_s;
@@ -220,24 +268,56 @@ static void append_error(struct predict_batch *batch, struct item *item, const s
     buffer_append_char(fragments, '}');
 }
 
+/* Takes what is to be sent of an answer. */
+static void take_answer(struct item *item, const struct cache_answer *answer) {
+    struct predict_batch *batch = item->prediction->batch;
+    struct buffer *fragments = &batch->fragments;
+    bool large = answer->body.length >= BLOB_LEAST;
+    if (large)
+        item->blob =
+            answer->blob ? blob_ref(answer->blob) : blobs_hold(item->prediction->api->blobs, answer->body);
+    batch->large = batch->large || item->blob;
+    item->result_at = fragments->length;
+    if (answer->result == CACHE_FAILED || answer->result == CACHE_UNSATISFIABLE) {
+        append_error(batch, item, answer_problem(answer));
+    } else if (large && !item->blob) {
+        stats_count(item->prediction->api->stats, STAT_refused_answers);
+        append_error(batch, item,
+                     (struct answer_problem){.problem = PROBLEM_OVERLOADED,
+                                             .retry_after_s = 1,
+                                             .detail = "too much is waiting for clients to read it"});
+    } else {
+        append_result(fragments, item, answer);
+    }
+    item->result_length = fragments->length - item->result_at;
+}
+
+/* With the last text that an inference has, or does not need, all of them go. */
+static void needs_no_text(struct item *item) {
+    struct predict_batch *batch = item->prediction->batch;
+    if (item->text_needed && --batch->unread == 0 && batch->unanswered > 0)
+        prediction_forget_body(item->prediction);
+    item->text_needed = false;
+}
+
+static void copied(struct cache_request *request) {
+    needs_no_text(request->user);
+}
+
 static void answered(struct cache_request *request, const struct cache_answer *answer) {
     struct item *item = request->user;
     struct prediction *prediction = item->prediction;
     struct predict_batch *batch = prediction->batch;
-    struct buffer *fragments = &batch->fragments;
     item->answered = true;
     item->result = answer->result;
     item->status = answer->status;
     item->stored_answer = answer->stored_answer;
     item->age_s = answer->age_s;
     item->inference_us = answer->inferred ? answer->inference_us : 0;
-    item->result_at = fragments->length;
-    if (answer->result == CACHE_FAILED || answer->result == CACHE_UNSATISFIABLE)
-        append_error(batch, item, answer);
-    else
-        append_result(fragments, item, answer);
-    item->result_length = fragments->length - item->result_at;
-    if (--batch->unanswered == 0)
+    take_answer(item, answer);
+    batch->unanswered--;
+    needs_no_text(item);
+    if (batch->unanswered == 0)
         send_answer(prediction);
 }
 
@@ -251,7 +331,7 @@ static bool answer_empty_text(struct prediction *prediction, const struct bytes 
         snprintf(pointer, sizeof(pointer), "#/texts/%zu", i);
         problem_respond(&prediction->exchange->response, PROBLEM_BAD_SHAPE, 0,
                         "the text is nothing but white space", pointer);
-        struct bytes body = buffer_bytes(&prediction->exchange->response.body);
+        const struct piece body = {.bytes = buffer_bytes(&prediction->exchange->response.body)};
         prediction_send(prediction, &body, 1);
         return true;
     }
@@ -278,9 +358,12 @@ void predict_batch_ask(struct prediction *prediction) {
     /* One more than there are, so that an answer given while others are still to be asked does not end the
      * batch. */
     batch->unanswered = batch->n_items + 1;
+    batch->unread = batch->n_items;
     for (size_t i = 0; i < batch->n_items; i++) {
         struct item *item = &batch->items[i];
         item->prediction = prediction;
+        item->text_needed = true;
+        item->request.copied = copied;
         item->request.done = answered;
         item->request.user = item;
         cache_ask(api->cache, &item->request);

@@ -35,6 +35,7 @@ void prediction_fill(const struct prediction *prediction, struct cache_request *
     request->ttl_ms = prediction->ttl_ms;
     request->text = request->parameters = (struct bytes){NULL, 0};
     request->complete = NULL;
+    request->copied = NULL;
     request->authorization = authorization_of(prediction);
     request->traceparent = http->traceparent;
     request->tracestate = http->tracestate;
@@ -77,8 +78,13 @@ bool prediction_not_modified(struct prediction *prediction, const struct bytes *
 
 /* ---- its end ---- */
 
-void prediction_send(struct prediction *prediction, const struct bytes *parts, size_t n) {
-    exchange_send_parts(prediction->exchange, parts, n);
+void prediction_forget_body(struct prediction *prediction) {
+    body_reset(&prediction->body);
+    exchange_forget_body(prediction->exchange);
+}
+
+void prediction_send(struct prediction *prediction, const struct piece *pieces, size_t n) {
+    exchange_send_pieces(prediction->exchange, pieces, n);
     prediction_release(prediction);
 }
 

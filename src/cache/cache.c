@@ -39,7 +39,8 @@ struct cache *cache_create(const struct cache_options *options, struct error *er
                                                               .slot = options->slot,
                                                               .loop = options->loop,
                                                               .clock = options->clock,
-                                                              .stats = options->stats},
+                                                              .stats = options->stats,
+                                                              .blobs = options->blobs},
                                     error);
     cache->purges = purges_create(&(struct purges_options){.settings = options->settings,
                                                            .store = options->store,

@@ -30,7 +30,9 @@ struct flights *flights_create(const struct flights_options *options, struct err
     flights->end_of_leading = &flights->first_leading;
     for (size_t word = 0; word < INTEREST_WORDS; word++)
         flights->releases[word].flights = flights;
-    solos_init(&flights->solos, options->engine, options->stats);
+    flights->blobs = options->blobs;
+    flights->texts_limit.stats = options->stats;
+    solos_init(&flights->solos, options->engine, &flights->texts_limit, options->stats);
     /* Nonces only have to differ from those of other workers: they start somewhere and count. */
     if (getrandom(&flights->nonces, sizeof(flights->nonces), 0) != sizeof(flights->nonces)) {
         error_set(error, "no random numbers from the kernel");
@@ -79,33 +81,9 @@ static void unlist(struct flight *flight) {
 
 /* ---- a flight ---- */
 
-static struct bytes keep(struct buffer *texts, struct bytes bytes) {
-    const char *at = texts->data + texts->length;
-    buffer_append_bytes(texts, bytes);
-    return bytes.length > 0 ? (struct bytes){at, bytes.length} : (struct bytes){NULL, 0};
-}
-
-/* Copies what an inference needs, in one allocation: the request may leave before it. */
-static bool copy_texts(struct flight *flight, const struct cache_request *request) {
-    size_t length = request->text.length + request->parameters.length + request->authorization.length +
-                    request->traceparent.length + request->tracestate.length +
-                    request->cache_namespace.length;
-    if (flight->flights->texts_bytes + length > FLIGHT_BYTES_MAX)
-        return false;
-    buffer_init(&flight->texts, length);
-    if (length > 0 && !buffer_reserve(&flight->texts, length))
-        return false;
-    flight->job.text = keep(&flight->texts, request->text);
-    flight->job.parameters = keep(&flight->texts, request->parameters);
-    flight->job.authorization = keep(&flight->texts, request->authorization);
-    flight->job.traceparent = keep(&flight->texts, request->traceparent);
-    flight->job.tracestate = keep(&flight->texts, request->tracestate);
-    flight->cache_namespace = keep(&flight->texts, request->cache_namespace);
-    return true;
-}
-
+/* `after`: as in join. */
 static struct flight *create(struct flights *flights, struct cache_request *request, uint64_t epoch,
-                             uint64_t generation) {
+                             uint64_t generation, const struct flight *after) {
     struct flight *flight = calloc(1, sizeof(*flight));
     if (!flight)
         return NULL;
@@ -117,15 +95,15 @@ static struct flight *create(struct flights *flights, struct cache_request *requ
     flight->ttl_ms = request->ttl_ms;
     flight->began_us = clock_wall_us(flights->clock);
     flight->joinable = true;
-    if ((request->complete && !request->complete(request)) || !copy_texts(flight, request)) {
-        buffer_fini(&flight->texts);
+    if ((request->complete && !request->complete(request)) ||
+        !texts_keep(&flights->texts_limit, &flight->texts, &flight->job, request,
+                    after ? &after->job : NULL)) {
         free(flight);
         return NULL;
     }
     struct flight **bucket = bucket_of(flights, &flight->key);
     flight->next_in_bucket = *bucket;
     *bucket = flight;
-    flights->texts_bytes += flight->texts.length;
     flights->count++;
     return flight;
 }
@@ -137,9 +115,8 @@ void flight_destroy(struct flight *flight) {
     if (flight->phase == FLIGHT_LEADING && !flight_unlist_leading(flight))
         engine_cancel(flights->engine, &flight->job);
     unlist(flight);
-    flights->texts_bytes -= flight->texts.length;
     flights->count--;
-    buffer_fini(&flight->texts);
+    texts_release(&flights->texts_limit, &flight->texts);
     buffer_fini(&flight->encoded);
     free(flight);
 }
@@ -160,6 +137,7 @@ static void park(struct flight *flight, struct cache_request *request) {
     if (request->forward == FORWARD_REQUEST && request->asked_us >= flight->not_before_us)
         flight->not_before_us = request->asked_us + 1;
     stats_count(flight->flights->stats, STAT_parked);
+    texts_copied(request);
 }
 
 static void unpark(struct cache_request *request) {
@@ -195,7 +173,7 @@ static void count_shared(struct flights *flights, const struct cache_request *re
 
 static void answer_overload(struct flights *flights, struct cache_request *request) {
     const struct engine_answer failure = {
-        .status = ENGINE_OVERLOAD, .detail = "no memory for another inference", .retry_after_s = 1};
+        .status = ENGINE_OVERLOAD, .detail = "too much is waiting for an inference", .retry_after_s = 1};
     struct cache_answer answer = {
         .result = CACHE_FAILED, .status = {.forward = request->forward}, .failure = &failure};
     count_forwarded(flights, request);
@@ -214,7 +192,7 @@ static void join(struct flights *flights, struct cache_request *request, uint64_
         park(flight, request);
         return;
     }
-    flight = create(flights, request, epoch, generation);
+    flight = create(flights, request, epoch, generation, after);
     if (!flight) {
         answer_overload(flights, request);
         return;
@@ -238,7 +216,7 @@ void flights_refresh(struct flights *flights, struct cache_request *request, uin
     if (find(flights, &request->key, epoch))
         return;
     /* Without memory the stale answer still stands; the next request tries again. */
-    struct flight *flight = create(flights, request, epoch, generation);
+    struct flight *flight = create(flights, request, epoch, generation, NULL);
     if (!flight)
         return;
     flight->background = true;
@@ -276,8 +254,18 @@ static struct cache_request *next_waiter(struct flight *flight) {
     return request;
 }
 
+/* A large body that several wait for is copied once, not for each whose socket does not take it at once.
+ * NULL: it need not or cannot be shared. */
+static struct blob *share(const struct flight *flight, struct bytes body) {
+    struct blobs *blobs = flight->flights->blobs;
+    bool several = flight->first_waiter != flight->last_waiter;
+    return blobs && several && body.length >= BLOB_LEAST ? blobs_hold(blobs, body) : NULL;
+}
+
 void flight_answer_all(struct flight *flight, bool stored, const struct entry *entry) {
     struct flights *flights = flight->flights;
+    struct bytes body = entry ? entry->body : flight->body;
+    struct blob *blob = share(flight, body);
     struct cache_request *request;
     flight->joinable = false;
     while ((request = next_waiter(flight)) != NULL) {
@@ -286,12 +274,14 @@ void flight_answer_all(struct flight *flight, bool stored, const struct entry *e
         count_shared(flights, request, inference_us);
         struct cache_answer answer = {
             .result = request->forward == FORWARD_REQUEST ? CACHE_BYPASS : CACHE_MISS,
-            .body = entry ? entry->body : flight->body,
+            .body = blob ? blob->bytes : body,
+            .blob = blob,
             .status = {.forward = request->forward, .stored = stored, .collapsed = request->collapsed},
             .inferred = true,
             .inference_us = inference_us};
         request->done(request, &answer);
     }
+    blob_unref(blob);
     flight_destroy(flight);
 }
 

@@ -166,7 +166,7 @@ static bool encode(struct flight *flight, const struct engine_answer *answer, ui
                           .created_us = clock_wall_us(flight->flights->clock),
                           .generation = flight->generation,
                           .inference_us = answer->duration_us / (answer->texts > 0 ? answer->texts : 1),
-                          .cache_namespace = flight->cache_namespace,
+                          .cache_namespace = flight->texts.cache_namespace,
                           .model_name = bytes_of(settings->model_name),
                           .model_version = bytes_of(settings->model_version),
                           .body = answer->body};

@@ -6,11 +6,12 @@ struct solo {
     struct solos *solos;
     struct solo *next, *previous;
     struct cache_request *request;
+    struct texts texts;
     struct engine_job job;
 };
 
-void solos_init(struct solos *solos, struct engine *engine, struct stats *stats) {
-    *solos = (struct solos){.engine = engine, .stats = stats};
+void solos_init(struct solos *solos, struct engine *engine, struct texts_limit *limit, struct stats *stats) {
+    *solos = (struct solos){.engine = engine, .limit = limit, .stats = stats};
 }
 
 static void end(struct solo *solo) {
@@ -26,6 +27,7 @@ static void end(struct solo *solo) {
     stats_count(solos->stats, STAT_bypasses);
     solo->request->solo = NULL;
     solo->request->phase = CACHE_IDLE;
+    texts_release(solos->limit, &solo->texts);
     free(solo);
 }
 
@@ -49,25 +51,25 @@ static void inferred(struct engine_job *job, const struct engine_answer *result)
     request->done(request, &answer);
 }
 
+static void refuse(struct solos *solos, struct cache_request *request) {
+    const struct engine_answer failure = {
+        .status = ENGINE_SHORT, .detail = "no memory for another inference", .retry_after_s = 1};
+    struct cache_answer answer = {
+        .result = CACHE_FAILED, .status = {.forward = request->forward}, .failure = &failure};
+    stats_count(solos->stats, STAT_bypasses);
+    request->phase = CACHE_IDLE;
+    request->done(request, &answer);
+}
+
 void solos_infer(struct solos *solos, struct cache_request *request) {
     struct solo *solo = calloc(1, sizeof(*solo));
-    if (!solo) {
-        stats_count(solos->stats, STAT_bypasses);
-        const struct engine_answer failure = {
-            .status = ENGINE_SHORT, .detail = "no memory for the request", .retry_after_s = 1};
-        struct cache_answer answer = {
-            .result = CACHE_FAILED, .status = {.forward = request->forward}, .failure = &failure};
-        request->phase = CACHE_IDLE;
-        request->done(request, &answer);
+    if (!solo || !texts_keep(solos->limit, &solo->texts, &solo->job, request, NULL)) {
+        free(solo);
+        refuse(solos, request);
         return;
     }
     solo->solos = solos;
     solo->request = request;
-    solo->job.text = request->text;
-    solo->job.parameters = request->parameters;
-    solo->job.authorization = request->authorization;
-    solo->job.traceparent = request->traceparent;
-    solo->job.tracestate = request->tracestate;
     solo->job.done = inferred;
     solo->job.user = solo;
     solo->next = solos->first;
@@ -78,6 +80,7 @@ void solos_infer(struct solos *solos, struct cache_request *request) {
     request->solo = solo;
     request->phase = CACHE_SOLO;
     stats_count(solos->stats, STAT_parked);
+    texts_copied(request);
     struct engine_job *job = &solo->job;
     engine_infer(solos->engine, &job, 1);
 }

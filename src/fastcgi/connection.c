@@ -15,10 +15,8 @@
  * is more than nginx (send_timeout, 60 s) and lighttpd (server.max-write-idle, 360 s) wait. */
 #define WRITING_US (400ULL * 1000 * 1000)
 
-#define OUTPUT_MAX (256 * 1024 * 1024)
-
-/* What a connection keeps of its output buffer between answers. */
-#define OUTPUT_KEEP (16 * 1024)
+/* What a connection keeps of the records of a request. */
+#define RECORDS_KEEP (16 * 1024)
 
 /* A peer that pipelines gets this many answers, then the others have their turn. */
 #define REQUESTS_PER_TURN 16
@@ -36,7 +34,7 @@ void connection_free(struct connection *connection) {
     responder_destroy(&connection->responder);
     frame_fini(&connection->scanner);
     buffer_fini(&connection->input);
-    buffer_fini(&connection->output);
+    output_fini(&connection->output);
     free(connection);
 }
 
@@ -58,7 +56,7 @@ static struct connection *connection_allocate(struct fastcgi_server *server) {
     connection->server = server;
     frame_init(&connection->scanner, server->options.body_max);
     buffer_init(&connection->input, FRAME_RECORD_MAX);
-    buffer_init(&connection->output, OUTPUT_MAX);
+    output_init(&connection->output, server->options.blobs);
     return connection;
 }
 
@@ -71,8 +69,6 @@ static void connection_recycle(struct connection *connection) {
     frame_next(&connection->scanner);
     buffer_reset(&connection->scanner.reply, 0);
     buffer_reset(&connection->input, 0);
-    buffer_reset(&connection->output, OUTPUT_KEEP);
-    connection->written = 0;
     LIST_INSERT_HEAD(&server->spare, connection, links);
     server->spare_count++;
 }
@@ -95,6 +91,7 @@ void connection_close(struct connection *connection) {
     /* uv_close takes the descriptor out of the loop at once; before that it must not be closed. */
     uv_close((uv_handle_t *)&connection->poll, on_poll_closed);
     close(connection->descriptor);
+    output_reset(&connection->output); /* at once: others may wait for the room */
     acceptor_closed(server->acceptor);
     if (!unanswered)
         return;
@@ -122,7 +119,7 @@ static void connection_fail(struct connection *connection, const char *reason) {
 }
 
 static void connection_fail_memory(struct connection *connection) {
-    LOG(LOG_ERROR, "fastcgi_no_memory", LOG_NUMBER("output_bytes", connection->output.length));
+    LOG(LOG_ERROR, "fastcgi_no_memory", LOG_NUMBER("descriptor", connection->descriptor));
     connection_close(connection);
 }
 
@@ -142,33 +139,29 @@ static uint64_t now_us(const struct connection *connection) {
     return clock_monotonic_us(connection->server->options.clock);
 }
 
-static bool output_waits(const struct connection *connection) {
-    return connection->written < connection->output.length;
-}
-
-/* Writes what the socket takes. False: the peer is gone, the connection was closed. */
+/* Writes what the socket takes. False: the peer is gone or there is no memory, the connection was closed. */
 static bool push(struct connection *connection) {
-    struct buffer *output = &connection->output;
-    ssize_t n = send(connection->descriptor, output->data + connection->written,
-                     output->length - connection->written, MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+    size_t taken;
+    switch (output_write(&connection->output, connection->descriptor, &taken)) {
+    case OUTPUT_WRITTEN:
+        return true;
+    case OUTPUT_WAITS:
+        if (taken > 0)
+            connection->since_us = now_us(connection);
+        return true;
+    case OUTPUT_GONE:
         connection_close(connection);
         return false;
+    case OUTPUT_NO_MEMORY:
+        connection_fail_memory(connection);
+        return false;
     }
-    if (n > 0) {
-        connection->written += (size_t)n;
-        connection->since_us = now_us(connection);
-    }
-    if (!output_waits(connection)) {
-        buffer_reset(output, OUTPUT_KEEP);
-        connection->written = 0;
-    }
-    return true;
+    return false;
 }
 
 /* Nothing is with the handler: waits until the output is written, then closes or takes the next request. */
 static void settle(struct connection *connection) {
-    if (output_waits(connection)) {
+    if (output_waits(&connection->output)) {
         if (connection->phase != WRITING)
             connection->since_us = now_us(connection);
         connection->phase = WRITING;
@@ -185,29 +178,45 @@ static void settle(struct connection *connection) {
         server_go_on_later(connection);
 }
 
-void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts, size_t n) {
-    struct connection *connection = (struct connection *)(void *)request;
+static struct connection *connection_of(struct fastcgi_request *request) {
+    return (struct connection *)(void *)request; /* its first member */
+}
+
+bool fastcgi_has_room(struct fastcgi_request *request, uint64_t length) {
+    return length <= FASTCGI_ALWAYS_TAKEN ||
+           blobs_have_room(connection_of(request)->server->options.blobs, length);
+}
+
+void fastcgi_forget_body(struct fastcgi_request *request) {
+    struct connection *connection = connection_of(request);
     INVARIANT(connection->phase == SERVING);
-    bool whole = responder_answer(connection->responder, parts, n, &connection->output);
+    responder_forget_body(connection->responder);
+    request->body = (struct bytes){NULL, 0};
+}
+
+void fastcgi_respond(struct fastcgi_request *request, const struct piece *pieces, size_t n) {
+    struct connection *connection = connection_of(request);
+    INVARIANT(connection->phase == SERVING);
+    bool whole = output_answer(&connection->output, connection->scanner.id, pieces, n);
     connection->phase = WRITING;
     connection->last = !connection->scanner.keep;
     connection->receiving = false;
     connection->since_us = now_us(connection);
     farewell_answer(connection, connection->since_us);
     frame_next(&connection->scanner);
-    if (!whole) {
+    if (!whole)
         connection_fail_memory(connection);
-        return;
-    }
-    if (push(connection))
+    else
+        whole = push(connection);
+    responder_drop(connection->responder); /* not before: the pieces may be the request's own bytes */
+    if (whole)
         settle(connection);
 }
 
 void connection_say(struct connection *connection, struct bytes records) {
     uint64_t idle_since_us = connection->since_us;
     INVARIANT(connection->phase == READING);
-    buffer_append_bytes(&connection->output, records);
-    if (connection->output.failed) {
+    if (!output_say(&connection->output, records)) {
         connection_fail_memory(connection);
         return;
     }
@@ -222,9 +231,9 @@ void connection_say(struct connection *connection, struct bytes records) {
 /* Sends what the scanner answers by itself. */
 static bool send_reply(struct connection *connection) {
     struct buffer *reply = &connection->scanner.reply;
-    buffer_append_bytes(&connection->output, buffer_bytes(reply));
+    bool said = output_say(&connection->output, buffer_bytes(reply));
     buffer_reset(reply, 0);
-    if (connection->output.failed) {
+    if (!said) {
         connection_fail_memory(connection);
         return false;
     }
@@ -240,7 +249,7 @@ static void serve(struct connection *connection, enum frame_status status) {
         return;
     }
     /* A request may be parked for long: a large one is not kept twice. */
-    buffer_reset(&scanner->out, OUTPUT_KEEP);
+    buffer_reset(&scanner->out, RECORDS_KEEP);
     connection->phase = SERVING;
     connection->carried = true;
     connection->told = 0;
@@ -329,7 +338,7 @@ static void take_input(struct connection *connection, struct bytes bytes) {
         watch(connection, connection->input.length < FRAME_RECORD_MAX ? UV_READABLE : UV_DISCONNECT);
     } else if (connection->phase == READING) {
         note_receiving(connection);
-        if (output_waits(connection) || connection->last)
+        if (output_waits(&connection->output) || connection->last)
             settle(connection);
         else if (more)
             server_go_on_later(connection);

@@ -34,9 +34,9 @@ static void note_told(struct connection *connection, uint64_t now_us) {
 void farewell_answer(struct connection *connection, uint64_t now_us) {
     struct fastcgi_server *server = connection->server;
     bool crowded = acceptor_is_short(server->acceptor);
-    if ((!server->draining && !crowded) || !connection->scanner.keep)
+    if ((!server->draining && !crowded) || !connection->scanner.keep ||
+        !output_say(&connection->output, (struct bytes){RECORD, sizeof(RECORD)}))
         return;
-    buffer_append(&connection->output, RECORD, sizeof(RECORD));
     note_told(connection, now_us);
     /* The peer may not know the record: it would go on for ever. Behind the answer a close is safest. */
     if (is_over(server->draining ? server->draining_since_us : server->crowded_since_us, now_us))

@@ -74,25 +74,11 @@ struct bytes responder_body(const struct responder *responder) {
     return buffer_bytes(&responder->body);
 }
 
-static void put(FCGX_Stream *stream, struct bytes bytes) {
-    while (bytes.length > 0) {
-        int part = bytes.length < INT_MAX ? (int)bytes.length : INT_MAX;
-        if (FCGX_PutStr(bytes.data, part, stream) != part)
-            return;
-        bytes.data += part;
-        bytes.length -= (size_t)part;
-    }
-}
-
-bool responder_answer(struct responder *responder, const struct bytes *parts, size_t n,
-                      struct buffer *output) {
-    responder->channel.output = output;
-    for (size_t i = 0; i < n; i++)
-        put(responder->fcgx.out, parts[i]);
-    FCGX_Finish_r(&responder->fcgx);
-    responder->channel.output = NULL;
-    buffer_reset(&responder->body, BODY_KEEP);
-    return !output->failed;
+void responder_forget_body(struct responder *responder) {
+    FCGX_FreeStream(&responder->fcgx.in);
+    FCGX_FreeStream(&responder->fcgx.out);
+    FCGX_FreeStream(&responder->fcgx.err);
+    buffer_reset(&responder->body, 0);
 }
 
 void responder_drop(struct responder *responder) {

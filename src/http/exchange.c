@@ -8,7 +8,10 @@
 
 /* Handlers build single answers from a prefix, the stored bytes and a suffix; only a caller with many pieces
  * needs the heap. */
-#define PARTS_ON_STACK 16
+#define PIECES_ON_STACK 16
+
+/* Readers that take their answers make room within moments. */
+#define RETRY_AFTER_S 1
 
 /* The answer when there is no memory to build one. */
 #define LAST_BODY                                                                                   \
@@ -93,13 +96,13 @@ static void give_back(struct exchange *exchange) {
 }
 
 static void respond_without_memory(struct exchange_pool *pool, struct fastcgi_request *transport, bool head) {
-    static const struct bytes PARTS[] = {
-        {LAST_HEAD, sizeof(LAST_HEAD) - 1},
-        {LAST_BODY, sizeof(LAST_BODY) - 1},
+    static const struct piece PIECES[] = {
+        {{LAST_HEAD, sizeof(LAST_HEAD) - 1}, NULL},
+        {{LAST_BODY, sizeof(LAST_BODY) - 1}, NULL},
     };
 
     stats_count(pool->stats, STAT_rejected_requests);
-    fastcgi_respond(transport, PARTS, head ? 1 : 2);
+    fastcgi_respond(transport, PIECES, head ? 1 : 2);
 }
 
 struct exchange *exchange_begin(struct exchange_pool *pool, struct fastcgi_request *transport) {
@@ -133,28 +136,52 @@ void exchange_abandon(struct exchange *exchange) {
 }
 
 void exchange_send(struct exchange *exchange) {
-    struct bytes body = buffer_bytes(&exchange->response.body);
+    const struct piece body = {.bytes = buffer_bytes(&exchange->response.body)};
 
-    exchange_send_parts(exchange, &body, 1);
+    exchange_send_pieces(exchange, &body, 1);
 }
 
 /* Head and body in one array. False: no memory. */
-static bool send_all(struct exchange *exchange, const struct bytes *parts, size_t n) {
-    struct bytes few[PARTS_ON_STACK];
-    struct bytes *all = n < PARTS_ON_STACK ? few : calloc(n + 1, sizeof(*all));
+static bool send_all(struct exchange *exchange, const struct piece *pieces, size_t n) {
+    struct piece few[PIECES_ON_STACK];
+    struct piece *all = n < PIECES_ON_STACK ? few : calloc(n + 1, sizeof(*all));
 
     if (all == NULL)
         return false;
-    all[0] = buffer_bytes(&exchange->response.head);
+    all[0] = (struct piece){.bytes = buffer_bytes(&exchange->response.head)};
     if (n > 0)
-        memcpy(all + 1, parts, n * sizeof(*parts));
+        memcpy(all + 1, pieces, n * sizeof(*pieces));
     fastcgi_respond(exchange->transport, all, n + 1);
     if (all != few)
         free(all);
     return true;
 }
 
-void exchange_send_parts(struct exchange *exchange, const struct bytes *parts, size_t n) {
+/* Whether what would have to be held, if the client did not read, may be held. */
+static bool has_room(struct exchange *exchange, const struct piece *pieces, size_t n) {
+    uint64_t length = 0;
+
+    for (size_t i = 0; i < n; i++)
+        length += pieces[i].blob == NULL ? pieces[i].bytes.length : 0;
+    return fastcgi_has_room(exchange->transport, length);
+}
+
+static void refuse(struct exchange *exchange) {
+    struct response *response = &exchange->response;
+
+    stats_count(exchange->pool->stats, STAT_refused_answers);
+    problem_respond(response, PROBLEM_OVERLOADED, 0, "too much is waiting for clients to read it", NULL);
+    response_header_number(response, "Retry-After", RETRY_AFTER_S);
+    exchange_send(exchange);
+}
+
+void exchange_forget_body(struct exchange *exchange) {
+    fastcgi_forget_body(exchange->transport);
+    exchange->request.body = (struct bytes){NULL, 0};
+    buffer_reset(&exchange->scratch, 0);
+}
+
+void exchange_send_pieces(struct exchange *exchange, const struct piece *pieces, size_t n) {
     struct response *response = &exchange->response;
     struct stats *stats = exchange->pool->stats;
     int status = response->status;
@@ -162,12 +189,16 @@ void exchange_send_parts(struct exchange *exchange, const struct bytes *parts, s
     uint64_t length = 0;
 
     INVARIANT(exchange->transport != NULL && status != 0);
+    if (!bodiless && !has_room(exchange, pieces, n)) {
+        refuse(exchange);
+        return;
+    }
     for (size_t i = 0; i < n; i++)
-        length += parts[i].length;
+        length += pieces[i].bytes.length;
     if (exchange->no_store || status >= 400)
         response_header(response, "Cache-Control", LITERAL("no-store"));
     response_finish(response, length);
-    if (response->head.failed || response->body.failed || !send_all(exchange, parts, bodiless ? 0 : n))
+    if (response->head.failed || response->body.failed || !send_all(exchange, pieces, bodiless ? 0 : n))
         respond_without_memory(exchange->pool, exchange->transport, exchange->head);
     else if (status >= 400)
         stats_count(stats, STAT_rejected_requests);

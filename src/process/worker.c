@@ -23,6 +23,7 @@ struct worker {
     struct clock clock;
     uv_loop_t loop;
     struct stats *stats;
+    struct blobs *blobs;
     struct store *store;
     struct engine *engine;
     struct cache *cache;
@@ -166,6 +167,11 @@ static bool setup_parts(struct worker *worker, struct error *error) {
     worker->turn = turn_create(&worker->loop, error);
     if (!worker->turn)
         return false;
+    worker->blobs = blobs_create(worker->stats);
+    if (!worker->blobs) {
+        error_set(error, "no memory for the table of large answers");
+        return false;
+    }
     worker->store = store_open(&(struct store_options){.settings = settings,
                                                        .shared = options->shared,
                                                        .slot = options->slot,
@@ -189,7 +195,8 @@ static bool setup_parts(struct worker *worker, struct error *error) {
                                                          .slot = options->slot,
                                                          .loop = &worker->loop,
                                                          .clock = &worker->clock,
-                                                         .stats = worker->stats},
+                                                         .stats = worker->stats,
+                                                         .blobs = worker->blobs},
                                  error);
     if (!worker->cache)
         return false;
@@ -197,7 +204,9 @@ static bool setup_parts(struct worker *worker, struct error *error) {
                                .clock = &worker->clock,
                                .cache = worker->cache,
                                .store = worker->store,
-                               .shared = options->shared};
+                               .shared = options->shared,
+                               .stats = worker->stats,
+                               .blobs = worker->blobs};
     return api_setup(&worker->api, error);
 }
 
@@ -222,6 +231,7 @@ static bool setup_server(struct worker *worker, struct error *error) {
                                                         .descriptors_reserved = descriptors_reserved(
                                                             options->settings, options->shared->workers),
                                                         .stats = worker->stats,
+                                                        .blobs = worker->blobs,
                                                         .handler = on_request,
                                                         .abandoned = on_abandoned,
                                                         .context = worker},
@@ -279,6 +289,7 @@ static void teardown(struct worker *worker) {
     uv_walk(&worker->loop, close_handle, NULL);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     exchange_pool_destroy(&worker->exchanges);
+    blobs_destroy(&worker->blobs);
     uv_loop_close(&worker->loop);
 }
 

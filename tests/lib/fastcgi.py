@@ -73,13 +73,13 @@ class Connection:
         self.socket.sendall(data)
 
     def read_exactly(self, n):
-        data = b""
+        data = bytearray()
         while len(data) < n:
             piece = self.socket.recv(n - len(data))
             if not piece:
                 raise EOFError(f"closed after {len(data)} of {n} bytes")
             data += piece
-        return data
+        return bytes(data)
 
     def read_record(self):
         """(type, request id, content)"""
@@ -87,13 +87,13 @@ class Connection:
         return kind, request_id, self.read_exactly(size + padding)[:size]
 
     def answer(self):
-        stdout = b""
+        stdout = bytearray()
         while True:
             kind, _, content = self.read_record()
             if kind == STDOUT:
                 stdout += content
             elif kind == END_REQUEST:
-                return Answer(stdout, content)
+                return Answer(bytes(stdout), content)
 
     def is_closed(self):
         """Waits until the other side closes; anything it sends before is passed over."""

@@ -353,6 +353,10 @@ class Connection(socketserver.StreamRequestHandler):
         """More than is stored, less than is refused."""
         return self.send(200, json.dumps("x" * (2200 * 1024)))
 
+    def do_sized(self, _, length, *__):
+        """A result of so many bytes."""
+        return self.send(200, json.dumps("x" * (int(length) - 2)))
+
     def do_chunked(self, call, *_):
         return self.send_chunked(list(call.answer()))
 

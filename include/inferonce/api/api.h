@@ -16,6 +16,8 @@ struct api {
     struct cache *cache;
     struct store *store; /* for its figures alone */
     struct shared *shared;
+    struct stats *stats; /* the worker's */
+    struct blobs *blobs;
     struct prediction_pool *predictions; /* owned */
     struct known_bodies *known_bodies;   /* owned */
     struct key default_generation_key;   /* of CACHE_NAMESPACE */

@@ -29,12 +29,15 @@ struct bytes prediction_credential(const struct prediction *prediction);
 void prediction_fill_text(const struct prediction *prediction, struct bytes text,
                           struct cache_request *request);
 
+/* Gives back the request's body and what was made of it: nobody needs its texts any more. */
+void prediction_forget_body(struct prediction *prediction);
+
 /* For QUERY: starts the response with the entity tag of `parts`; true: as a 304, to which no body belongs.
  * False for other methods, where nothing was done. */
 bool prediction_not_modified(struct prediction *prediction, const struct bytes *parts, size_t n);
 
 /* Send the started response, or a problem; the prediction is gone when they return. */
-void prediction_send(struct prediction *prediction, const struct bytes *parts, size_t n);
+void prediction_send(struct prediction *prediction, const struct piece *pieces, size_t n);
 void prediction_problem(struct prediction *prediction, enum problem problem, const char *detail);
 
 #endif

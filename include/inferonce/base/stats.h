@@ -40,8 +40,12 @@
     X(rejected_requests, COUNTER, "Requests answered 4xx or 5xx")                                      \
     X(protocol_errors, COUNTER, "FastCGI connections closed because of what the peer sent or did not") \
     X(connections_refused, COUNTER, "Times that accepting was put off because descriptors were short") \
+    X(refused_texts, COUNTER, "Requests refused because too many bytes of texts were waiting")         \
+    X(refused_answers, COUNTER, "Large answers refused because too much waited to be read")            \
     X(in_flight, GAUGE, "Inferences running now")                                                      \
     X(parked, GAUGE, "Requests waiting for an inference now")                                          \
+    X(parked_bytes, GAUGE, "Bytes of texts that wait for an inference now")                            \
+    X(held_bytes, GAUGE, "Bytes of answers held for clients that did not read them yet")               \
     X(queue, GAUGE, "Inferences waiting for a free place now")
 
 enum statistic {

@@ -31,6 +31,7 @@ struct cache_options {
     uv_loop_t *loop;
     const struct clock *clock;
     struct stats *stats;
+    struct blobs *blobs;
 };
 
 /* Returns owned; NULL: error tells why. */

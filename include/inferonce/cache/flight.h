@@ -41,9 +41,6 @@
 #include "inferonce/cache/request.h"
 #include "inferonce/store/store.h"
 
-/* The most bytes of texts and parameters that flights of one worker hold; beyond: overload. */
-#define FLIGHT_BYTES_MAX (UINT64_C(256) << 20)
-
 struct flights;
 
 struct flights_options {
@@ -55,6 +52,7 @@ struct flights_options {
     uv_loop_t *loop;
     const struct clock *clock;
     struct stats *stats;
+    struct blobs *blobs;
 };
 
 /* Returns owned; NULL: error tells why. */

@@ -5,6 +5,7 @@
 
 #include "inferonce/cache/flight.h"
 #include "inferonce/cache/solo.h"
+#include "inferonce/cache/texts.h"
 
 enum flight_phase { FLIGHT_LEASING, FLIGHT_LEADING, FLIGHT_STORING, FLIGHT_FAILING, FLIGHT_FOLLOWING };
 
@@ -40,9 +41,7 @@ struct flight {
     uint64_t ttl_ms;
     uint64_t deadline_us; /* monotonic: after it a follower fails */
 
-    struct buffer texts; /* owned copies that the job borrows: text, parameters, authorization, traceparent,
-                            tracestate, namespace */
-    struct bytes cache_namespace;
+    struct texts texts; /* the job borrows from it */
     struct engine_job job;
     bool joinable;     /* it has not ended: who asks for the same joins it */
     bool background;   /* a refresh that nobody waits for */
@@ -96,7 +95,8 @@ struct flights {
     struct stats *stats;
     uint64_t longest_us; /* from the start of a flight to its end */
     uint64_t nonces;     /* the last one given out */
-    uint64_t texts_bytes;
+    struct texts_limit texts_limit;
+    struct blobs *blobs;
     size_t count;
     struct flight *buckets[FLIGHT_BUCKETS];
     struct flight *first_following;

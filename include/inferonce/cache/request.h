@@ -3,6 +3,7 @@
 #ifndef INFERONCE_CACHE_REQUEST_H
 #define INFERONCE_CACHE_REQUEST_H
 
+#include "inferonce/base/blob.h"
 #include "inferonce/cache/entry.h"
 #include "inferonce/engine/engine.h"
 #include "inferonce/http/cache_control.h"
@@ -20,6 +21,7 @@ enum cache_result {
 struct cache_answer {
     enum cache_result result;
     struct bytes body;  /* HIT to BYPASS: the result's JSON; borrowed for the call */
+    struct blob *blob;  /* that the body lies in, where others share it; NULL: in none */
     bool stored_answer; /* the body comes from an entry: there is an age */
     uint64_t age_s;
     struct cache_status status;
@@ -38,12 +40,17 @@ typedef void (*cache_done)(struct cache_request *request, const struct cache_ans
 
 enum cache_phase { CACHE_IDLE, CACHE_COLLECTED, CACHE_LOOKED_UP, CACHE_WAITING, CACHE_SOLO };
 
+/* Text and parameters are not needed any more: an inference has a copy of its own, or somebody else's is
+ * waited for. Called before `done`, at most once. */
+typedef void (*cache_copied)(struct cache_request *request);
+
 /* Fills in text and parameters of a request that was made without them, and clears `complete`. False: no
  * memory; nothing was changed. */
 typedef bool (*cache_complete)(struct cache_request *request);
 
-/* The caller owns it and keeps it, with all it borrows, until `done`. The texts of a request that goes on to
- * infer are copied then: the caller may go away before the inference does. */
+/* The caller owns it and keeps it, with all it borrows, until `done`; text and parameters until `copied`. The
+ * texts of a request that goes on to infer are copied then: the caller may go away before the inference does.
+ */
 struct cache_request {
     struct key key;
     struct key generation_key; /* of its namespace */
@@ -54,6 +61,7 @@ struct cache_request {
     struct bytes parameters;
     cache_complete complete; /* NULL: text and parameters are there. Else they are asked for when an inference
                                 needs them, before `done`; not for a request with no-store */
+    cache_copied copied;     /* may be NULL */
     struct bytes authorization;
     struct bytes traceparent;
     struct bytes tracestate;

@@ -3,21 +3,23 @@
 #ifndef INFERONCE_CACHE_SOLO_H
 #define INFERONCE_CACHE_SOLO_H
 
-#include "inferonce/cache/request.h"
+#include "inferonce/cache/texts.h"
 
 struct solos {
     struct engine *engine;
+    struct texts_limit *limit;
     struct stats *stats;
     struct solo *first;
     size_t count;
 };
 
-void solos_init(struct solos *solos, struct engine *engine, struct stats *stats);
+void solos_init(struct solos *solos, struct engine *engine, struct texts_limit *limit, struct stats *stats);
 
 /* Cancels what is under way, without answers. */
 void solos_fini(struct solos *solos);
 
-/* Sends the request's text to the engine. The request is answered at once only when there is no memory. */
+/* Sends the request's text to the engine. The request is answered at once only when there is no
+ * memory, or too much waits already. */
 void solos_infer(struct solos *solos, struct cache_request *request);
 
 /* The client has left. */

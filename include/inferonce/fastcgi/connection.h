@@ -33,6 +33,7 @@
 #include <stddef.h>
 #include <uv.h>
 
+#include "inferonce/base/blob.h"
 #include "inferonce/base/buffer.h"
 #include "inferonce/base/clock.h"
 #include "inferonce/base/shared.h"
@@ -63,6 +64,7 @@ struct fastcgi_options {
     unsigned slot;
     uint64_t descriptors_reserved; /* that connections must leave free */
     struct stats *stats;
+    struct blobs *blobs; /* borrowed until the loop has closed the handles */
     fastcgi_handler handler;
     fastcgi_abandoned abandoned;
     void *context;
@@ -74,10 +76,23 @@ struct fastcgi_server;
  * the OS layer is ours, starts accepting. NULL: error tells why. Returns owned. */
 struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *options, struct error *error);
 
-/* Answers: `parts` one after the other are what goes to STDOUT (CGI header, blank line, body). Copied. The
- * request and all it lent are gone when this returns. The bytes are written before it returns as far as the
- * socket takes them. */
-void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts, size_t n);
+/* Answers: `pieces` one after the other are what goes to STDOUT (CGI header, blank line, body). They may lie
+ * in what the request lent. The bytes are written before this returns as far as the socket takes them; of the
+ * rest, pieces that lie in blobs are kept by a reference, others are copied. The request and all it lent are
+ * gone when this returns. */
+void fastcgi_respond(struct fastcgi_request *request, const struct piece *pieces, size_t n);
+
+/* Answers up to this length are taken even when the worker holds as much as it may: the limit of connections
+ * times this is little. */
+#define FASTCGI_ALWAYS_TAKEN (64u * 1024)
+
+/* Whether the worker may hold `length` bytes more until they are read. Where it may not, an answer with so
+ * many that lie in no blob closes the connection if its peer does not read it at once. */
+bool fastcgi_has_room(struct fastcgi_request *request, uint64_t length);
+
+/* The body and what else only reading it needed are given back; the parameters stay. For a request that waits
+ * and whose body is not needed any more. */
+void fastcgi_forget_body(struct fastcgi_request *request);
 
 /* Stops accepting, for good; what is connected is served on, kept connections too. */
 void fastcgi_server_stop_accepting(struct fastcgi_server *server);

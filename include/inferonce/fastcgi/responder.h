@@ -1,8 +1,8 @@
-/* One request at a time through libfcgi, in memory: records in, parameters and body out; parts of an answer
- * in, records out.
+/* One request at a time through libfcgi, in memory: records in, parameters and body out.
  *
  * Made once per connection and used for all its requests. What libfcgi allocates while a request is open is
- * about 17.7 KB; between requests it holds nothing.
+ * about 17.7 KB, of which 16 are for reading and writing; between requests it holds nothing. The answer does
+ * not go through libfcgi, which would copy it (fastcgi/output.h).
  *
  * A failed allocation inside libfcgi is its own assertion and aborts. */
 #ifndef INFERONCE_FASTCGI_RESPONDER_H
@@ -23,17 +23,14 @@ void responder_destroy(struct responder **responder);
  * nothing is open. */
 bool responder_take(struct responder *responder, struct bytes records, size_t body_length) MUST_CHECK;
 
-/* Of the open request, borrowed until it is answered or dropped: "NAME=value", NULL-terminated; the body. */
+/* Of the open request, borrowed until it is dropped: "NAME=value", NULL-terminated; the body. */
 char *const *responder_params(const struct responder *responder);
 struct bytes responder_body(const struct responder *responder);
 
-/* Answers the open request: appends STDOUT records that hold `parts` one after the other, and END_REQUEST, to
- * `output`. False: `output` did not take all of it, what it holds is no complete answer. The request is
- * closed in any case. */
-bool responder_answer(struct responder *responder, const struct bytes *parts, size_t n,
-                      struct buffer *output) MUST_CHECK;
+/* Gives back the body and what libfcgi needs for reading and writing; the parameters stay. */
+void responder_forget_body(struct responder *responder);
 
-/* Closes the open request, if there is one, without an answer. */
+/* Closes the open request, if there is one. */
 void responder_drop(struct responder *responder);
 
 #endif

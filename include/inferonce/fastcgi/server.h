@@ -9,6 +9,7 @@
 #include "inferonce/fastcgi/acceptor.h"
 #include "inferonce/fastcgi/connection.h"
 #include "inferonce/fastcgi/frame.h"
+#include "inferonce/fastcgi/output.h"
 #include "inferonce/fastcgi/responder.h"
 
 enum connection_phase { READING, SERVING, WRITING, CLOSED };
@@ -31,8 +32,7 @@ struct connection {
     struct frame_scanner scanner;
     struct responder *responder;
     struct buffer input; /* what the scanner did not take yet; mostly empty */
-    struct buffer output;
-    size_t written;               /* bytes of `output` that the socket has taken */
+    struct output output;
     LIST_ENTRY(connection) links; /* among the open or the spare ones */
     TAILQ_ENTRY(connection) pending_links;
 };

@@ -1,7 +1,7 @@
 /* One request and its response, on its way through the handlers.
  *
  *   BEGUN   exchange_begin; a handler has it            -> SENT, LEFT
- *   SENT    by exchange_send, exchange_send_parts or exchange_problem; gone when that returns
+ *   SENT    by exchange_send, exchange_send_pieces or exchange_problem; gone when that returns
  *   LEFT    the client left before: exchange_abandon calls `abandoned`, if it is set; gone when that returns
  *
  * Exchanges are pooled with their buffers. Every answer has the Content-Length of its body; one that cannot
@@ -49,8 +49,12 @@ void exchange_abandon(struct exchange *exchange);
 /* Sends exchange->response, which was started, with response.body as the body. */
 void exchange_send(struct exchange *exchange);
 
-/* The same with a body of several parts, borrowed for the call. HEAD, 204 and 304 send none of it. */
-void exchange_send_parts(struct exchange *exchange, const struct bytes *parts, size_t n);
+/* The same with a body of several pieces, borrowed for the call. HEAD, 204 and 304 send none of it. Where
+ * too much waits for clients to read it, a large body that lies in no blob becomes a 503. */
+void exchange_send_pieces(struct exchange *exchange, const struct piece *pieces, size_t n);
+
+/* For a handler that answers later: the request's body and `scratch` are given back, the rest stays. */
+void exchange_forget_body(struct exchange *exchange);
 
 /* Sends a problem and nothing else. */
 void exchange_problem(struct exchange *exchange, enum problem problem, const char *detail,

@@ -9,7 +9,7 @@
 struct response {
     int status;         /* 0: not started */
     struct buffer head; /* "Status: 200 OK\r\n" and the fields so far, without the blank line */
-    struct buffer body; /* for handlers that build a body; others hand parts to exchange_send_parts */
+    struct buffer body; /* for handlers that build a body; others hand pieces to exchange_send_pieces */
 };
 
 /* nginx answers 502 when a header is over its fastcgi_buffer_size, which is 8 KB and holds the FastCGI

@@ -319,6 +319,97 @@ static void test_parameters_go_with_each(void) {
     service_teardown();
 }
 
+/* ---- large results ---- */
+
+/* A JSON string of `length` bytes, quotes included. */
+static char *large_result(char c, size_t length) {
+    char *result = malloc(length + 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(result);
+    memset(result, c, length);
+    result[0] = result[length - 1] = '"';
+    result[length] = '\0';
+    return result;
+}
+
+/* Each text has its result, large or not, and a large one is held once however often it is asked for. */
+static void test_large_results(void) {
+    enum { LENGTH = 100000 };
+    char *large = large_result('x', LENGTH);
+    char *other = large_result('y', LENGTH);
+    char *expected;
+    service_setup(NULL);
+    struct sent *first = service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\",\"a\",\"c\",\"a\"]}");
+    service_model_answers(large);
+    struct sent *second = service_ask("POST", "/predict", NULL, "{\"texts\":[\"c\",\"a\"]}");
+    CU_ASSERT_EQUAL(first->answers + second->answers, 0);
+    CU_ASSERT_EQUAL(service_counted(STAT_held_bytes), LENGTH); /* by both */
+    service_model_answers("2");
+    service_model_answers(other);
+    CU_ASSERT(asprintf(&expected,
+                       "{\"results\":[{\"result\":%s,\"cached\":false,\"inference_time_ms\":0},"
+                       "{\"result\":2,\"cached\":false,\"inference_time_ms\":0},"
+                       "{\"result\":%s,\"cached\":false,\"inference_time_ms\":0},"
+                       "{\"result\":%s,\"cached\":false,\"inference_time_ms\":0},"
+                       "{\"result\":%s,\"cached\":false,\"inference_time_ms\":0}],\"cached\":0}",
+                       large, large, other, large) > 0);
+    CU_ASSERT_STRING_EQUAL(first->body, expected);
+    free(expected);
+    CU_ASSERT(asprintf(&expected,
+                       "{\"results\":[{\"result\":%s,\"cached\":false,\"inference_time_ms\":0},"
+                       "{\"result\":%s,\"cached\":true}],\"cached\":1}",
+                       other, large) > 0);
+    CU_ASSERT_STRING_EQUAL(second->body, expected);
+    free(expected);
+    CU_ASSERT_EQUAL(service_counted(STAT_held_bytes), 0);
+    struct sent *tagged = service_predict("HTTP_X=1", "{\"texts\":[\"a\",\"a\"]}");
+    CU_ASSERT_PTR_NOT_NULL(strstr(tagged->body, "],\"cached\":2}"));
+    free(large);
+    free(other);
+    service_teardown();
+}
+
+/* Who leaves lets go of what it held. */
+static void test_client_leaves_large_results(void) {
+    char *large = large_result('x', 50000);
+    service_setup(NULL);
+    struct sent *sent = service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}");
+    service_model_answers(large);
+    CU_ASSERT_NOT_EQUAL(service_counted(STAT_held_bytes), 0);
+    service_leave(sent);
+    CU_ASSERT_EQUAL(service_counted(STAT_held_bytes), 0);
+    service_model_echoes();
+    free(large);
+    service_teardown();
+}
+
+/* Where no more may be held, a large result is an error in its place; small ones are answered. */
+static void test_no_room_for_large_results(void) {
+    enum { LARGE = 8 << 20, FIT = BLOBS_BYTES_MAX / LARGE };
+    struct blob *held[FIT];
+    service_setup(NULL);
+    for (size_t i = 0; i < FIT; i++) {
+        char *bytes = large_result((char)('a' + i), LARGE);
+        held[i] = blobs_hold(service.blobs, (struct bytes){bytes, LARGE});
+        CU_ASSERT_PTR_NOT_NULL_FATAL(held[i]);
+        free(bytes);
+    }
+    char *large = large_result('x', 50000);
+    struct sent *sent = service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}");
+    service_model_answers(large);
+    service_model_answers("2");
+    json_t *json = service_json(sent);
+    json_t *results = json_object_get(json, "results");
+    json_t *error = json_object_get(json_array_get(results, 0), "error");
+    CU_ASSERT_EQUAL(json_integer_value(json_object_get(error, "status")), 503);
+    CU_ASSERT_EQUAL(json_integer_value(json_object_get(json_array_get(results, 1), "result")), 2);
+    CU_ASSERT_EQUAL(service_counted(STAT_refused_answers), 1);
+    json_decref(json);
+    free(large);
+    for (size_t i = 0; i < FIT; i++)
+        blob_unref(held[i]);
+    service_teardown();
+}
+
 static const struct unit_case CASES[] = {
     {"misses, then hits", test_misses_then_hits},
     {"only the misses are inferred", test_only_the_misses_are_inferred},
@@ -335,6 +426,9 @@ static const struct unit_case CASES[] = {
     {"the entity tag covers all results", test_etag_covers_all_results},
     {"a client leaves", test_client_leaves},
     {"parameters go with each text", test_parameters_go_with_each},
+    {"large results are held once", test_large_results},
+    {"a client leaves large results", test_client_leaves_large_results},
+    {"no room for large results", test_no_room_for_large_results},
 };
 
 int main(int argc, char *argv[]) {

@@ -58,14 +58,14 @@ static void check_answer(const struct sent *sent, bool bodiless) {
     CU_ASSERT_EQUAL(sent->body_length, expected);
 }
 
-void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts, size_t n) {
+void fastcgi_respond(struct fastcgi_request *request, const struct piece *pieces, size_t n) {
     unit_allocations_heal(); /* what fails shall be what is tested */
     struct sent *sent = (struct sent *)(void *)request;
     char *all = NULL;
     size_t length = 0;
     FILE *stream = open_memstream(&all, &length);
     for (size_t i = 0; i < n; i++)
-        fwrite(parts[i].data, 1, parts[i].length, stream);
+        fwrite(pieces[i].bytes.data, 1, pieces[i].bytes.length, stream);
     fclose(stream);
     const char *blank = strstr(all, "\r\n\r\n");
     CU_ASSERT_PTR_NOT_NULL_FATAL(blank);
@@ -78,6 +78,18 @@ void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts,
     (void)sscanf(sent->head, "Status: %d ", &sent->status);
     check_answer(sent, strcmp(sent->params[0], "REQUEST_METHOD=HEAD") == 0);
     take_back(sent);
+}
+
+bool fastcgi_has_room(struct fastcgi_request *request, uint64_t length) {
+    (void)request;
+    return length <= FASTCGI_ALWAYS_TAKEN || blobs_have_room(service.blobs, length);
+}
+
+/* What is given back is used no more: it is overwritten. */
+void fastcgi_forget_body(struct fastcgi_request *request) {
+    if (request->body.length > 0)
+        memset((char *)(uintptr_t)request->body.data, '#', request->body.length);
+    request->body = (struct bytes){NULL, 0};
 }
 
 /* ---- sending ---- */
@@ -220,11 +232,15 @@ void service_setup(void (*change)(struct settings *settings)) {
     if (change)
         change(&service.settings);
     host_setup(&HOST, &service.worker, 1);
+    service.blobs = blobs_create(service.worker.stats);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(service.blobs);
     service.api = (struct api){.settings = &service.settings,
                                .clock = &service.clock,
                                .cache = service.worker.cache,
                                .store = service.worker.store,
-                               .shared = &service.shared};
+                               .shared = &service.shared,
+                               .stats = service.worker.stats,
+                               .blobs = service.blobs};
     CU_ASSERT_FATAL(api_setup(&service.api, &error));
     service.router = (struct router){.routes = API_ROUTES,
                                      .n = API_ROUTES_COUNT,
@@ -249,5 +265,6 @@ void service_teardown(void) {
     forget_sent();
     api_teardown(&service.api);
     exchange_pool_destroy(&service.exchanges);
+    blobs_destroy(&service.blobs);
     host_teardown(&HOST, &service.worker, 1);
 }

@@ -37,6 +37,7 @@ struct service {
     struct api api;
     struct router router;
     struct exchange_pool *exchanges;
+    struct blobs *blobs;
     struct sent *sent[SERVICE_SENT_MAX];
     size_t n_sent;
     unsigned fail_at; /* the allocation of the next request that fails; 0: none */

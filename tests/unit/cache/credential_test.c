@@ -29,6 +29,7 @@ static void check_runs(unsigned w, const char *credential) {
     CU_ASSERT_EQUAL_FATAL(running(w), 1);
     CU_ASSERT_EQUAL(running(1 - w), 0);
     CU_ASSERT(bytes_equal(world.workers[w].running[0]->authorization, bytes_of(credential)));
+    CU_ASSERT(bytes_equal(world.workers[w].running[0]->text, bytes_of("a"))); /* which who waits has not */
 }
 
 static void refuse(unsigned w, int http_status) {

@@ -1,4 +1,5 @@
 #include "inferonce/cache/flight.h"
+#include "inferonce/cache/texts.h"
 
 #include <unistd.h>
 
@@ -467,7 +468,7 @@ static void test_bytes_are_given_back(void) {
     char *text = calloc(LARGE, 1);
     CU_ASSERT_PTR_NOT_NULL_FATAL(text);
     world_setup(NULL);
-    for (uint64_t sum = 0; sum <= FLIGHT_BYTES_MAX; sum += LARGE) {
+    for (uint64_t sum = 0; sum <= TEXTS_BYTES_MAX; sum += LARGE) {
         struct asked *asked = world_ask_in(0, NULL, "a", "no-cache");
         asked->request.text = (struct bytes){text, LARGE};
         world_turn();
@@ -490,20 +491,55 @@ static void test_solos_end_with_the_cache(void) {
     world_teardown();
 }
 
+static unsigned n_copied;
+
+static void count_copied(struct cache_request *request) {
+    CU_ASSERT_EQUAL(request->text.length, 0);
+    n_copied++;
+}
+
 /* Texts that wait are bounded. The length alone decides, before a byte is copied. */
 static void test_too_many_bytes(void) {
     world_setup(NULL);
     struct asked *asked = world_ask_in(0, NULL, "a", NULL);
-    asked->request.text.length = FLIGHT_BYTES_MAX;
+    asked->request.text.length = TEXTS_BYTES_MAX;
     world_turn();
     check_answer(asked, CACHE_FAILED, "");
     CU_ASSERT_EQUAL(asked->failure, ENGINE_OVERLOAD);
     CU_ASSERT_EQUAL(world_counted(STAT_misses), 1);
+    CU_ASSERT_EQUAL(world_counted(STAT_refused_texts), 1);
     CU_ASSERT_EQUAL(running(0), 0);
     struct asked *next = world_ask(0, "a", NULL);
+    CU_ASSERT_NOT_EQUAL(world_counted(STAT_parked_bytes), 0);
     world_model_answers(0, "A");
     check_answer(next, CACHE_MISS, "A");
+    CU_ASSERT_EQUAL(world_counted(STAT_parked_bytes), 0);
     world_teardown();
+}
+
+/* Who waits needs its text no more, whether it leads or not: it is told so, and the inference has a copy. */
+static void test_text_is_given_back(void) {
+    static const char *const CONTROLS[] = {NULL, "no-cache"};
+    for (size_t i = 0; i < sizeof(CONTROLS) / sizeof(CONTROLS[0]); i++) {
+        char text[] = "a text";
+        struct asked *asked[2];
+        world_setup(NULL);
+        for (size_t j = 0; j < 2; j++) {
+            asked[j] = world_ask_in(0, NULL, "a", CONTROLS[i]);
+            asked[j]->request.text = bytes_of(text);
+            asked[j]->request.copied = count_copied;
+        }
+        n_copied = 0;
+        world_turn();
+        CU_ASSERT_EQUAL(n_copied, 2);
+        CU_ASSERT_EQUAL(world_counted(STAT_parked), 2);
+        memset(text, '#', sizeof(text) - 1);
+        CU_ASSERT(bytes_equal(world.workers[0].running[0]->text, bytes_of("a text")));
+        world_model_answers(0, "A");
+        check_answer(asked[0], i == 0 ? CACHE_MISS : CACHE_BYPASS, "A");
+        check_answer(asked[1], i == 0 ? CACHE_MISS : CACHE_BYPASS, "A");
+        world_teardown();
+    }
 }
 
 static const struct unit_case CASES[] = {
@@ -525,6 +561,7 @@ static const struct unit_case CASES[] = {
     {"bytes are given back", test_bytes_are_given_back},
     {"no-store ends with the cache", test_solos_end_with_the_cache},
     {"too many bytes of texts", test_too_many_bytes},
+    {"who waits needs no text", test_text_is_given_back},
 };
 
 int main(int argc, char *argv[]) {

@@ -18,6 +18,8 @@ static struct {
     char body[16];
 } told[N];
 
+static struct texts_limit limit;
+
 static void done(struct cache_request *request, const struct cache_answer *answer) {
     size_t i = (size_t)(request - requests);
     CU_ASSERT_EQUAL(request->phase, CACHE_IDLE); /* it may be used again from here on */
@@ -33,7 +35,8 @@ static void done(struct cache_request *request, const struct cache_answer *answe
 static void begin(void) {
     world_setup(NULL);
     memset(told, 0, sizeof(told));
-    solos_init(&solos, world.workers[0].engine, world.workers[0].stats);
+    limit = (struct texts_limit){.stats = world.workers[0].stats};
+    solos_init(&solos, world.workers[0].engine, &limit, world.workers[0].stats);
     for (size_t i = 0; i < N; i++)
         requests[i] = (struct cache_request){.text = bytes_of("a"),
                                              .parameters = bytes_of("{\"k\":1}"),
@@ -58,8 +61,10 @@ static void test_answer(void) {
     CU_ASSERT(bytes_equal(job->authorization, bytes_of("Bearer x")));
     CU_ASSERT(bytes_equal(job->traceparent, bytes_of("parent")));
     CU_ASSERT(bytes_equal(job->tracestate, bytes_of("state")));
+    CU_ASSERT_EQUAL(requests[0].text.length, 0); /* it has a copy */
     CU_ASSERT_EQUAL(solos.count, 1);
     CU_ASSERT_EQUAL(world_counted(STAT_parked), 1);
+    CU_ASSERT_NOT_EQUAL(world_counted(STAT_parked_bytes), 0);
     world_wait_ms(5);
     world_model_answers(0, "A");
     CU_ASSERT_EQUAL(told[0].answers, 1);
@@ -72,6 +77,7 @@ static void test_answer(void) {
     CU_ASSERT_EQUAL(solos.count, 0);
     CU_ASSERT_EQUAL(world_counted(STAT_bypasses), 1);
     CU_ASSERT_EQUAL(world_counted(STAT_parked), 0);
+    CU_ASSERT_EQUAL(world_counted(STAT_parked_bytes), 0);
     solos_fini(&solos);
     world_teardown();
 }

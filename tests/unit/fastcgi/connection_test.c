@@ -29,6 +29,7 @@ static struct sockaddr_un address;
 static socklen_t address_length;
 static struct stats stats;
 static struct clock fake_clock;
+static struct blobs *blobs;
 static struct fastcgi_server *server;
 static enum manner manner;
 static unsigned handled;
@@ -51,8 +52,9 @@ static const char *param(const struct fastcgi_request *request, const char *name
 
 /* Answers with the path, a line feed and the body. */
 static void echo(struct fastcgi_request *request) {
-    const struct bytes parts[] = {bytes_of(param(request, "PATH")), bytes_of("\n"), request->body};
-    fastcgi_respond(request, parts, 3);
+    const struct piece pieces[] = {
+        {bytes_of(param(request, "PATH")), NULL}, {bytes_of("\n"), NULL}, {request->body, NULL}};
+    fastcgi_respond(request, pieces, 3);
 }
 
 static void on_request(void *context, struct fastcgi_request *request) {
@@ -67,7 +69,7 @@ static void on_request(void *context, struct fastcgi_request *request) {
     else if (manner == PARK)
         parked[parked_count++] = request;
     else
-        fastcgi_respond(request, &(struct bytes){large, LARGE_LENGTH}, 1);
+        fastcgi_respond(request, &(struct piece){.bytes = {large, LARGE_LENGTH}}, 1);
     depth--;
 }
 
@@ -96,6 +98,8 @@ static void begin(enum manner wanted) {
     CU_ASSERT_EQUAL_FATAL(listen(listener, 512), 0);
     memset(&stats, 0, sizeof(stats));
     fake_clock = (struct clock){.fake = true, .monotonic_us = 1000 * SECOND};
+    blobs = blobs_create(&stats);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(blobs);
     manner = wanted;
     handled = depth = depth_max = abandoned = parked_count = too_large_count = params_too_large_count = 0;
     const struct fastcgi_options options = {.loop = &loop,
@@ -103,6 +107,7 @@ static void begin(enum manner wanted) {
                                             .body_max = BODY_MAX,
                                             .clock = &fake_clock,
                                             .stats = &stats,
+                                            .blobs = blobs,
                                             .handler = on_request,
                                             .abandoned = on_abandoned,
                                             .context = &server};
@@ -115,6 +120,8 @@ static void end(void) {
     CU_ASSERT_PTR_NULL(server);
     uv_run(&loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
+    blobs_destroy(&blobs);
+    CU_ASSERT_EQUAL(stats.value[STAT_held_bytes], 0);
     close(listener);
 }
 

@@ -22,6 +22,7 @@ static struct sockaddr_un address;
 static socklen_t address_length;
 static struct stats stats;
 static struct clock fake_clock;
+static struct blobs *blobs;
 static struct fastcgi_server *server;
 static bool parking;
 static struct fastcgi_request *parked;
@@ -30,8 +31,8 @@ static int clients[CLIENTS_MAX];
 static unsigned clients_count;
 
 static void answer(struct fastcgi_request *request) {
-    const struct bytes part = bytes_of("answer");
-    fastcgi_respond(request, &part, 1);
+    const struct piece piece = {.bytes = bytes_of("answer")};
+    fastcgi_respond(request, &piece, 1);
 }
 
 static void on_request(void *context, struct fastcgi_request *request) {
@@ -61,6 +62,8 @@ static void begin(void) {
     CU_ASSERT_EQUAL_FATAL(listen(listener, CLIENTS_MAX), 0);
     memset(&stats, 0, sizeof(stats));
     fake_clock = (struct clock){.fake = true, .monotonic_us = 1000 * SECOND};
+    blobs = blobs_create(&stats);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(blobs);
     parking = false;
     parked = NULL;
     handled = clients_count = 0;
@@ -69,6 +72,7 @@ static void begin(void) {
                                             .body_max = 1 << 20,
                                             .clock = &fake_clock,
                                             .stats = &stats,
+                                            .blobs = blobs,
                                             .handler = on_request,
                                             .abandoned = on_abandoned};
     server = fastcgi_server_create(&options, &error);
@@ -79,6 +83,7 @@ static void end(void) {
     fastcgi_server_destroy(&server);
     uv_run(&loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
+    blobs_destroy(&blobs);
     for (unsigned i = 0; i < clients_count; i++)
         close(clients[i]);
     close(listener);

@@ -53,22 +53,45 @@ static void test_answer(void) {
     teardown();
 }
 
-/* As many parts as a large batch may have: more than fit on the stack. */
-static void test_many_parts(void) {
+/* As many pieces as a large batch may have: more than fit on the stack. */
+static void test_many_pieces(void) {
     static const size_t COUNTS[] = {0, 1, 3, 15, 16, 17, 1000};
 
     setup(GET_PARAMS);
     for (size_t i = 0; i < sizeof(COUNTS) / sizeof(COUNTS[0]); i++) {
-        struct bytes parts[1000];
+        struct piece pieces[1000];
         for (size_t j = 0; j < COUNTS[i]; j++)
-            parts[j] = bytes_of(j % 2 == 0 ? "ab" : "c");
+            pieces[j] = (struct piece){.bytes = bytes_of(j % 2 == 0 ? "ab" : "c")};
         size_t length = COUNTS[i] / 2 * 3 + COUNTS[i] % 2 * 2;
         struct exchange *exchange = exchange_begin(pool, &transport);
         response_start(&exchange->response, 200, "text/plain");
-        exchange_send_parts(exchange, parts, COUNTS[i]);
+        exchange_send_pieces(exchange, pieces, COUNTS[i]);
         CU_ASSERT_EQUAL(answered.body_length, length);
         CU_ASSERT_EQUAL(strtoul(transport_header("Content-Length"), NULL, 10), length);
     }
+    teardown();
+}
+
+/* Where no more may be held, a large body is a 503; one that lies in a blob already is not counted again. */
+static void test_no_room(void) {
+    struct blob blob = {.bytes = bytes_of("held")};
+    const struct piece borrowed[] = {{.bytes = bytes_of("abc")}, {.bytes = bytes_of("defg")}};
+    const struct piece held[] = {{.bytes = bytes_of("abc")}, {blob.bytes, &blob}};
+
+    setup(GET_PARAMS);
+    transport_room = 6;
+    struct exchange *exchange = exchange_begin(pool, &transport);
+    response_start(&exchange->response, 200, "text/plain");
+    exchange_send_pieces(exchange, held, 2);
+    CU_ASSERT_EQUAL(transport_status(), 200);
+    exchange = exchange_begin(pool, &transport);
+    response_start(&exchange->response, 200, "text/plain");
+    exchange_send_pieces(exchange, borrowed, 2);
+    CU_ASSERT_EQUAL(transport_status(), 503);
+    CU_ASSERT_STRING_EQUAL(transport_header("Retry-After"), "1");
+    CU_ASSERT_EQUAL(count(STAT_refused_answers), 1);
+    CU_ASSERT_EQUAL(count(STAT_rejected_requests), 1);
+    transport_room = UINT64_MAX;
     teardown();
 }
 
@@ -187,14 +210,14 @@ static void test_body_failed(void) {
 static void test_no_memory(void) {
     for (unsigned n = 1; n <= 6; n++) {
         setup(GET_PARAMS);
-        struct bytes parts[PROBLEMS_COUNT];
+        struct piece pieces[PROBLEMS_COUNT];
         for (size_t i = 0; i < PROBLEMS_COUNT; i++)
-            parts[i] = bytes_of("x");
+            pieces[i] = (struct piece){.bytes = bytes_of("x")};
         unit_allocations_fail(n, true);
         struct exchange *exchange = exchange_begin(pool, &transport);
         if (exchange != NULL) {
             response_start(&exchange->response, 200, "text/plain");
-            exchange_send_parts(exchange, parts, PROBLEMS_COUNT);
+            exchange_send_pieces(exchange, pieces, PROBLEMS_COUNT);
         }
         unit_allocations_heal();
         CU_ASSERT_EQUAL(answered.answers, 1);
@@ -251,7 +274,8 @@ static void test_large_buffers_are_given_back(void) {
 
 static const struct unit_case CASES[] = {
     {"an answer", test_answer},
-    {"a body of many parts", test_many_parts},
+    {"a body of many pieces", test_many_pieces},
+    {"no room for a large body", test_no_room},
     {"HEAD has the length and not the body", test_head},
     {"304 has no body", test_no_body},
     {"a problem replaces what was built", test_problem},

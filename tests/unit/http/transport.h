@@ -18,13 +18,16 @@ static struct {
     size_t parts;
 } answered;
 
+/* How many bytes of an answer may be held. Once one was refused, the answer that says so may. */
+static uint64_t transport_room = UINT64_MAX;
+
 static void transport_forget(void) {
     free(answered.head);
     free(answered.body);
     memset(&answered, 0, sizeof(answered));
 }
 
-void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts, size_t n) {
+void fastcgi_respond(struct fastcgi_request *request, const struct piece *pieces, size_t n) {
     unit_allocations_heal(); /* what fails shall be what is tested */
     unsigned answers = answered.answers + 1;
     char *all = NULL;
@@ -32,7 +35,7 @@ void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts,
     FILE *stream = open_memstream(&all, &length);
 
     for (size_t i = 0; i < n; i++)
-        fwrite(parts[i].data, 1, parts[i].length, stream);
+        fwrite(pieces[i].bytes.data, 1, pieces[i].bytes.length, stream);
     fclose(stream);
     transport_forget();
     const char *blank = strstr(all, "\r\n\r\n");
@@ -44,6 +47,17 @@ void fastcgi_respond(struct fastcgi_request *request, const struct bytes *parts,
     answered.request = request;
     answered.parts = n;
     free(all);
+}
+
+bool fastcgi_has_room(struct fastcgi_request *request, uint64_t length) {
+    (void)request;
+    bool room = length <= transport_room;
+    transport_room = room ? transport_room : UINT64_MAX;
+    return room;
+}
+
+void fastcgi_forget_body(struct fastcgi_request *request) {
+    request->body = (struct bytes){NULL, 0};
 }
 
 /* The value of the first field `name`, or "" when there is none; valid until the next call. */
