@@ -54,6 +54,7 @@ static bool complete(struct cache_request *request) {
     if (!text_normalize(api, &text, 1, &prediction->exchange->scratch))
         return false;
     request->text = text;
+    request->storage = &prediction->exchange->scratch;
     request->parameters = prediction->body.parameters;
     request->complete = NULL;
     return true;
@@ -132,6 +133,7 @@ static void ask_one(struct prediction *prediction) {
         return;
     }
     prediction_fill_text(prediction, text, &prediction->only);
+    prediction->only.storage = &prediction->exchange->scratch;
     cache_ask(api->cache, &prediction->only);
 }
 

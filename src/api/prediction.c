@@ -36,6 +36,7 @@ void prediction_fill(const struct prediction *prediction, struct cache_request *
     request->text = request->parameters = (struct bytes){NULL, 0};
     request->complete = NULL;
     request->copied = NULL;
+    request->storage = NULL;
     request->authorization = authorization_of(prediction);
     request->traceparent = http->traceparent;
     request->tracestate = http->tracestate;

@@ -48,7 +48,7 @@ static struct connection *connection_allocate(struct fastcgi_server *server) {
     connection = calloc(1, sizeof(*connection));
     if (!connection)
         return NULL;
-    connection->responder = responder_create();
+    connection->responder = responder_create(&server->spare_body);
     if (!connection->responder) {
         free(connection);
         return NULL;

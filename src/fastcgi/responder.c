@@ -10,14 +10,18 @@
 /* Kept between requests. */
 #define BODY_KEEP (16 * 1024)
 
+/* The most that the spare buffer keeps. Fresh memory costs a page fault for every 4 KB. */
+#define SPARE_MAX (2 * 1024 * 1024)
+
 struct responder {
     FCGX_Request fcgx;
     struct oslayer_channel channel;
     int number; /* the channel's */
     struct buffer body;
+    struct buffer *spare;
 };
 
-struct responder *responder_create(void) {
+struct responder *responder_create(struct buffer *spare) {
     struct responder *responder = calloc(1, sizeof(*responder));
     if (!responder)
         return NULL;
@@ -29,6 +33,7 @@ struct responder *responder_create(void) {
         return NULL;
     }
     buffer_init(&responder->body, INT_MAX);
+    responder->spare = spare;
     return responder;
 }
 
@@ -42,8 +47,23 @@ void responder_destroy(struct responder **responder) {
     *responder = NULL;
 }
 
+static void swap_with_spare(struct responder *responder) {
+    struct buffer body = responder->body;
+    responder->body = *responder->spare;
+    *responder->spare = body;
+}
+
+static void empty_body(struct responder *responder, size_t keep) {
+    buffer_reset(&responder->body, SPARE_MAX);
+    if (responder->body.capacity > BODY_KEEP && responder->body.capacity > responder->spare->capacity)
+        swap_with_spare(responder);
+    buffer_reset(&responder->body, keep);
+}
+
 /* Reads STDIN behind its last byte: what was counted must be all, and its end must be there. */
 static bool read_body(struct responder *responder, size_t length) {
+    if (length > responder->body.capacity && length <= responder->spare->capacity)
+        swap_with_spare(responder);
     if (length > 0) {
         char *to = buffer_reserve(&responder->body, length);
         if (!to || FCGX_GetStr(to, (int)length, responder->fcgx.in) != (int)length)
@@ -78,10 +98,10 @@ void responder_forget_body(struct responder *responder) {
     FCGX_FreeStream(&responder->fcgx.in);
     FCGX_FreeStream(&responder->fcgx.out);
     FCGX_FreeStream(&responder->fcgx.err);
-    buffer_reset(&responder->body, 0);
+    empty_body(responder, 0);
 }
 
 void responder_drop(struct responder *responder) {
     FCGX_Free(&responder->fcgx, 0);
-    buffer_reset(&responder->body, BODY_KEEP);
+    empty_body(responder, BODY_KEEP);
 }

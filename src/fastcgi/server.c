@@ -1,6 +1,7 @@
 #include "inferonce/fastcgi/server.h"
 
 #include <fcgiapp.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "inferonce/fastcgi/oslayer.h"
@@ -18,6 +19,7 @@ void server_handle_closed(struct fastcgi_server *server) {
         LIST_REMOVE(connection, links);
         connection_free(connection);
     }
+    buffer_fini(&server->spare_body);
     free(server);
 }
 
@@ -85,6 +87,7 @@ struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *optio
         return NULL;
     }
     server->options = *options;
+    buffer_init(&server->spare_body, INT_MAX);
     TAILQ_INIT(&server->pending);
     const struct acceptor_options acceptor = {.loop = options->loop,
                                               .listener = options->listener,

@@ -51,10 +51,12 @@ static bool scan_all(struct frame_scanner *scanner, struct responder *responder,
  * so that a sanitizer sees a read past it. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct frame_scanner scanner;
+    struct buffer spare;
     if (size == 0)
         return 0;
     FCGX_Init();
-    struct responder *responder = responder_create();
+    buffer_init(&spare, FUZZ_BODY_MAX);
+    struct responder *responder = responder_create(&spare);
     INVARIANT(responder);
     frame_init(&scanner, FUZZ_BODY_MAX);
     size_t piece = (size_t)data[0] + 1;
@@ -73,5 +75,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     frame_fini(&scanner);
     responder_destroy(&responder);
+    buffer_fini(&spare);
     return 0;
 }

@@ -58,6 +58,9 @@ struct cache_request {
     struct cache_control control;
     uint64_t ttl_ms;   /* the lifetime of what this request stores */
     struct bytes text; /* normalised */
+    /* The text lies in it, and nothing else: an inference may take it over instead of copying, and leaves an
+     * empty one. NULL: it lies elsewhere. */
+    struct buffer *storage;
     struct bytes parameters;
     cache_complete complete; /* NULL: text and parameters are there. Else they are asked for when an inference
                                 needs them, before `done`; not for a request with no-store */

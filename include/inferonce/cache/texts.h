@@ -17,6 +17,7 @@ struct texts_limit {
 /* Of one inference. Zero-initialised: nothing is kept. */
 struct texts {
     struct buffer bytes;
+    struct buffer text; /* a long text that was taken over from the request; else it is among the bytes */
     struct bytes cache_namespace;
 };
 

@@ -12,8 +12,9 @@
 
 struct responder;
 
-/* libfcgi must be initialised (FCGX_Init). NULL: no memory. Returns owned. */
-struct responder *responder_create(void);
+/* libfcgi must be initialised (FCGX_Init). `spare` is borrowed: memory of a large body waits there for the
+ * next one, whichever responder has that. NULL: no memory. Returns owned. */
+struct responder *responder_create(struct buffer *spare);
 
 /* Gives up an open request. Nulls the pointer. */
 void responder_destroy(struct responder **responder);

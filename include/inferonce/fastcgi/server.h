@@ -48,6 +48,7 @@ struct fastcgi_server {
     struct connections open;
     struct connections spare;
     size_t spare_count;
+    struct buffer spare_body; /* memory of a large body, for the next one */
     struct pending_connections pending;
     size_t pending_count;
     size_t handles; /* not closed yet */

@@ -542,6 +542,35 @@ static void test_text_is_given_back(void) {
     }
 }
 
+/* A long text is not copied: the flight takes over the buffer that it alone lies in. */
+static void test_long_text_is_taken(void) {
+    enum { LENGTH = 100000 };
+    static const size_t OTHERS[] = {0, 1};
+    for (size_t i = 0; i < 2; i++) {
+        struct buffer storage;
+        buffer_init(&storage, LENGTH + 1);
+        char *text = buffer_reserve(&storage, LENGTH + 1);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+        memset(text, 'x', LENGTH + 1);
+        storage.length = LENGTH + OTHERS[i];
+        world_setup(NULL);
+        struct asked *asked = world_ask_in(0, NULL, "a", NULL);
+        asked->request.text = (struct bytes){text, LENGTH};
+        asked->request.storage = &storage;
+        world_turn();
+        struct bytes job = world.workers[0].running[0]->text;
+        CU_ASSERT_EQUAL(job.length, LENGTH);
+        CU_ASSERT_EQUAL(job.data == text, i == 0); /* not when something else lies there, too */
+        CU_ASSERT_EQUAL(storage.length, i == 0 ? 0 : LENGTH + 1);
+        CU_ASSERT(world_counted(STAT_parked_bytes) >= LENGTH);
+        world_model_answers(0, "A");
+        check_answer(asked, CACHE_MISS, "A");
+        CU_ASSERT_EQUAL(world_counted(STAT_parked_bytes), 0);
+        buffer_fini(&storage);
+        world_teardown();
+    }
+}
+
 static const struct unit_case CASES[] = {
     {"a late store", test_late_store},
     {"others join at each step", test_joins_at_each_step},
@@ -562,6 +591,7 @@ static const struct unit_case CASES[] = {
     {"no-store ends with the cache", test_solos_end_with_the_cache},
     {"too many bytes of texts", test_too_many_bytes},
     {"who waits needs no text", test_text_is_given_back},
+    {"a long text is taken over", test_long_text_is_taken},
 };
 
 int main(int argc, char *argv[]) {
