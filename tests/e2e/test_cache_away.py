@@ -7,7 +7,7 @@ import time
 
 from cache_servers import Memcached, Redis
 from case import Case
-from processes import wait_until
+from processes import free_port, wait_until
 
 
 class Load:
@@ -320,6 +320,13 @@ class Lies(Case):
         client = self.serve(CACHE_BACKEND="redis", REDIS_URL=f"unix://{path}", STORE_TIMEOUT_MS=50)
         self.assertEqual({client.predict("text").status for _ in range(20)}, {200})
         self.assertEqual(client.stats()["backend"]["state"], "degraded")
+
+    def test_redis_that_nobody_listens_for(self):
+        """The log says so, and not that an answer was late."""
+        client = self.serve(CACHE_BACKEND="redis", REDIS_URL=f"redis://127.0.0.1:{free_port()}", WORKERS=1)
+        self.assertEqual(client.predict("text").status, 200)
+        wait_until(lambda: "event=cache_server_down" in client.app.log(), "it is seen to be away")
+        self.assertRegex(client.app.log(), 'event=cache_server_down .*error="Connection refused"')
 
 
 del Away

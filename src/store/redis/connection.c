@@ -4,6 +4,8 @@
 #include <hiredis/adapters/libuv.h>
 #include <hiredis/async.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 
 #define FIGURES_MS 1000
 
@@ -110,6 +112,18 @@ static void watch(struct redis_connection *connection) {
     uv_timer_start(connection->deadline, on_overdue, at_ms > now_ms ? at_ms - now_ms : 0, 0);
 }
 
+/* A connection that was refused looks like one that is slow: hiredis is not told when libuv gives a socket
+ * with an error up. */
+static void lost_late(struct redis_connection *connection) {
+    int error = 0;
+    socklen_t length = sizeof(error);
+    if (connection->context &&
+        getsockopt(connection->context->c.fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error != 0)
+        lost(connection, BREAKER_GONE, strerror(error));
+    else
+        lost(connection, BREAKER_WRONG, "no answer in time");
+}
+
 static void on_overdue(uv_timer_t *timer) {
     struct redis_connection *connection = timer->data;
     const struct redis_command *first = TAILQ_FIRST(&connection->commands);
@@ -119,7 +133,7 @@ static void on_overdue(uv_timer_t *timer) {
         connection->late = true;
         uv_timer_start(timer, on_overdue, LATE_MS, 0);
     } else if (first) {
-        lost(connection, BREAKER_WRONG, "no answer in time");
+        lost_late(connection);
     }
 }
 

@@ -1,6 +1,8 @@
 /* The backend alone, in one loop with a server of a few lines. What servers do wrong is tried in
  * tests/e2e/test_upstream.py; here are cancelling, destroying and memory that is not there. */
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -101,6 +103,21 @@ static int serve(void) {
     CU_ASSERT_EQUAL_FATAL(uv_listen((uv_stream_t *)&bench.server.listener, 64, on_connection), 0);
     CU_ASSERT_EQUAL(uv_tcp_getsockname(&bench.server.listener, (struct sockaddr *)&address, &length), 0);
     return ntohs(address.sin_port);
+}
+
+/* ---- what libcurl sees ---- */
+
+/* While it is set libcurl does not see that a kept connection has ended: as when that happens right after it
+ * has looked. */
+static bool blind;
+
+int poll(struct pollfd *descriptors, nfds_t n, int timeout_ms) {
+    static int (*original)(struct pollfd *, nfds_t, int);
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "poll");
+    if (blind && n == 1 && timeout_ms == 0 && !(descriptors->events & POLLOUT))
+        return 0;
+    return original(descriptors, n, timeout_ms);
 }
 
 /* ---- the engine ---- */
@@ -383,6 +400,26 @@ static void test_no_time_to_ask_again(void) {
     tear_down();
 }
 
+/* A kept connection that is reset before a byte was sent costs nobody an answer. */
+static void test_sent_again_when_nothing_was_sent(void) {
+    set_up(SETTINGS_DIALECT_PLAIN, HTTP("1", "1"));
+    bench.settings.upstream_reuse =
+        UPSTREAM_REUSE_ALL; /* the sockets do not know: idle ones are not watched */
+    for (unsigned i = 0; i < 3; i++) {
+        struct engine_job *job = &bench.probes[i].job;
+        blind = i == 2;
+        engine_infer(bench.engine, &job, 1);
+        run_until(have_answers, i + 1);
+        CU_ASSERT_EQUAL(bench.probes[i].answer.status, ENGINE_OK);
+        if (i == 1)
+            CU_ASSERT_EQUAL(uv_tcp_close_reset(&bench.server.connections[0], NULL), 0);
+    }
+    blind = false;
+    CU_ASSERT_EQUAL(bench.server.requests, 3);
+    CU_ASSERT_EQUAL(bench.server.n, 2);
+    tear_down();
+}
+
 static void test_destroy_under_way(void) {
     set_up(SETTINGS_DIALECT_PLAIN, NULL);
     infer(3);
@@ -492,6 +529,7 @@ static const struct unit_case CASES[] = {
     {"destroyed before anything is asked for again", test_destroy_before_asking_again},
     {"destroyed by the first of several answers of one call", test_destroy_while_several_end},
     {"no time to ask again", test_no_time_to_ask_again},
+    {"sent again when nothing was sent", test_sent_again_when_nothing_was_sent},
     {"destroyed while calls are under way", test_destroy_under_way},
     {"destroyed by one of several answers", test_destroy_while_answering},
     {"a parameter that the dialect gives itself", test_reserved_parameter},
