@@ -4,6 +4,8 @@
  *   1  could not start, or could not go on; or requests were left unanswered as it stopped, after DRAIN_TIMEOUT
  *      or a second signal: the log line `stopped` says how many, as `unfinished`
  *   2  wrong settings: nothing was started */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 #include "inferonce/engine/engine.h"
 #include "inferonce/process/listener.h"
 #include "inferonce/process/master.h"
+#include "inferonce/process/signals.h"
 #include "inferonce/store/memory.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_SETTINGS = 2 };
@@ -102,12 +105,24 @@ static int print_with_warnings(enum settings_request request, const struct setti
     return print(request, settings);
 }
 
+/* Who starts the program may have closed them. What is opened next would get their numbers, and log lines
+ * would be written into it: the shared mapping's file, a connection. */
+static bool open_standard_descriptors(void) {
+    for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++)
+        if (fcntl(descriptor, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != descriptor)
+            return false;
+    return true;
+}
+
 int main(int argc, char *argv[]) {
     /* Static: they are large, and workers keep the settings. */
     static struct settings settings;
     static struct settings_warnings warnings;
     enum settings_request request;
     struct error error;
+    if (!open_standard_descriptors())
+        return EXIT_FAILED;
+    signals_setup();
     if (!settings_load(&settings, argc, argv, environ, &request, &warnings, &error))
         return refuse(&error);
     if (request != SETTINGS_SERVE)

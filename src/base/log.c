@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "inferonce/base/buffer.h"
+#include "inferonce/base/log_sink.h"
 #include "inferonce/base/utf8.h"
 
 /* Below PIPE_BUF, so that lines of several workers in one pipe do not mix. */
@@ -33,12 +34,13 @@ struct limit {
 static struct {
     enum log_level level;
     enum log_format format;
-    int descriptor;
     const char *role;
     int slot;
     const struct clock *clock;
+    struct stats *stats;
+    uint64_t lost; /* lines since the last one that was written */
     struct limit limits[LIMITED_EVENTS];
-} sink = {.level = LOG_INFO, .format = LOG_LOGFMT, .descriptor = STDERR_FILENO, .slot = -1};
+} sink = {.level = LOG_INFO, .format = LOG_LOGFMT, .slot = -1};
 
 static const struct clock SYSTEM_CLOCK;
 
@@ -51,7 +53,11 @@ struct line {
 void log_setup(enum log_level level, enum log_format format, int descriptor) {
     sink.level = level;
     sink.format = format;
-    sink.descriptor = descriptor;
+    log_sink_open(descriptor);
+}
+
+void log_set_stats(struct stats *stats) {
+    sink.stats = stats;
 }
 
 void log_set_role(const char *role, int slot) {
@@ -217,22 +223,39 @@ static void finish(struct line *line) {
     put(line, json ? "}\n" : "\n");
 }
 
+/* A line that is not taken costs the line, not the request. */
+static void emit(const struct line *line) {
+    if (log_sink_write(line->data, line->length)) {
+        sink.lost = 0;
+        return;
+    }
+    sink.lost++;
+    if (sink.stats)
+        stats_count(sink.stats, STAT_log_lines_lost);
+}
+
+static void begin(struct line *line, enum log_level level, const char *event) {
+    static const char *const LEVELS[] = {"error", "warn", "info", "debug"};
+    put_text(line, "level", LEVELS[level]);
+    put_text(line, "event", event);
+    if (sink.role)
+        put_text(line, "role", sink.role);
+    if (sink.slot >= 0)
+        put_number(line, "slot", sink.slot);
+    put_number(line, "pid", getpid());
+}
+
 static void write_line(enum log_level level, const char *event, uint64_t suppressed,
                        const struct log_field *fields, size_t n) {
-    static const char *const LEVELS[] = {"error", "warn", "info", "debug"};
     struct line line;
     line.length = 0;
     line.cut = false;
     put_time(&line, clock_wall_us(sink_clock()));
-    put_text(&line, "level", LEVELS[level]);
-    put_text(&line, "event", event);
-    if (sink.role)
-        put_text(&line, "role", sink.role);
-    if (sink.slot >= 0)
-        put_number(&line, "slot", sink.slot);
-    put_number(&line, "pid", getpid());
+    begin(&line, level, event);
     if (suppressed > 0)
         put_number(&line, "suppressed", (int64_t)suppressed);
+    if (sink.lost > 0)
+        put_number(&line, "lost", (int64_t)sink.lost);
     for (size_t i = 0; i < n; i++) {
         if (!fields[i].name)
             continue;
@@ -242,9 +265,7 @@ static void write_line(enum log_level level, const char *event, uint64_t suppres
             put_number(&line, fields[i].name, fields[i].number);
     }
     finish(&line);
-    /* A full or closed standard error costs the line, not the request. */
-    ssize_t written = write(sink.descriptor, line.data, line.length);
-    (void)written;
+    emit(&line);
 }
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n) {
@@ -263,4 +284,14 @@ void log_write_always(enum log_level level, const char *event, const struct log_
     int saved_errno = errno;
     write_line(level, event, 0, fields, n);
     errno = saved_errno;
+}
+
+void log_crash(int number) {
+    struct line line;
+    line.length = 0;
+    line.cut = false;
+    begin(&line, LOG_ERROR, "crashed");
+    put_number(&line, "signal", number);
+    finish(&line);
+    emit(&line);
 }

@@ -1,7 +1,6 @@
 #include "inferonce/process/worker.h"
 
 #include <malloc.h>
-#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 #include "inferonce/api/routes.h"
 #include "inferonce/base/descriptors.h"
 #include "inferonce/base/log.h"
+#include "inferonce/process/signals.h"
 
 #define HEARTBEAT_MS 1000
 
@@ -38,7 +38,7 @@ struct worker {
     uv_timer_t heartbeat;
     uv_timer_t leave; /* active from SIGTERM on */
     uv_signal_t terminate;
-    pid_t master;
+    uv_signal_t orphaned;    /* SIGCONT, which the kernel sends when the master has died */
     uint64_t leave_until_us; /* for its successor, then for its requests */
 };
 
@@ -87,16 +87,15 @@ static void on_wake(uv_poll_t *poll, int status, int events) {
     cache_woken(worker->cache, words);
 }
 
-static void on_heartbeat(uv_timer_t *timer) {
-    struct worker *worker = timer->data;
-    atomic_store_explicit(&own_slot(worker)->heartbeat_us, clock_monotonic_us(&worker->clock),
-                          memory_order_relaxed);
-}
-
-/* ---- leaving: SIGTERM; a successor is asked for and waited for; drain; end ---- */
+/* ---- leaving: SIGTERM, or no master; a successor is asked for and waited for; drain; end ---- */
 
 static bool is_over(const struct worker *worker) {
     return clock_monotonic_us(&worker->clock) >= worker->leave_until_us;
+}
+
+/* A master that is gone sends no successor, and nobody watches its workers. */
+static bool is_alone(const struct worker *worker) {
+    return getppid() != worker->options->master;
 }
 
 static void leave_within(struct worker *worker, uint64_t us) {
@@ -138,17 +137,13 @@ static void start_drain(struct worker *worker) {
 
 static void on_leave_look(uv_timer_t *timer) {
     struct worker *worker = timer->data;
-    /* A master that is gone sends no successor; the signal was the kernel's. */
-    bool alone = getppid() != worker->master;
     if (worker->api.draining)
         look_for_the_end(worker);
-    else if (alone || atomic_load(&own_slot(worker)->relieved) || is_over(worker))
+    else if (is_alone(worker) || atomic_load(&own_slot(worker)->relieved) || is_over(worker))
         start_drain(worker);
 }
 
-static void on_terminate(uv_signal_t *signal, int number) {
-    struct worker *worker = signal->data;
-    (void)number;
+static void leave(struct worker *worker) {
     if (uv_is_active((uv_handle_t *)&worker->leave))
         return;
     atomic_store(&own_slot(worker)->leaving, 1);
@@ -158,12 +153,35 @@ static void on_terminate(uv_signal_t *signal, int number) {
     on_leave_look(&worker->leave);
 }
 
+static void on_terminate(uv_signal_t *signal, int number) {
+    (void)number;
+    leave(signal->data);
+}
+
+static void leave_if_alone(struct worker *worker) {
+    if (is_alone(worker))
+        leave(worker);
+}
+
+static void on_orphaned(uv_signal_t *signal, int number) {
+    (void)number;
+    leave_if_alone(signal->data);
+}
+
+static void on_heartbeat(uv_timer_t *timer) {
+    struct worker *worker = timer->data;
+    atomic_store_explicit(&own_slot(worker)->heartbeat_us, clock_monotonic_us(&worker->clock),
+                          memory_order_relaxed);
+    leave_if_alone(worker);
+}
+
 /* ---- set-up, in the order of the folders ---- */
 
 static bool setup_parts(struct worker *worker, struct error *error) {
     const struct worker_options *options = worker->options;
     const struct settings *settings = options->settings;
     worker->stats = &options->shared->stats[options->slot];
+    log_set_stats(worker->stats);
     worker->turn = turn_create(&worker->loop, error);
     if (!worker->turn)
         return false;
@@ -246,29 +264,18 @@ static bool setup_handles(struct worker *worker, struct error *error) {
                 uv_poll_init(&worker->loop, &worker->wakes, wake) == 0 &&
                 uv_timer_init(&worker->loop, &worker->heartbeat) == 0 &&
                 uv_timer_init(&worker->loop, &worker->leave) == 0 &&
-                uv_signal_init(&worker->loop, &worker->terminate) == 0;
+                uv_signal_init(&worker->loop, &worker->terminate) == 0 &&
+                uv_signal_init(&worker->loop, &worker->orphaned) == 0;
     worker->end_of_turn.data = worker->wakes.data = worker->heartbeat.data = worker->leave.data =
-        worker->terminate.data = worker;
+        worker->terminate.data = worker->orphaned.data = worker;
     made = made && uv_check_start(&worker->end_of_turn, on_end_of_turn) == 0 &&
            uv_poll_start(&worker->wakes, UV_READABLE, on_wake) == 0 &&
            uv_timer_start(&worker->heartbeat, on_heartbeat, 0, HEARTBEAT_MS) == 0 &&
-           uv_signal_start(&worker->terminate, on_terminate, SIGTERM) == 0;
+           uv_signal_start(&worker->terminate, on_terminate, SIGTERM) == 0 &&
+           uv_signal_start(&worker->orphaned, on_orphaned, SIGCONT) == 0;
     if (!made)
         error_set(error, "the event loop could not be set up");
     return made;
-}
-
-/* FCGX_Init, which fastcgi_server_create calls, takes signals over; these are ours. SIGINT from a terminal
- * goes to the whole group, but when to stop is the master's to say. */
-static void setup_signals(void) {
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGUSR1, SIG_IGN);
-    signal(SIGUSR2, SIG_IGN);
-    sigset_t none;
-    sigemptyset(&none);
-    pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
 static void close_handle(uv_handle_t *handle, void *context) {
@@ -294,7 +301,7 @@ static void teardown(struct worker *worker) {
 }
 
 int worker_run(const struct worker_options *options) {
-    struct worker worker = {.options = options, .master = getppid()};
+    struct worker worker = {.options = options};
     struct error error = {""};
     (void)mallopt(M_MMAP_THRESHOLD, LARGE_ALLOCATION);
     if (uv_loop_init(&worker.loop) != 0) {
@@ -304,7 +311,7 @@ int worker_run(const struct worker_options *options) {
     bool ready =
         setup_parts(&worker, &error) && setup_server(&worker, &error) && setup_handles(&worker, &error);
     if (ready) {
-        setup_signals();
+        signals_setup_worker(); /* after FCGX_Init, which sets handlers of its own */
         LOG(LOG_DEBUG, "worker_ready");
         atomic_store(&own_slot(&worker)->ready, 1);
         shared_tell_master(options->shared);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "inferonce/base/clock.h"
+#include "inferonce/base/stats.h"
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_LOGFMT, LOG_JSON };
@@ -46,7 +47,8 @@ static inline struct log_field log_text(const char *name, const char *text) {
 /* As LOG, for the life of the processes: a pool of 64 workers that starts is not a storm to be damped. */
 #define LOG_ALWAYS(level, event, ...) log_write_always((level), (event), LOG_FIELDS(__VA_ARGS__))
 
-/* Says what is written from now on, by this process and those forked from it. */
+/* Says what is written from now on, by this process and those forked from it; `descriptor` is borrowed
+ * (base/log_sink.h). */
 void log_setup(enum log_level level, enum log_format format, int descriptor);
 
 /* Names the writer of the lines that follow: "master", "worker"; a slot below 0 is left out. `role` is
@@ -56,9 +58,16 @@ void log_set_role(const char *role, int slot);
 /* The clock of the lines' times and of LOG_BURST, borrowed; NULL, as at first: the system's. */
 void log_set_clock(const struct clock *clock);
 
+/* Counts the lines that are lost; borrowed; NULL, as at first: nowhere. */
+void log_set_stats(struct stats *stats);
+
 /* Fields without a name are passed over. A line is at most 2 KB: what does not fit is left out, and the line
- * ends with `cut=true`. Does not block longer than one write(2) to standard error; leaves errno alone. */
+ * ends with `cut=true`. Does not wait for whoever reads: a line that a full pipe, socket or terminal does not
+ * take whole is lost, and the next one that is written says `lost=n`. Leaves errno alone. */
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 void log_write_always(enum log_level level, const char *event, const struct log_field *fields, size_t n);
+
+/* The line `crashed`, without a time, for the handler of a signal that ends this process: takes no lock. */
+void log_crash(int number);
 
 #endif

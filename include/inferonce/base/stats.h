@@ -38,6 +38,7 @@
     X(upstream_answers_5xx, COUNTER, "Answers of the model's server with a status of 500 to 599")      \
     X(requests, COUNTER, "Requests received, of every kind")                                           \
     X(rejected_requests, COUNTER, "Requests answered 4xx or 5xx")                                      \
+    X(log_lines_lost, COUNTER, "Log lines of workers that standard error did not take")                \
     X(protocol_errors, COUNTER, "FastCGI connections closed because of what the peer sent or did not") \
     X(connections_refused, COUNTER, "Times that accepting was put off because descriptors were short") \
     X(refused_texts, COUNTER, "Requests refused because too many bytes of texts were waiting")         \

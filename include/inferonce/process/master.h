@@ -7,11 +7,14 @@
 #include "inferonce/base/shared.h"
 #include "inferonce/process/listener.h"
 
-/* Runs until SIGTERM or SIGINT: the listener is closed and workers drain, a second signal ends them at once.
- * A worker that dies is replaced: at once, or, when it did not live for a second, after a pause that doubles
- * from 100 ms to 10 s. One whose heartbeat has stopped for 30 s is killed first. A single worker that is told
- * to end (SIGTERM) drains when its successor serves. Forks; each child ends in here. Returns the exit status:
- * 1 when requests were left unanswered as it stopped (the line `stopped` says how many, as `unfinished`). */
+/* Runs until SIGTERM, SIGINT or SIGQUIT: the listener is closed and workers drain, a second signal ends them
+ * at once. Other signals that would end a process are ignored, HUP, USR1, USR2 and ALRM with a line in the
+ * log. "started" is logged when the first worker serves; when none does, it ends. A worker that dies is
+ * replaced: at once, or, when it did not live for a second, after a pause that doubles from 100 ms to 10 s.
+ * One whose heartbeat has stopped for 30 s, in which the master itself was not stopped, is killed first,
+ * unless a debugger holds it. A single worker that is told to end (SIGTERM) drains when its successor serves.
+ * Forks; each child ends in here. Returns the exit status: 1 when no worker could serve, or when requests
+ * were left unanswered as it stopped (the line `stopped` says how many, as `unfinished`). */
 int master_run(const struct settings *settings, struct shared *shared, struct listener *listener);
 
 /* How many workers these settings ask for: WORKERS, or one per CPU that this process may use. */

@@ -34,8 +34,8 @@ static void stop(void) {
 /* ---- life ---- */
 
 static void test_start_and_stop(void) {
-    static const int SIGNALS[] = {SIGTERM, SIGINT};
-    for (size_t i = 0; i < 2; i++) {
+    static const int SIGNALS[] = {SIGTERM, SIGINT, SIGQUIT};
+    for (size_t i = 0; i < 3; i++) {
         start(3, NULL);
         pid_t pids[] = {worker_pid(0), worker_pid(1), worker_pid(2)};
         CU_ASSERT(pids[0] != pids[1] && pids[1] != pids[2] && pids[0] != pids[2]);
@@ -119,6 +119,22 @@ static void test_back_off(void) {
     uint64_t asked_us = pool_now_us();
     stop(); /* in the middle of a pause */
     CU_ASSERT(pool_now_us() - asked_us < POOL_PATIENCE_US / 2);
+}
+
+/* Neither of two can: the program ends, instead of holding a socket on which nobody answers. */
+static void test_nobody_can_start(void) {
+    int descriptors[2];
+    pool_setup(2, NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        descriptors[i] = pool.shared.wake_descriptors[pool.shared.claimed[i]];
+        pool.shared.wake_descriptors[pool.shared.claimed[i]] = -1;
+    }
+    pool_start(run_master);
+    pool_check_exit(1);
+    CU_ASSERT_EQUAL(access(pool.listener.path, F_OK), -1);
+    for (unsigned i = 0; i < 2; i++)
+        pool.shared.wake_descriptors[pool.shared.claimed[i]] = descriptors[i];
+    pool_teardown();
 }
 
 /* ---- workers that do not answer ---- */
@@ -270,6 +286,7 @@ static const struct unit_case CASES[] = {
     {"a leaving worker has a successor", test_a_leaving_worker_has_a_successor},
     {"all leave at once", test_all_leave_at_once},
     {"a worker that cannot start", test_back_off},
+    {"nobody can start", test_nobody_can_start},
     {"a hung worker is replaced", test_hung_worker_is_replaced},
     {"hung workers are ended one at a time", test_one_hung_worker_at_a_time},
     {"a second signal ends it at once", test_second_signal},

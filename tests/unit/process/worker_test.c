@@ -12,7 +12,8 @@ static int run_worker(void) {
     const struct worker_options options = {.settings = &pool.settings,
                                            .shared = &pool.shared,
                                            .slot = pool.shared.claimed[0],
-                                           .listener = pool.listener.descriptor};
+                                           .listener = pool.listener.descriptor,
+                                           .master = getppid()};
     return worker_run(&options);
 }
 

@@ -1,0 +1,74 @@
+/* The workers of one master. Private to the folder; master.c has the signals and the loop. */
+#ifndef INFERONCE_PROCESS_CREW_H
+#define INFERONCE_PROCESS_CREW_H
+
+#include <sys/types.h>
+
+#include "inferonce/base/clock.h"
+#include "inferonce/base/settings.h"
+#include "inferonce/base/shared.h"
+#include "inferonce/process/listener.h"
+
+struct child {
+    pid_t pid; /* 0: none */
+    unsigned slot;
+    uint64_t started_us;
+};
+
+/* One of the n workers: the child that serves, and while that one's predecessor drains, both. */
+struct post {
+    struct child children[2];
+    unsigned serving;     /* which of them serves, or is to be started */
+    uint64_t start_at_us; /* of one that is to be started */
+    uint64_t pause_us;    /* before the next one */
+    unsigned failures;    /* children that ended, or could not be made, since the beginning */
+};
+
+struct crew {
+    const struct settings *settings;
+    struct shared *shared;
+    struct listener *listener;
+    struct clock clock;
+    struct post posts[WORKERS_MAX];
+    unsigned n;
+    int signals;           /* the master's, which a worker closes */
+    bool served;           /* a worker has been ready */
+    bool stopping;         /* nobody is replaced any more */
+    uint64_t began_us;     /* moved by what the master was stopped for */
+    uint64_t looked_us;    /* the last look */
+    uint64_t watched_us;   /* the end of the last gap between looks: nobody hangs for longer */
+    uint64_t next_kill_us; /* of a hung worker, at the earliest */
+    uint64_t unfinished;   /* requests that workers left unanswered as the program stopped */
+    char failure[160];     /* the last: why a child ended, or could not be made */
+};
+
+/* All is borrowed for good. Starts nobody yet. */
+void crew_init(struct crew *crew, const struct settings *settings, struct shared *shared,
+               struct listener *listener, int signals);
+
+/* Called at least once a second, first of all in a turn. Returns for how long the master was stopped, in
+ * microseconds (SIGSTOP to its process group, a frozen container); mostly 0. Nobody is taken to hang for that
+ * time. */
+uint64_t crew_look(struct crew *crew);
+
+/* Starts the workers that are due, and ends one that hangs. */
+void crew_tend(struct crew *crew);
+
+/* Whether some worker was ready to serve at some time. */
+bool crew_serves(struct crew *crew);
+
+/* Whether no worker will serve: each one failed, or time is up. `error` tells why. */
+bool crew_cannot_start(const struct crew *crew, struct error *error);
+
+/* Reaps the children that have ended. */
+void crew_bury(struct crew *crew);
+
+unsigned crew_count(const struct crew *crew);
+
+/* Sends the signal to all; their predecessors, too. They wait for no successor. */
+void crew_signal(const struct crew *crew, int number);
+
+/* Milliseconds until crew_tend has something to do without a signal. */
+int crew_patience_ms(const struct crew *crew);
+
+#endif
