@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "inferonce/base/descriptors.h"
@@ -131,5 +132,7 @@ int main(int argc, char *argv[]) {
         return refuse(&error);
     log_setup((enum log_level)settings.log_level, (enum log_format)settings.log_format, STDERR_FILENO);
     warn(&warnings);
+    if (settings.engine == SETTINGS_ENGINE_HTTP && strcmp(settings.model_name, settings.upstream_url) == 0)
+        LOG_ALWAYS(LOG_INFO, "model_name_not_set", LOG_TEXT("name_in_keys", settings.upstream_url));
     return serve(&settings);
 }

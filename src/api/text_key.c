@@ -9,6 +9,31 @@ static const struct bytes LEVELS[] = {
     [CACHE_NORMALIZE_LOWER] = {"lower", 5},
 };
 
+static const struct bytes ENGINES[] = {
+    [SETTINGS_ENGINE_BUILTIN] = {"builtin", 7},
+    [SETTINGS_ENGINE_HTTP] = {"http", 4},
+};
+
+static const struct bytes DIALECTS[] = {
+    [SETTINGS_DIALECT_PLAIN] = {"plain", 5},
+    [SETTINGS_DIALECT_TEI] = {"tei", 3},
+    [SETTINGS_DIALECT_KSERVE] = {"kserve", 6},
+    [SETTINGS_DIALECT_OPENAI] = {"openai", 6},
+    [SETTINGS_DIALECT_KSERVE1] = {"kserve1", 7},
+    [SETTINGS_DIALECT_TEI_EMBED] = {"tei-embed", 9},
+    [SETTINGS_DIALECT_TEI_RERANK] = {"tei-rerank", 10},
+};
+
+/* What a model's server is asked, and who may get its answers: entries that were kept under other settings
+ * (in a CACHE_PATH, on a cache server) are then never found. The built-in model has neither. */
+static void fill_service(const struct settings *settings, struct key_fields *fields) {
+    fields->engine = ENGINES[settings->engine];
+    if (settings->engine != SETTINGS_ENGINE_HTTP)
+        return;
+    fields->dialect = DIALECTS[settings->upstream_dialect];
+    fields->sharing = settings->cache_share_authorized ? LITERAL("on") : LITERAL("off");
+}
+
 bool text_normalize(const struct api *api, struct bytes *texts, size_t n, struct buffer *storage) {
     enum cache_normalize level = (enum cache_normalize)api->settings->cache_normalize;
     size_t start = storage->length;
@@ -28,14 +53,15 @@ bool text_normalize(const struct api *api, struct bytes *texts, size_t n, struct
 
 void text_key(const struct api *api, const struct text_key_context *context, struct bytes text,
               struct key *key) {
-    const struct key_fields fields = {.cache_namespace = context->cache_namespace,
-                                      .route = LITERAL("/predict"),
-                                      .model_name = bytes_of(api->settings->model_name),
-                                      .model_version = bytes_of(api->settings->model_version),
-                                      .level = LEVELS[api->settings->cache_normalize],
-                                      .parameters = context->parameters,
-                                      .credential = context->credential,
-                                      .text = text};
+    struct key_fields fields = {.cache_namespace = context->cache_namespace,
+                                .route = LITERAL("/predict"),
+                                .model_name = bytes_of(api->settings->model_name),
+                                .model_version = bytes_of(api->settings->model_version),
+                                .level = LEVELS[api->settings->cache_normalize],
+                                .parameters = context->parameters,
+                                .credential = context->credential,
+                                .text = text};
+    fill_service(api->settings, &fields);
     key_of_entry(&fields, key);
 }
 

@@ -112,6 +112,9 @@ static void choose_defaults(struct settings_loading *loading) {
     struct settings *settings = &loading->settings;
     if (!is_given(loading, "CACHE_NORMALIZE") && uses_http(settings))
         settings->cache_normalize = CACHE_NORMALIZE_NFC;
+    /* Two servers are two models, unless somebody says that they are one. */
+    if (!is_given(loading, "MODEL_NAME") && uses_http(settings) && settings->upstream_url[0] != '\0')
+        memcpy(settings->model_name, settings->upstream_url, sizeof(settings->model_name));
     if (!is_given(loading, "CACHE_TTL_MAX") && settings->cache_ttl_max_ms < settings->cache_ttl_ms)
         settings->cache_ttl_max_ms = settings->cache_ttl_ms;
 }

@@ -133,6 +133,8 @@ static void park(struct flight *flight, struct cache_request *request) {
     else
         flight->first_waiter = request;
     flight->last_waiter = request;
+    if (request->forward == FORWARD_REQUEST || request->forward == FORWARD_STALE)
+        flight->replaces = true;
     /* Who refused what is stored waits for something newer than itself. */
     if (request->forward == FORWARD_REQUEST && request->asked_us >= flight->not_before_us)
         flight->not_before_us = request->asked_us + 1;
@@ -220,6 +222,7 @@ void flights_refresh(struct flights *flights, struct cache_request *request, uin
     if (!flight)
         return;
     flight->background = true;
+    flight->replaces = true;
     flight_lease(flight);
 }
 

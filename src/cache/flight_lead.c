@@ -127,6 +127,12 @@ static void leave_outcome(struct flight *flight, enum flight_outcome outcome) {
 
 /* ---- inferring ---- */
 
+/* A newer answer that cannot be kept must not leave the older one to be served again. */
+static void drop_older(struct flight *flight) {
+    if (flight->replaces && flight->generation != 0)
+        store_remove(flight->flights->store, STORE_ENTRY, flight->key.bytes, flight->epoch, 0, NULL, NULL);
+}
+
 static void stored(void *user, enum store_status status) {
     struct flight *flight = user;
     struct flights *flights = flight->flights;
@@ -135,6 +141,8 @@ static void stored(void *user, enum store_status status) {
     } else {
         if (status == STORE_TOO_LARGE)
             stats_count(flights->stats, STAT_rejected_entries);
+        if (status == STORE_ERROR)
+            drop_older(flight);
         leave_outcome(flight, OUTCOME_NOT_SHARED);
     }
     tell_followers(flight);
@@ -218,6 +226,7 @@ static void inferred(struct engine_job *job, const struct engine_answer *answer)
         return;
     }
     flight->body = answer->body;
+    drop_older(flight);
     leave_outcome(flight, OUTCOME_NOT_SHARED);
     tell_followers(flight);
     flight_answer_all(flight, false, NULL);

@@ -67,8 +67,11 @@ void key_of_entry(const struct key_fields *fields, struct key *key) {
     start(&writer, "entry");
     put_field(&writer, fields->cache_namespace);
     put_field(&writer, fields->route);
+    put_field(&writer, fields->engine);
+    put_field(&writer, fields->dialect);
     put_field(&writer, fields->model_name);
     put_field(&writer, fields->model_version);
+    put_field(&writer, fields->sharing);
     put_field(&writer, fields->level);
     put_field(&writer, fields->parameters);
     put_field(&writer, fields->credential);

@@ -12,8 +12,10 @@ static void encode(const struct dialect_question *question, struct buffer *body)
         buffer_append_json(body, question->texts[0]);
     else
         dialect_append_texts(question, body);
-    buffer_append_bytes(body, LITERAL(",\"model\":"));
-    buffer_append_json(body, question->model_name);
+    if (question->model_name.length > 0) {
+        buffer_append_bytes(body, LITERAL(",\"model\":"));
+        buffer_append_json(body, question->model_name);
+    }
     dialect_append_parameters(question, body);
     buffer_append_char(body, '}');
 }

@@ -98,13 +98,19 @@ static uint64_t random_number(void) {
     return number;
 }
 
+/* Where no name is given the URL stands for it in keys, and is none to a model's server. */
+static struct bytes model_name(const struct settings *settings) {
+    bool given = strcmp(settings->model_name, settings->upstream_url) != 0;
+    return given ? bytes_of(settings->model_name) : (struct bytes){NULL, 0};
+}
+
 struct dialect_question upstream_question(const struct call *call, const struct bytes *texts) {
     const struct settings *settings = call->upstream->settings;
     return (struct dialect_question){.texts = texts,
                                      .n = call->n,
                                      .parameters =
                                          call->jobs[0] ? call->jobs[0]->parameters : (struct bytes){NULL, 0},
-                                     .model_name = bytes_of(settings->model_name),
+                                     .model_name = model_name(settings),
                                      .id = bytes_of(call->id),
                                      .input_name = bytes_of(settings->upstream_input_name),
                                      .column = settings->upstream_kserve_shape == UPSTREAM_KSERVE_SHAPE_N1};

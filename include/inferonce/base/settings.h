@@ -74,7 +74,8 @@
     GROUP("Model")                                                                                           \
     CHOICE(engine, ENGINE, "builtin", "builtin|http",                                                        \
            "Where answers come from: the built-in model, or an HTTP inference server at UPSTREAM_URL")       \
-    TEXT(model_name, MODEL_NAME, "vader", any, "Part of every key: another model starts cold")               \
+    TEXT(model_name, MODEL_NAME, "vader", any,                                                               \
+         "Part of every key: another model starts cold; with ENGINE=http the URL unless given")              \
     TEXT(model_version, MODEL_VERSION, "1", any,                                                             \
          "Part of every key: a new version starts cold, without a purge")                                    \
     NUMBER(inference_delay_ms, INFERENCE_DELAY_MS, 0, 0, 3600000, "ms",                                      \

@@ -45,6 +45,7 @@ struct flight {
     struct engine_job job;
     bool joinable;     /* it has not ended: who asks for the same joins it */
     bool background;   /* a refresh that nobody waits for */
+    bool replaces;     /* an entry was there that a waiter refused, or that is past its lifetime */
     bool followed;     /* the body is another worker's: every waiter shared it */
     uint64_t began_us; /* wall */
 

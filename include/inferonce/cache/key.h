@@ -15,7 +15,7 @@
 #define KEY_HEX_LENGTH 64
 
 /* Raised whenever the meaning of the fields changes: old entries are then never found. */
-#define KEY_SCHEMA_VERSION 1
+#define KEY_SCHEMA_VERSION 2
 
 struct key {
     uint8_t bytes[KEY_LENGTH];
@@ -24,9 +24,12 @@ struct key {
 /* Fields of an entry's key, in this order. All borrowed; one of length 0 plays no part. */
 struct key_fields {
     struct bytes cache_namespace;
-    struct bytes route; /* "/predict" */
+    struct bytes route;   /* "/predict" */
+    struct bytes engine;  /* "builtin", "http" */
+    struct bytes dialect; /* of an inference server */
     struct bytes model_name;
     struct bytes model_version;
+    struct bytes sharing;    /* "on": one credential may be served what another one got */
     struct bytes level;      /* "none", "nfc", "space", "lower" */
     struct bytes parameters; /* canonical form (api/canonical.h) */
     struct bytes credential; /* the Authorization field's value */

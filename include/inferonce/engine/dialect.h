@@ -11,10 +11,10 @@ struct dialect_question {
     const struct bytes *texts; /* normalised UTF-8 */
     size_t n;                  /* at least 1; 1 where the dialect takes one text at a time */
     struct bytes parameters;   /* a JSON object in canonical form; length 0: none */
-    struct bytes model_name;
-    struct bytes id;         /* names the request, where the dialect has such a name; needs no escapes */
-    struct bytes input_name; /* UPSTREAM_INPUT_NAME; length 0: the dialect's own */
-    bool column;             /* UPSTREAM_KSERVE_SHAPE is n,1 */
+    struct bytes model_name;   /* length 0: not known */
+    struct bytes id;           /* names the request, where the dialect has such a name; needs no escapes */
+    struct bytes input_name;   /* UPSTREAM_INPUT_NAME; length 0: the dialect's own */
+    bool column;               /* UPSTREAM_KSERVE_SHAPE is n,1 */
 };
 
 /* What one text got: one JSON value whose bytes are the model's own, where they stand in the answer or, put

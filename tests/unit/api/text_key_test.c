@@ -89,6 +89,7 @@ static void test_key_is_that_of_its_fields(void) {
     begin();
     const struct key_fields fields = {.cache_namespace = bytes_of("ns"),
                                       .route = bytes_of("/predict"),
+                                      .engine = bytes_of("builtin"),
                                       .model_name = bytes_of("vader"),
                                       .model_version = bytes_of("1"),
                                       .level = bytes_of("lower"),
@@ -102,7 +103,7 @@ static void test_key_is_that_of_its_fields(void) {
 
 static void test_everything_is_in_the_key(void) {
     begin();
-    struct key keys[8];
+    struct key keys[12];
     struct text_key_context context = BASE;
     size_t n = 0;
     keys[n++] = key_of(&context, "text");
@@ -121,6 +122,13 @@ static void test_everything_is_in_the_key(void) {
     strcpy(settings.model_version, "2");
     keys[n++] = key_of(&BASE, "text");
     strcpy(settings.model_version, "1");
+    settings.engine = SETTINGS_ENGINE_HTTP; /* another service with the same names */
+    keys[n++] = key_of(&BASE, "text");
+    settings.upstream_dialect = SETTINGS_DIALECT_TEI;
+    keys[n++] = key_of(&BASE, "text");
+    settings.cache_share_authorized =
+        1; /* one entry for all credentials: none of it for who shares no more */
+    keys[n++] = key_of(&BASE, "text");
     settings.cache_normalize = CACHE_NORMALIZE_NFC;
     keys[n++] = key_of(&BASE, "text");
     for (size_t i = 0; i < n; i++)

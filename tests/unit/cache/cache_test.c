@@ -211,6 +211,32 @@ static void test_model_shortens_the_lifetime(void) {
     world_teardown();
 }
 
+/* The older answer is not served again when the newer one cannot take its place; one that nobody refused
+ * stays. */
+static void test_what_cannot_be_replaced_goes(void) {
+    const struct engine_answer private_answer = {
+        .status = ENGINE_OK, .body = bytes_of("B"), .storable = false, .lifetime_ms = UINT64_MAX};
+    world_setup(NULL);
+    world_ask(0, "a", NULL);
+    world_model_answers(0, "A");
+    struct asked *bypass = world_ask(0, "a", "no-cache");
+    world_model_answer(0, &private_answer);
+    CHECK_ANSWER(bypass, CACHE_BYPASS, "B");
+    struct asked *after = world_ask(0, "a", NULL);
+    CU_ASSERT_EQUAL(after->answers, 0); /* A is gone */
+    world_model_answers(0, "C");
+    CHECK_ANSWER(after, CACHE_MISS, "C");
+    struct asked *unstored = world_ask(0, "a", "no-store"); /* keeps what is there */
+    world_model_answer(0, &private_answer);
+    CHECK_ANSWER(unstored, CACHE_BYPASS, "B");
+    CHECK_ANSWER(world_ask(0, "a", NULL), CACHE_HIT, "C");
+    struct asked *failed = world_ask(0, "a", "no-cache"); /* a failure is no newer answer */
+    world_model_fails(0, ENGINE_REFUSED);
+    CHECK_ANSWER(failed, CACHE_FAILED, "");
+    CHECK_ANSWER(world_ask(0, "a", NULL), CACHE_HIT, "C");
+    world_teardown();
+}
+
 static void tiny_entries(struct settings *settings) {
     settings->cache_max_entry_kb = 1;
 }
@@ -721,6 +747,7 @@ static const struct unit_case CASES[] = {
     {"different texts in one turn, each looked up once", test_different_texts_in_one_turn},
     {"a failure is told to all and stored by none", test_failure_is_told_and_not_stored},
     {"no-cache replaces", test_no_cache_replaces},
+    {"what cannot be replaced goes", test_what_cannot_be_replaced_goes},
     {"no-store stands alone", test_no_store_stands_alone},
     {"only-if-cached infers nothing", test_only_if_cached},
     {"an entry ends with its lifetime", test_expiry},

@@ -8,8 +8,11 @@
 static struct key_fields sample(void) {
     return (struct key_fields){.cache_namespace = bytes_of("default"),
                                .route = bytes_of("/predict"),
+                               .engine = bytes_of("http"),
+                               .dialect = bytes_of("plain"),
                                .model_name = bytes_of("vader"),
                                .model_version = bytes_of("1"),
+                               .sharing = bytes_of("off"),
                                .level = bytes_of("lower"),
                                .text = bytes_of("great product")};
 }
@@ -25,19 +28,19 @@ static void test_known_answers(void) {
     char hex[KEY_HEX_LENGTH + 1];
     struct key entry = key_of(sample()), generation, lease, outcome, refusal;
     key_to_hex(&entry, hex);
-    CU_ASSERT_STRING_EQUAL(hex, "940a7e3eadcda15223c0b55050a85c50b875d0a772147349e4a294c5c207daad");
+    CU_ASSERT_STRING_EQUAL(hex, "9beed258bc048928ea9de0f0df130dd570b81eee4e6249d3e66a0001cc0cbb66");
     key_of_generation(bytes_of("default"), &generation);
     key_to_hex(&generation, hex);
-    CU_ASSERT_STRING_EQUAL(hex, "f2527fae8eab5f08a08254419006866236aff5bde1f34fe68ab6f63900ea5854");
+    CU_ASSERT_STRING_EQUAL(hex, "b438882bb8fbf55a77e4055132109383f2149c2f328fbcd8d947c4701ce997df");
     key_of_lease(&entry, UINT64_C(0x0102030405060708), &lease);
     key_to_hex(&lease, hex);
-    CU_ASSERT_STRING_EQUAL(hex, "73e3f7bf8b71cc8ef0cf7b1163893f2426a1d4e5893566cc0d32fade6a2581ba");
+    CU_ASSERT_STRING_EQUAL(hex, "512a9c09aeaeb564b4b3947c0fa672c9d128a4d2c806461afc87d7445260a16c");
     key_of_outcome(&lease, UINT64_MAX, &outcome);
     key_to_hex(&outcome, hex);
-    CU_ASSERT_STRING_EQUAL(hex, "d8446a7eb007bc3dec0ef302cd26e8cb02d2700d04937c2a939ad455f8b6c491");
+    CU_ASSERT_STRING_EQUAL(hex, "cc27c617095df690aee8259d960fd57a6d4a831ada5fc09c51576d287b0adb89");
     key_of_refusal(&lease, 7, bytes_of("Bearer x"), &refusal);
     key_to_hex(&refusal, hex);
-    CU_ASSERT_STRING_EQUAL(hex, "4d5720d979792e6201b7c8bb8d3d66e06a4481ac41d5979711b4843a60a277c1");
+    CU_ASSERT_STRING_EQUAL(hex, "c6b98043d2721a1553cbccff7c8147493f7bdd1428c239cefa3906f7ec68807b");
 }
 
 static void append_field(struct buffer *all, const void *data, size_t length) {
@@ -60,9 +63,10 @@ static void test_any_lengths(void) {
         struct buffer all;
         buffer_init(&all, 1 << 20);
         append_field(&all, "entry", 5);
-        append_field(&all, "\1\0\0\0\0\0\0\0", 8);
-        const struct bytes in_order[] = {fields.cache_namespace, fields.route, fields.model_name,
-                                         fields.model_version,   fields.level, fields.parameters,
+        append_field(&all, "\2\0\0\0\0\0\0\0", 8);
+        const struct bytes in_order[] = {fields.cache_namespace, fields.route,      fields.engine,
+                                         fields.dialect,         fields.model_name, fields.model_version,
+                                         fields.sharing,         fields.level,      fields.parameters,
                                          fields.credential,      fields.text};
         for (size_t i = 0; i < sizeof(in_order) / sizeof(in_order[0]); i++)
             append_field(&all, in_order[i].data, in_order[i].length);
@@ -75,11 +79,11 @@ static void test_any_lengths(void) {
 
 static void test_each_field_matters(void) {
     struct key_fields fields = sample();
-    struct bytes *all[] = {&fields.cache_namespace, &fields.route, &fields.model_name,
-                           &fields.model_version,   &fields.level, &fields.parameters,
-                           &fields.credential,      &fields.text};
+    struct bytes *all[] = {&fields.cache_namespace, &fields.route,         &fields.engine,  &fields.dialect,
+                           &fields.model_name,      &fields.model_version, &fields.sharing, &fields.level,
+                           &fields.parameters,      &fields.credential,    &fields.text};
     const size_t n = sizeof(all) / sizeof(all[0]);
-    struct key keys[9] = {key_of(fields)};
+    struct key keys[12] = {key_of(fields)};
     for (size_t i = 0; i < n; i++) {
         struct bytes kept = *all[i];
         *all[i] = bytes_of("other");
