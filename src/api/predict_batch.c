@@ -28,8 +28,11 @@ struct predict_batch {
     size_t n_texts;
     size_t n_items;
     size_t unanswered;
-    size_t unread;     /* items whose text is still needed */
-    bool large;        /* a result lies in a blob */
+    size_t unread;  /* items whose text is still needed */
+    bool large;     /* a result lies in a blob */
+    size_t n_asked; /* of the items, in order */
+    size_t n_under_way;
+    bool feeding;
     uint32_t *item_of; /* for each text the item that answers it */
     struct item *items;
     struct buffer fragments;
@@ -304,11 +307,14 @@ static void copied(struct cache_request *request) {
     needs_no_text(request->user);
 }
 
+static void feed(struct prediction *prediction);
+
 static void answered(struct cache_request *request, const struct cache_answer *answer) {
     struct item *item = request->user;
     struct prediction *prediction = item->prediction;
     struct predict_batch *batch = prediction->batch;
     item->answered = true;
+    batch->n_under_way--;
     item->result = answer->result;
     item->status = answer->status;
     item->stored_answer = answer->stored_answer;
@@ -317,11 +323,33 @@ static void answered(struct cache_request *request, const struct cache_answer *a
     take_answer(item, answer);
     batch->unanswered--;
     needs_no_text(item);
-    if (batch->unanswered == 0)
-        send_answer(prediction);
+    feed(prediction);
 }
 
 /* ---- asking ---- */
+
+/* A batch takes no more of the engine's queue at once than leaves room for others, and itself is never
+ * refused for being larger than the queue. */
+static size_t window_of(const struct settings *settings) {
+    return settings->inference_concurrency + settings->inference_queue / 8;
+}
+
+/* Asks for the next items while there is room; sends the answer when there are none and all are answered. */
+static void feed(struct prediction *prediction) {
+    struct predict_batch *batch = prediction->batch;
+    size_t window = window_of(prediction->api->settings);
+    if (batch->feeding) /* an item was answered at once: the loop below goes on */
+        return;
+    batch->feeding = true;
+    while (batch->n_asked < batch->n_items && batch->n_under_way < window) {
+        struct item *item = &batch->items[batch->n_asked++];
+        batch->n_under_way++;
+        cache_ask(prediction->api->cache, &item->request);
+    }
+    batch->feeding = false;
+    if (batch->unanswered == 0)
+        send_answer(prediction);
+}
 
 static bool answer_empty_text(struct prediction *prediction, const struct bytes *texts, size_t n) {
     for (size_t i = 0; i < n; i++) {
@@ -355,9 +383,7 @@ void predict_batch_ask(struct prediction *prediction) {
         prediction_problem(prediction, PROBLEM_INTERNAL, "no memory for the texts");
         return;
     }
-    /* One more than there are, so that an answer given while others are still to be asked does not end the
-     * batch. */
-    batch->unanswered = batch->n_items + 1;
+    batch->unanswered = batch->n_items;
     batch->unread = batch->n_items;
     for (size_t i = 0; i < batch->n_items; i++) {
         struct item *item = &batch->items[i];
@@ -366,10 +392,8 @@ void predict_batch_ask(struct prediction *prediction) {
         item->request.copied = copied;
         item->request.done = answered;
         item->request.user = item;
-        cache_ask(api->cache, &item->request);
     }
-    if (--batch->unanswered == 0)
-        send_answer(prediction);
+    feed(prediction);
 }
 
 void predict_batch_left(struct prediction *prediction) {

@@ -40,6 +40,13 @@ struct bytes bytes_trim(struct bytes bytes) {
     return bytes;
 }
 
+uint64_t bytes_hash(struct bytes bytes) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < bytes.length; i++)
+        hash = (hash ^ (uint8_t)bytes.data[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
 bool bytes_to_number(struct bytes bytes, uint64_t *number) {
     if (bytes.length == 0)
         return false;

@@ -140,6 +140,11 @@ static void find_surprises(const struct settings *settings, struct settings_warn
     size_t token = strlen(settings->admin_token);
     if (!uses_http(settings) && settings->upstream_url[0] != '\0')
         settings_warn(warnings, "UPSTREAM_URL is set, but the built-in model answers: ENGINE=http asks it");
+    if (uses_http(settings) && settings->upstream_batch > settings->inference_concurrency)
+        settings_warn(warnings,
+                      "UPSTREAM_BATCH=%" PRIu64 " is more than INFERENCE_CONCURRENCY=%" PRIu64
+                      ", which counts texts: a request to the model has at most that many",
+                      settings->upstream_batch, settings->inference_concurrency);
     if (settings->cache_scope == CACHE_SCOPE_WORKER && settings->cache_path[0] != '\0')
         settings_warn(warnings,
                       "CACHE_SCOPE=worker: what is kept in CACHE_PATH is shared neither by workers "

@@ -95,6 +95,8 @@ static struct flight *create(struct flights *flights, struct cache_request *requ
     flight->ttl_ms = request->ttl_ms;
     flight->began_us = clock_wall_us(flights->clock);
     flight->joinable = true;
+    flight->job.client = request->client;
+    flight->job.arrived_us = request->arrived_us;
     if ((request->complete && !request->complete(request)) ||
         !texts_keep(&flights->texts_limit, &flight->texts, &flight->job, request,
                     after ? &after->job : NULL)) {

@@ -70,6 +70,8 @@ void solos_infer(struct solos *solos, struct cache_request *request) {
     }
     solo->solos = solos;
     solo->request = request;
+    solo->job.client = request->client;
+    solo->job.arrived_us = request->arrived_us;
     solo->job.done = inferred;
     solo->job.user = solo;
     solo->next = solos->first;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "inferonce/engine/backend.h"
-#include "inferonce/engine/jobs.h"
+#include "inferonce/engine/queue.h"
 
 /* The most that are handed to a backend in one call; only bounds the array on the stack. */
 #define START_MOST 256
@@ -11,14 +11,21 @@
 /* Places become free all the time while the queue is full, so it pays to come back soon. */
 #define RETRY_AFTER_S 1
 
-/* In engine_job.retry_after_s: not the backend, but our own queue takes no more. */
-#define QUEUE_IS_FULL 0
+/* How often waiting jobs are looked through for those that are late. */
+#define LATE_LOOK_MS 20
+
+/* Why a job is turned away, in engine_job.reason. */
+enum reason {
+    QUEUE_IS_FULL = 1, /* of its client's texts too many wait */
+    BACKEND_IS_DOWN,   /* the backend takes none */
+    TOO_LATE           /* it waited for as long as it may take */
+};
 
 /* Where a job is, in engine_job.phase.
  *
  *   WAITING      in the queue                                  -> RUNNING, TURNED_AWAY, OVER (cancelled)
  *   RUNNING      the backend has it                            -> OVER (ended, cancelled)
- *   TURNED_AWAY  no room in the queue, or the backend takes none; is told so next turn
+ *   TURNED_AWAY  for one of the reasons; is told so next turn
  *                                                              -> OVER (told, cancelled) */
 enum phase { WAITING = 1, RUNNING, TURNED_AWAY, OVER };
 
@@ -27,7 +34,7 @@ struct engine {
     const struct engine_backend *backend;
     void *state; /* the backend's */
     size_t running;
-    struct engine_jobs waiting;
+    struct queue waiting;
     struct engine_jobs turned_away;
 
     /* Runs once in the loop's next turn when somebody is to be turned away or a place became free. An idle
@@ -35,6 +42,8 @@ struct engine {
      * the next one would keep the loop from its descriptors. The places that became free in one turn are
      * thereby filled together. */
     uv_idle_t turn;
+    uv_timer_t late; /* runs while jobs wait that can be late */
+    unsigned open_handles;
 };
 
 static bool has_place(const struct engine *engine) {
@@ -49,20 +58,36 @@ static void arm(struct engine *engine) {
 }
 
 /* It is not in the queue, or not any more. */
-static void turn_away(struct engine *engine, struct engine_job *job, unsigned retry_after_s) {
+static void turn_away(struct engine *engine, struct engine_job *job, enum reason reason,
+                      unsigned retry_after_s) {
     job->phase = TURNED_AWAY;
+    job->reason = reason;
     job->retry_after_s = retry_after_s;
     engine_jobs_append(&engine->turned_away, job);
     arm(engine);
 }
 
 static void turn_away_waiting(struct engine *engine, unsigned retry_after_s) {
-    while (engine->waiting.n > 0) {
-        struct engine_job *job = engine->waiting.first;
-        engine_jobs_remove(&engine->waiting, job);
+    struct engine_job *job;
+    while ((job = queue_pop(&engine->waiting)) != NULL) {
         stats_subtract(engine->options.stats, STAT_queue, 1);
-        turn_away(engine, job, retry_after_s);
+        turn_away(engine, job, BACKEND_IS_DOWN, retry_after_s);
     }
+}
+
+static uint64_t now_ms(const struct engine *engine) {
+    return clock_monotonic_us(engine->options.clock) / 1000;
+}
+
+static void on_late_look(uv_timer_t *timer) {
+    struct engine *engine = timer->data;
+    struct engine_job *job;
+    while ((job = queue_pop_overdue(&engine->waiting, now_ms(engine))) != NULL) {
+        stats_subtract(engine->options.stats, STAT_queue, 1);
+        turn_away(engine, job, TOO_LATE, 0);
+    }
+    if (engine->waiting.n == 0)
+        uv_timer_stop(timer);
 }
 
 /* Hands waiting jobs to the backend while there are places. */
@@ -78,8 +103,7 @@ static void start_waiting(struct engine *engine) {
         }
         uint64_t now_us = clock_monotonic_us(engine->options.clock);
         while (n < START_MOST && n < room && engine->waiting.n > 0 && has_place(engine)) {
-            struct engine_job *job = engine->waiting.first;
-            engine_jobs_remove(&engine->waiting, job);
+            struct engine_job *job = queue_pop(&engine->waiting);
             job->phase = RUNNING;
             job->started_us = now_us;
             engine->running++;
@@ -96,13 +120,16 @@ static void answer_turned_away(struct engine *engine) {
     /* Those that `done` adds have to wait for their turn, or the loop would never get out of here. */
     for (size_t n = engine->turned_away.n; n > 0 && engine->turned_away.n > 0; n--) {
         struct engine_job *job = engine->turned_away.first;
-        struct engine_answer answer = {.status = ENGINE_DOWN,
-                                       .detail = "the model's server could not be reached lately",
-                                       .retry_after_s = job->retry_after_s};
-        if (job->retry_after_s == QUEUE_IS_FULL)
-            answer = (struct engine_answer){.status = ENGINE_OVERLOAD,
-                                            .detail = "too many inferences are waiting",
-                                            .retry_after_s = RETRY_AFTER_S};
+        const struct engine_answer ANSWERS[] = {
+            [QUEUE_IS_FULL] = {.status = ENGINE_OVERLOAD,
+                               .detail = "too many inferences are waiting",
+                               .retry_after_s = RETRY_AFTER_S},
+            [BACKEND_IS_DOWN] = {.status = ENGINE_DOWN,
+                                 .detail = "the model's server could not be reached lately",
+                                 .retry_after_s = job->retry_after_s},
+            [TOO_LATE] = {.status = ENGINE_TIMEOUT, .detail = "no place at the model became free in time"},
+        };
+        struct engine_answer answer = ANSWERS[job->reason];
         engine_jobs_remove(&engine->turned_away, job);
         job->phase = OVER;
         job->done(job, &answer);
@@ -145,23 +172,46 @@ struct engine *engine_create_with(const struct engine_backend *backend, const st
         return NULL;
     }
     (void)uv_idle_init(options->loop, &engine->turn);
-    engine->turn.data = engine;
+    (void)uv_timer_init(options->loop, &engine->late);
+    engine->open_handles = 2;
+    engine->turn.data = engine->late.data = engine;
+    queue_init(&engine->waiting);
     return engine;
 }
 
-void engine_infer(struct engine *engine, struct engine_job *const *jobs, size_t n) {
+static void wait_for_place(struct engine *engine, struct engine_job *job) {
+    job->phase = WAITING;
+    queue_push(&engine->waiting, job);
+    stats_count(engine->options.stats, STAT_queue);
+    if (job->due_ms < UINT64_MAX && !uv_is_active((uv_handle_t *)&engine->late))
+        (void)uv_timer_start(&engine->late, on_late_look, LATE_LOOK_MS, LATE_LOOK_MS);
+}
+
+/* A full queue has room for a client that has less than its share of it: the newest job of the client that
+ * has most makes way. */
+static void take(struct engine *engine, struct engine_job *job) {
     const struct settings *settings = engine->options.settings;
+    size_t most = settings->inference_concurrency + settings->inference_queue;
+    if (engine->running + engine->waiting.n >= most) {
+        struct engine_job *displaced = queue_displace(&engine->waiting, job, settings->inference_queue);
+        turn_away(engine, displaced ? displaced : job, QUEUE_IS_FULL, RETRY_AFTER_S);
+        if (!displaced)
+            return;
+        stats_subtract(engine->options.stats, STAT_queue, 1);
+    }
+    wait_for_place(engine, job);
+}
+
+void engine_infer(struct engine *engine, struct engine_job *const *jobs, size_t n) {
+    const struct engine_backend *backend = engine->backend;
+    uint64_t limit_ms = backend->limit_ms ? backend->limit_ms(engine->options.settings) : UINT64_MAX;
+    uint64_t now = now_ms(engine);
     for (size_t i = 0; i < n; i++) {
         struct engine_job *job = jobs[i];
         INVARIANT(job->done != NULL);
-        if (engine->running + engine->waiting.n >=
-            settings->inference_concurrency + settings->inference_queue) {
-            turn_away(engine, job, QUEUE_IS_FULL);
-        } else {
-            job->phase = WAITING;
-            engine_jobs_append(&engine->waiting, job);
-            stats_count(engine->options.stats, STAT_queue);
-        }
+        uint64_t arrived_ms = job->arrived_us > 0 ? job->arrived_us / 1000 : now;
+        job->due_ms = limit_ms < UINT64_MAX - arrived_ms ? arrived_ms + limit_ms : UINT64_MAX;
+        take(engine, job);
     }
     start_waiting(engine);
 }
@@ -193,7 +243,7 @@ void engine_cancel(struct engine *engine, struct engine_job *job) {
         engine->backend->cancel(engine->state, job);
         leave(engine, job);
     } else if (job->phase == WAITING) {
-        engine_jobs_remove(&engine->waiting, job);
+        queue_remove(&engine->waiting, job);
         stats_subtract(engine->options.stats, STAT_queue, 1);
     } else {
         INVARIANT(job->phase == TURNED_AWAY);
@@ -202,8 +252,10 @@ void engine_cancel(struct engine *engine, struct engine_job *job) {
     job->phase = OVER;
 }
 
-static void free_engine(uv_handle_t *turn) {
-    free(turn->data);
+static void on_closed(uv_handle_t *handle) {
+    struct engine *engine = handle->data;
+    if (--engine->open_handles == 0)
+        free(engine);
 }
 
 void engine_destroy(struct engine **engine) {
@@ -214,12 +266,16 @@ void engine_destroy(struct engine **engine) {
     old->backend->close(old->state);
     stats_subtract(old->options.stats, STAT_queue, old->waiting.n);
     stats_subtract(old->options.stats, STAT_in_flight, old->running);
-    old->waiting = old->turned_away = (struct engine_jobs){0};
+    queue_init(&old->waiting);
+    old->turned_away = (struct engine_jobs){0};
     old->running = 0;
-    uv_close((uv_handle_t *)&old->turn, free_engine);
+    uv_close((uv_handle_t *)&old->turn, on_closed);
+    uv_close((uv_handle_t *)&old->late, on_closed);
 }
 
 uint64_t engine_longest_us(const struct settings *settings) {
+    if (backend_of(settings)->limit_ms)
+        return backend_of(settings)->longest_us(settings);
     /* Who is last in a full queue waits while all before it have gone through the places. The limits of the
      * settings keep this far from an overflow. */
     uint64_t places = settings->inference_concurrency;

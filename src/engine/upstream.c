@@ -73,10 +73,8 @@ static void start(void *state, struct engine_job *const *jobs, size_t n) {
     const struct settings *settings = upstream->settings;
     const struct dialect *dialect = dialect_of((enum settings_dialect)settings->upstream_dialect);
     size_t most = dialect->takes_batches ? (size_t)settings->upstream_batch : 1;
-    uint64_t due_ms = upstream_now_ms(upstream) + settings->upstream_timeout_ms;
     struct engine_jobs rest = {0};
     for (size_t i = 0; i < n; i++) {
-        jobs[i]->due_ms = due_ms;
         if (dialect_reserved_parameter(dialect, settings->upstream_input_name, jobs[i]->parameters))
             upstream_leave_unstarted(upstream, jobs[i]);
         else
@@ -175,6 +173,10 @@ static void *open_upstream(struct engine *engine, const struct engine_options *o
 }
 
 /* libcurl's timeouts are exact to the millisecond, and the loop's turns come between. */
+static uint64_t limit_ms(const struct settings *settings) {
+    return settings->upstream_timeout_ms;
+}
+
 static uint64_t longest_us(const struct settings *settings) {
     return (settings->upstream_timeout_ms + 100) * 1000;
 }
@@ -185,6 +187,7 @@ const struct engine_backend engine_upstream = {
     .cancel = cancel,
     .close = close_upstream,
     .room = room,
+    .limit_ms = limit_ms,
     .longest_us = longest_us,
     .check = check,
 };

@@ -36,12 +36,8 @@ void pendings_setup(struct pendings *pendings, bool fresh) {
     recount(pendings);
 }
 
-/* FNV-1a. */
 uint64_t pending_server(const char *name) {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (; *name; name++)
-        hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
-    return hash;
+    return bytes_hash(bytes_of(name));
 }
 
 /* The place of an earlier one for the same item, else an empty one. */

@@ -88,3 +88,23 @@ class Coalescing(Case):
                 self.assertGreaterEqual(int(response.header("Retry-After")), 1)
         self.assertEqual(client.predict("known").cache, "HIT")
         self.assertEqual(client.stats()["stores"], 4)
+
+    def test_a_batch_larger_than_the_queue(self):
+        """It feeds itself in: none of its texts is refused for there being many."""
+        client = self.serve(WORKERS=1, INFERENCE_DELAY_MS=20, INFERENCE_CONCURRENCY=4, INFERENCE_QUEUE=16)
+        response = client.predict_batch([f"text {i}" for i in range(250)])
+        self.assertEqual(response.status, 200)
+        self.assertEqual([result for result in response.json()["results"] if "error" in result], [])
+        self.assertEqual(client.stats()["inferences"], 250)
+
+    def test_one_client_does_not_fill_the_queue_for_others(self):
+        """Five requests of 256 texts from one address; another one's text has its turn."""
+        client = self.serve(WORKERS=1, INFERENCE_DELAY_MS=300, INFERENCE_CONCURRENCY=8, INFERENCE_QUEUE=64)
+        greedy = [client.start(client.encode("POST", "/predict", {"texts": [f"text {i} {j}" for j in range(256)]})) for i in range(5)]
+        wait_until(lambda: client.stats()["queue"] >= 40, "the queue is filled")
+        with client.app.connect() as connection:
+            answer = connection.ask("POST", "/predict", b'{"text": "mine"}', remote="192.0.2.7", CONTENT_TYPE="application/json")
+        self.assertEqual(answer.status, 200, answer)
+        self.assertGreater(client.stats()["queue"], 0)
+        for connection in greedy:
+            connection.close()

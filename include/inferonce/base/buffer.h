@@ -33,6 +33,9 @@ bool bytes_equal_ignoring_case(struct bytes a, struct bytes b);
 /* Without the leading and trailing spaces and tabs (OWS of RFC 9110 section 5.6.3). */
 struct bytes bytes_trim(struct bytes bytes);
 
+/* FNV-1a: spreads names and addresses over places; no defence against who chooses them. */
+uint64_t bytes_hash(struct bytes bytes);
+
 /* Decimal digits only, at least one; false when there is anything else. Saturates at UINT64_MAX. */
 bool bytes_to_number(struct bytes bytes, uint64_t *number) MUST_CHECK;
 

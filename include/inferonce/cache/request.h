@@ -68,6 +68,8 @@ struct cache_request {
     struct bytes authorization;
     struct bytes traceparent;
     struct bytes tracestate;
+    uint64_t client; /* as in struct engine_job, and so below */
+    uint64_t arrived_us;
     cache_done done;
     void *user;
 

@@ -27,6 +27,9 @@ struct engine_backend {
      */
     size_t (*room)(void *state, unsigned *retry_after_s);
 
+    /* How long a job may take from the request's arrival, waiting included; NULL: as long as it takes. */
+    uint64_t (*limit_ms)(const struct settings *settings);
+
     /* The longest that one inference can take, in microseconds, as far as the settings bound it. */
     uint64_t (*longest_us)(const struct settings *settings);
 

@@ -55,14 +55,17 @@ struct engine_job {
     struct bytes authorization; /* length 0: none */
     struct bytes traceparent;
     struct bytes tracestate;
-    engine_done done; /* called exactly once, never before engine_infer returned; may call engine_infer and
-                         engine_cancel */
+    uint64_t client;     /* hash of who asks: has a share of the queue of its own */
+    uint64_t arrived_us; /* monotonic: when the request came; 0: just now */
+    engine_done done;    /* called exactly once, never before engine_infer returned; may call engine_infer and
+                            engine_cancel */
     void *user;
 
     /* private to the engine */
     struct engine_job *previous, *next;
     uint64_t started_us;
-    uint64_t due_ms;
+    uint64_t due_ms;        /* monotonic; before it the job must be over, the queue included */
+    int reason;             /* of one that is turned away */
     unsigned retry_after_s; /* of one that is turned away */
     int phase;
     void *call; /* the backend's: what it travels in, and where */

@@ -202,12 +202,31 @@ static void one_at_a_time(struct settings *settings) {
 
 static void test_overload(void) {
     service_setup(one_at_a_time);
-    struct sent *sent = service_predict(NULL, "{\"texts\":[\"a\",\"b\"]}");
+    service_ask("POST", "/predict", NULL, "{\"text\":\"another's\"}"); /* has the only place */
+    struct sent *sent = service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\"]}");
+    service_turn();
     CU_ASSERT_EQUAL(sent->status, 200);
     json_t *json = service_json(sent);
     json_t *second = json_array_get(json_object_get(json, "results"), 1);
     CU_ASSERT_EQUAL(json_integer_value(json_object_get(json_object_get(second, "error"), "status")), 503);
     json_decref(json);
+    service_model_answers("1");
+    service_teardown();
+}
+
+/* Larger than all places and the queue together: it takes them one after the other. */
+static void test_larger_than_the_queue(void) {
+    service_setup(one_at_a_time);
+    struct sent *sent = service_ask("POST", "/predict", NULL, "{\"texts\":[\"a\",\"b\",\"c\",\"a\",\"d\"]}");
+    for (unsigned i = 0; i < 4; i++) {
+        CU_ASSERT_EQUAL(sent->answers, 0);
+        CU_ASSERT_EQUAL(service.worker.n_running, 1);
+        service_model_answers("1");
+        service_turn();
+    }
+    CU_ASSERT_EQUAL(sent->status, 200);
+    CU_ASSERT_PTR_NULL(strstr(sent->body, "error"));
+    CU_ASSERT_EQUAL(service_counted(STAT_inferences), 4);
     service_teardown();
 }
 
@@ -421,6 +440,7 @@ static const struct unit_case CASES[] = {
     {"one fails, in its place", test_one_fails},
     {"the largest Retry-After", test_the_largest_retry_after},
     {"overload of a part", test_overload},
+    {"larger than the queue", test_larger_than_the_queue},
     {"only-if-cached", test_only_if_cached},
     {"QUERY is conditional", test_query},
     {"the entity tag covers all results", test_etag_covers_all_results},

@@ -580,6 +580,85 @@ static void test_no_memory_is_needed_to_infer(void) {
     tear_down();
 }
 
+static void of_client(size_t first, size_t n, uint64_t client) {
+    for (size_t i = first; i < first + n; i++)
+        bench.probes[i].job.client = client;
+}
+
+/* One client's many texts delay another client's text by one of them. */
+static void test_clients_take_turns(void) {
+    set_up(1, 100, 0, &MANUAL);
+    of_client(0, 20, 7);
+    of_client(20, 2, 8);
+    infer(0, 20);
+    infer(20, 2);
+    for (unsigned i = 0; i < 22; i++) {
+        manual_end(ENGINE_OK);
+        (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+    }
+    CU_ASSERT_EQUAL(bench.probes[0].place, 1); /* was running */
+    CU_ASSERT_EQUAL(bench.probes[1].place, 2);
+    CU_ASSERT_EQUAL(bench.probes[20].place, 3);
+    CU_ASSERT_EQUAL(bench.probes[2].place, 4);
+    CU_ASSERT_EQUAL(bench.probes[21].place, 5);
+    CU_ASSERT_EQUAL(bench.probes[19].place, 22);
+    tear_down();
+}
+
+/* A client that has filled the queue makes way for the others, and only it is refused. */
+static void test_a_full_queue_is_shared(void) {
+    set_up(1, 10, 0, &MANUAL);
+    of_client(0, 12, 7);
+    of_client(12, 6, 8);
+    infer(0, 12); /* one runs, ten wait, one is too many */
+    infer(12, 6); /* five of them push the other client's last five out; the sixth is beyond the fair half */
+    run();
+    unsigned refused[3] = {0};
+    for (unsigned i = 0; i < 18; i++)
+        if (bench.probes[i].answers == 1) {
+            CU_ASSERT_EQUAL(bench.probes[i].answer.status, ENGINE_OVERLOAD);
+            CU_ASSERT(bench.probes[i].answer.retry_after_s > 0);
+            refused[bench.probes[i].job.client - 7]++;
+        }
+    CU_ASSERT_EQUAL(refused[0], 6);
+    CU_ASSERT_EQUAL(refused[1], 1);
+    CU_ASSERT_EQUAL(bench.probes[17].answers, 1); /* the newest of each */
+    CU_ASSERT_EQUAL(bench.probes[11].answers, 1);
+    CU_ASSERT_EQUAL(bench.probes[1].answers, 0);
+    CU_ASSERT_EQUAL(counted(STAT_queue), 10);
+    tear_down();
+}
+
+static uint64_t one_second(const struct settings *settings) {
+    (void)settings;
+    return 1000;
+}
+
+/* Counted from the request's arrival: what has waited for so long is answered, not begun. */
+static void test_waiting_ends_in_time(void) {
+    struct engine_backend limited = MANUAL;
+    limited.limit_ms = one_second;
+    set_up(1, 10, 0, &limited);
+    bench.probes[1].job.arrived_us = 500000; /* half a second before the others */
+    infer(0, 3);
+    bench.clock.monotonic_us += 499000;
+    for (unsigned looks = 0; looks < 2; looks++)
+        (void)uv_run(&bench.loop, UV_RUN_ONCE); /* each waits for the look at those that are late */
+    CU_ASSERT_EQUAL(bench.answered, 0);
+    bench.clock.monotonic_us += 1000;
+    while (bench.probes[1].answers == 0)
+        (void)uv_run(&bench.loop, UV_RUN_ONCE);
+    CU_ASSERT_EQUAL(bench.probes[1].answer.status, ENGINE_TIMEOUT);
+    CU_ASSERT_EQUAL(bench.probes[2].answers, 0);
+    bench.clock.monotonic_us += 500000;
+    while (bench.probes[2].answers == 0)
+        (void)uv_run(&bench.loop, UV_RUN_ONCE);
+    CU_ASSERT_EQUAL(bench.probes[2].answer.status, ENGINE_TIMEOUT);
+    CU_ASSERT_EQUAL(bench.probes[0].answers, 0); /* the backend has it, and sees to its time */
+    CU_ASSERT_EQUAL(counted(STAT_inferences), 1);
+    tear_down();
+}
+
 static void test_longest(void) {
     struct settings settings = {
         .inference_concurrency = 64, .inference_queue = 1024, .inference_delay_ms = 5000};
@@ -615,6 +694,9 @@ static const struct unit_case CASES[] = {
     {"a backend that takes one job", test_backend_with_little_room},
     {"says why it cannot be created", test_creation_fails},
     {"infers without memory", test_no_memory_is_needed_to_infer},
+    {"clients take turns", test_clients_take_turns},
+    {"a full queue is shared", test_a_full_queue_is_shared},
+    {"waiting ends in time", test_waiting_ends_in_time},
     {"knows how long a job can take", test_longest},
 };
 
