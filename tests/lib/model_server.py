@@ -114,7 +114,7 @@ class Call:
         """openai's answer; an index of None is left out."""
         items = ", ".join(f'{{"object":"embedding","embedding":{embedding}{"" if index is None else f", {chr(34)}index{chr(34)}: {index}"}}}'
                           for embedding, index in zip(embeddings, indexes))
-        return f'{{"object":"list","model":{json.dumps(self.json["model"])},"data":[{items}]}}'
+        return f'{{"object":"list","model":{json.dumps(self.json.get("model", "m"))},"data":[{items}]}}'
 
     @staticmethod
     def labels(text):
