@@ -14,6 +14,7 @@
 #include "inferonce/base/log.h"
 #include "inferonce/base/settings.h"
 #include "inferonce/base/shared.h"
+#include "inferonce/base/shared_file.h"
 #include "inferonce/engine/engine.h"
 #include "inferonce/process/listener.h"
 #include "inferonce/process/master.h"
@@ -128,7 +129,7 @@ int main(int argc, char *argv[]) {
         return refuse(&error);
     if (request != SETTINGS_SERVE)
         return print_with_warnings(request, &settings, &warnings);
-    if (!engine_check(&settings, &error))
+    if (!engine_check(&settings, &error) || !shared_file_check(settings.cache_path, &error))
         return refuse(&error);
     log_setup((enum log_level)settings.log_level, (enum log_format)settings.log_format, STDERR_FILENO);
     warn(&warnings);

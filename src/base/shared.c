@@ -11,8 +11,8 @@
 
 #include "inferonce/base/clock.h"
 #include "inferonce/base/log.h"
+#include "inferonce/base/shared_file.h"
 
-#define MAGIC          UINT64_C(0x65636e6f7265666e) /* "nferonce" in a little-endian dump */
 #define LAYOUT_VERSION 2
 #define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_LENGTH 36
@@ -107,28 +107,6 @@ static bool read_boot_id(char *boot_id, struct error *error) {
     return true;
 }
 
-static bool open_file(struct shared *shared, const char *path, struct stat *status, struct error *error) {
-    /* O_NONBLOCK: to open a device or a FIFO by mistake must not hang; a regular file does not mind. */
-    int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
-    shared->descriptor = open(path, flags, 0600);
-    if (shared->descriptor < 0) {
-        if (errno == ELOOP)
-            error_set(error, "%s: a symbolic link; CACHE_PATH names the file itself", path);
-        else
-            error_set_errno(error, errno, "%s: cannot open", path);
-        return false;
-    }
-    if (fstat(shared->descriptor, status) < 0) {
-        error_set_errno(error, errno, "%s", path);
-        return false;
-    }
-    if (!S_ISREG(status->st_mode)) {
-        error_set(error, "%s: not a regular file", path);
-        return false;
-    }
-    return true;
-}
-
 /* Why the file cannot be used as it is; NULL when it can. */
 static const char *find_fault(int descriptor, off_t size, const struct identity *wanted) {
     struct header header;
@@ -136,8 +114,6 @@ static const char *find_fault(int descriptor, off_t size, const struct identity 
         pread(descriptor, &header, sizeof(header), 0) != (ssize_t)sizeof(header))
         return "cut short";
     const struct identity *found = &header.identity;
-    if (found->magic != wanted->magic)
-        return "holds something else";
     if (found->layout_version != wanted->layout_version || found->fixed_bytes != wanted->fixed_bytes)
         return "written by another version";
     if (found->region_bytes != wanted->region_bytes || found->region_tag != wanted->region_tag)
@@ -151,49 +127,22 @@ static const char *find_fault(int descriptor, off_t size, const struct identity 
     return NULL;
 }
 
-/* Gives the file its size and blocks on the disk for all of it: writing to a mapped page that the disk has no
- * room for is SIGBUS. */
-static bool allocate_file(int descriptor, off_t size, const char *path, struct error *error) {
-    int failure;
-    do {
-        failure = posix_fallocate(descriptor, 0, size);
-    } while (failure == EINTR);
-    if (failure == 0)
-        return true;
-    error_set_errno(error, failure, "%s: cannot reserve %lld bytes", path, (long long)size);
-    return false;
-}
-
-/* An empty file of the right size. */
-static bool recreate_file(struct shared *shared, off_t size, const char *path, struct error *error) {
-    shared->fresh = true;
-    if (ftruncate(shared->descriptor, 0) < 0) {
-        error_set_errno(error, errno, "%s: cannot empty", path);
-        return false;
-    }
-    if (allocate_file(shared->descriptor, size, path, error))
-        return true;
-    /* What could be had of a full disk is given back. */
-    if (ftruncate(shared->descriptor, 0) < 0)
-        LOG(LOG_WARN, "cache_file_not_emptied", LOG_TEXT("path", path));
-    return false;
-}
-
 /* Opens the file, takes the set-up lock, and leaves a file that can be mapped and the places claimed. */
 static bool prepare_file(struct shared *shared, unsigned workers, const char *path, struct identity *wanted,
                          struct error *error) {
     struct stat status;
-    if (!read_boot_id(wanted->boot_id, error) || !open_file(shared, path, &status, error))
+    if (!read_boot_id(wanted->boot_id, error) || !shared_file_open(&shared->descriptor, path, error))
         return false;
     if (!lock_set(shared->descriptor, F_OFD_SETLKW, F_WRLCK, SETUP_LOCK)) {
         error_set_errno(error, errno, "%s: cannot lock", path);
         return false;
     }
-    /* Once more: the size may be another one since whoever held the lock was done. */
     if (fstat(shared->descriptor, &status) < 0) {
         error_set_errno(error, errno, "%s", path);
         return false;
     }
+    if (!shared_file_is_ours(shared->descriptor, status.st_size, path, error))
+        return false;
     off_t size = (off_t)(wanted->fixed_bytes + wanted->region_bytes);
     const char *fault = find_fault(shared->descriptor, status.st_size, wanted);
     shared->first = !others_hold_places(shared->descriptor);
@@ -202,12 +151,13 @@ static bool prepare_file(struct shared *shared, unsigned workers, const char *pa
         return false;
     }
     if (!fault) {
-        if (!allocate_file(shared->descriptor, size, path, error))
+        if (!shared_file_reserve(shared->descriptor, size, path, error))
             return false;
     } else {
         if (status.st_size > 0)
             LOG(LOG_WARN, "cache_file_recreated", LOG_TEXT("path", path), LOG_TEXT("reason", fault));
-        if (!recreate_file(shared, size, path, error))
+        shared->fresh = true;
+        if (!shared_file_recreate(shared->descriptor, size, path, error))
             return false;
     }
     return claim_places(shared, workers, path, error);
@@ -347,7 +297,7 @@ bool shared_create(struct shared *shared, unsigned workers, const char *path, si
         error_set(error, "%zu bytes of shared memory are more than a process can map", region_bytes);
         return false;
     }
-    struct identity wanted = {MAGIC, LAYOUT_VERSION, fixed_bytes, region_bytes, region_tag, ""};
+    struct identity wanted = {SHARED_FILE_MAGIC, LAYOUT_VERSION, fixed_bytes, region_bytes, region_tag, ""};
     if (fill(shared, workers, path, &wanted, error))
         return true;
     shared_destroy(shared);

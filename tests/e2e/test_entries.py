@@ -102,21 +102,20 @@ class File(Case):
         self.assertIn("level=warn", said[0])
         self.assertEqual(self.predict(self.start()), "HIT")
 
-    def test_noise(self):
-        def noise(path):
-            size = os.path.getsize(path)
-            with open(path, "wb") as file:
-                file.write(os.urandom(1 << 20))
-                file.truncate(size)
-
-        self.spoil(noise)
-
-    def test_noise_of_another_size(self):
-        def noise(path):
-            with open(path, "wb") as file:
-                file.write(os.urandom(12345))
-
-        self.spoil(noise)
+    def test_files_of_others_are_left_alone(self):
+        link = os.path.join(self.directory, "link")
+        fifo = os.path.join(self.directory, "fifo")
+        with open(self.path, "wb") as file:
+            file.write(b"root:x:0:0:root:/root:/bin/sh\n")
+        os.symlink(self.path, link)
+        os.mkfifo(fifo)
+        for path in (self.path, link, fifo, self.directory, "/dev/zero"):
+            with self.subTest(path=path):
+                result = run_program(f"--listen=unix:{self.directory}/s", CACHE_PATH=path, WORKERS=1)
+                self.assertEqual(result.returncode, 2)
+                self.assertIn(f"CACHE_PATH: {path}", result.stderr)
+        with open(self.path, "rb") as file:
+            self.assertEqual(file.read(), b"root:x:0:0:root:/root:/bin/sh\n")
 
     def test_cut_short(self):
         self.spoil(lambda path: os.truncate(path, os.path.getsize(path) // 2))

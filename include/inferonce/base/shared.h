@@ -14,8 +14,9 @@
  * Who opens the file while nobody holds a claim is the first: it trusts no lock word in it and re-initialises
  * them, zeroes the statistics and the scoreboard (but raises the epochs, so that the leases of the last run
  * are known to be dead), and `first` tells the memory store to do the same with its own. A file that has
- * another layout, other sizes or another boot id, that was cut short or holds something else is recreated
- * (`fresh`), and why is logged in one line; such a file in use by living processes is an error.
+ * another layout, other sizes or another boot id, or that was cut short, is recreated (`fresh`), and why is
+ * logged in one line; such a file in use by living processes is an error. A file that holds something else is
+ * never touched: it is an error, too.
  *
  * A worker can be killed at any instruction: all that is in here is either atomic or behind a robust mutex.
  */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "inferonce/base/log.h"
+#include "inferonce/base/shared_file.h"
 #include "unit.h"
 
 #define REGION   100000
@@ -506,14 +507,11 @@ static void test_useless_files_are_recreated(void) {
     cut_to(4096);
     expect_recreated(REGION, TAG, "cut short");
     leave_file('k');
-    cut_to(3);
+    cut_to(8);
     expect_recreated(REGION, TAG, "cut short");
     leave_file('k');
-    overwrite(0, noise, sizeof(noise));
-    expect_recreated(REGION, TAG, "something else");
-    overwrite(0, noise, 8);
-    expect_recreated(REGION, TAG, "something else");
-    leave_file('k');
+    cut_to(0);
+    CU_ASSERT_NOT_EQUAL(leave_file('k'), instance);
     overwrite(8, noise, 8);
     expect_recreated(REGION, TAG, "another version");
     leave_file('k');
@@ -560,16 +558,62 @@ static void expect_refused(const char *reason) {
     close(again);
 }
 
+/* Refused by the check at start and when it is opened, and not a byte of it is changed. */
+static void expect_left_alone(const char *content, size_t length) {
+    static char found[300000];
+    struct error error = {""};
+    overwrite(0, content, length);
+    cut_to((off_t)length);
+    CU_ASSERT_FALSE(shared_file_check(path, &error));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, path));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "something else"));
+    expect_refused("something else");
+    FILE *file = fopen(path, "re");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    CU_ASSERT_EQUAL(fread(found, 1, sizeof(found), file), length);
+    CU_ASSERT_EQUAL(memcmp(found, content, length), 0);
+    fclose(file);
+}
+
+static void test_files_of_others_are_left_alone(void) {
+    static char noise[200000];
+    srandom(3);
+    for (size_t i = 0; i < sizeof(noise); i++)
+        noise[i] = (char)random();
+    make_directory();
+    expect_left_alone(noise, sizeof(noise));
+    expect_left_alone("root:x:0:0:", 11);
+    expect_left_alone("nfe", 3); /* not even a whole magic */
+    expect_left_alone("\0", 1);
+    cut_to(0);
+    CU_ASSERT(shared_file_check(path, NULL));
+    leave_file('k');
+    CU_ASSERT(shared_file_check(path, NULL));
+    CU_ASSERT_EQUAL(unlink(path), 0);
+    CU_ASSERT(shared_file_check(path, NULL));
+    CU_ASSERT(shared_file_check("", NULL) && shared_file_check(NULL, NULL));
+    remove_directory();
+}
+
+static void expect_no_file(const char *reason) {
+    struct error error = {""};
+    CU_ASSERT_FALSE(shared_file_check(path, &error));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, reason));
+}
+
 static void test_no_regular_file(void) {
     make_directory();
     CU_ASSERT_EQUAL(mkdir(path, 0700), 0);
     expect_refused("Is a directory");
+    expect_no_file("Is a directory");
     rmdir(path);
     CU_ASSERT_EQUAL(symlink("/dev/null", path), 0);
     expect_refused("symbolic link");
+    expect_no_file("symbolic link");
     unlink(path);
     CU_ASSERT_EQUAL(mkfifo(path, 0600), 0);
     expect_refused("not a regular file");
+    expect_no_file("not a regular file");
     unlink(path);
     char good[sizeof(path)];
     strcpy(good, path);
@@ -849,6 +893,7 @@ static const struct unit_case CASES[] = {
     {"a set-up that was killed is done anew", test_killed_during_set_up},
     {"useless files are recreated and the log says why", test_useless_files_are_recreated},
     {"noise behind the header does no harm", test_noise_behind_the_header},
+    {"files of others are left alone", test_files_of_others_are_left_alone},
     {"what is no regular file is refused", test_no_regular_file},
     {"no room for the file", test_no_room_for_the_file},
     {"a second master has slots of its own", test_second_master},
