@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "inferonce/base/cgroup.h"
 #include "inferonce/base/descriptors.h"
 #include "inferonce/base/log.h"
 #include "inferonce/base/settings.h"
@@ -121,6 +122,7 @@ int main(int argc, char *argv[]) {
     static struct settings settings;
     static struct settings_warnings warnings;
     enum settings_request request;
+    struct cgroup_limits limits;
     struct error error;
     if (!open_standard_descriptors())
         return EXIT_FAILED;
@@ -129,7 +131,9 @@ int main(int argc, char *argv[]) {
         return refuse(&error);
     if (request != SETTINGS_SERVE)
         return print_with_warnings(request, &settings, &warnings);
-    if (!engine_check(&settings, &error) || !shared_file_check(settings.cache_path, &error))
+    cgroup_read("", &limits);
+    if (!engine_check(&settings, &error) || !shared_file_check(settings.cache_path, &error) ||
+        !cgroup_memory_suffices(&limits, &settings, &error))
         return refuse(&error);
     log_setup((enum log_level)settings.log_level, (enum log_format)settings.log_format, STDERR_FILENO);
     warn(&warnings);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "crew.h"
+#include "inferonce/base/cgroup.h"
 #include "inferonce/base/log.h"
 #include "inferonce/process/signals.h"
 
@@ -31,6 +32,10 @@ unsigned master_workers(const struct settings *settings) {
         return (unsigned)settings->workers;
     cpu_set_t allowed;
     int cpus = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+    struct cgroup_limits limits;
+    cgroup_read("", &limits);
+    if (limits.cpus < (uint64_t)cpus)
+        cpus = (int)limits.cpus;
     return cpus < 1 ? 1 : cpus > WORKERS_MAX ? WORKERS_MAX : (unsigned)cpus;
 }
 

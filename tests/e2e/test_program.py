@@ -96,6 +96,14 @@ class CommandLine(Case):
         self.assertEqual(printed.returncode, 0)
         self.assertIn("did you mean CACHE_TTL?", printed.stderr)
 
+    def test_workers_are_given_up_before_the_master_when_memory_runs_out(self):
+        app = Inferonce(self, WORKERS=2)
+        scores = []
+        for pid in (app.pid, *app.workers()):
+            with open(f"/proc/{pid}/oom_score_adj", encoding="ascii") as file:
+                scores.append(int(file.read()))
+        self.assertEqual(scores[1:], [min(scores[0] + 100, 1000)] * 2)
+
     def test_the_life_of_every_worker_is_logged(self):
         app = Inferonce(self, WORKERS=24)
         app.stop()

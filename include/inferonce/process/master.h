@@ -17,7 +17,8 @@
  * were left unanswered as it stopped (the line `stopped` says how many, as `unfinished`). */
 int master_run(const struct settings *settings, struct shared *shared, struct listener *listener);
 
-/* How many workers these settings ask for: WORKERS, or one per CPU that this process may use. */
+/* How many workers these settings ask for: WORKERS, or one per CPU that this process may use: by its affinity
+ * and by the quota of its control group. */
 unsigned master_workers(const struct settings *settings);
 
 #endif

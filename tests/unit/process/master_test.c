@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 
+#include "inferonce/base/cgroup.h"
 #include "pool.h"
 
 static int run_master(void) {
@@ -261,7 +262,10 @@ static bool on_one_cpu_one(void) {
     for (size_t cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; cpu++)
         if (CPU_ISSET(cpu, &allowed))
             CPU_SET(cpu, &one);
-    return master_workers(&settings) == (unsigned)CPU_COUNT(&allowed) &&
+    struct cgroup_limits limits;
+    cgroup_read("", &limits);
+    uint64_t cpus = (uint64_t)CPU_COUNT(&allowed);
+    return master_workers(&settings) == (limits.cpus < cpus ? limits.cpus : cpus) &&
            sched_setaffinity(0, sizeof(one), &one) == 0 && master_workers(&settings) == 1;
 }
 
