@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "inferonce/base/buffer.h"
+#include "inferonce/base/log.h"
 #include "inferonce/process/socket_owner.h"
 
 /* The kernel cuts it to net.core.somaxconn. */
@@ -39,20 +41,37 @@ static bool environment_number(const char *name, uint64_t *number) {
     return text && bytes_to_number(bytes_of(text), number);
 }
 
-static bool given_by_systemd(void) {
+/* What systemd says of the sockets it has passed (sd_listen_fds(3)). */
+static bool read_systemd(bool *given, struct error *error) {
     uint64_t count, pid;
-    return environment_number("LISTEN_FDS", &count) && count >= 1 && environment_number("LISTEN_PID", &pid) &&
-           pid == (uint64_t)getpid() && is_listening(SYSTEMD_FIRST_DESCRIPTOR);
+    *given = false;
+    if (!environment_number("LISTEN_FDS", &count) || count < 1 || !environment_number("LISTEN_PID", &pid))
+        return true;
+    if (pid != (uint64_t)getpid()) {
+        LOG_ALWAYS(LOG_WARN, "listen_fds_ignored",
+                   LOG_TEXT("reason", "LISTEN_PID names another process; LISTEN is used"),
+                   LOG_NUMBER("listen_pid", pid));
+        return true;
+    }
+    if (count > 1) {
+        error_set(error,
+                  "LISTEN_FDS=%" PRIu64 ": one socket can be served; leave one ListenStream= to this service",
+                  count);
+        return false;
+    }
+    *given = is_listening(SYSTEMD_FIRST_DESCRIPTOR);
+    return true;
 }
 
-/* Whether somebody accepts on the socket at `address`. A full backlog is somebody, too. */
-static bool is_answered(const union address *address, socklen_t length) {
+/* Whether somebody has the socket at `address`. Only a refused connection says that nobody does: a full
+ * backlog is somebody, and so is a socket of another type or one that we may not connect to. */
+static bool is_alive(const union address *address, socklen_t length) {
     int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (probe < 0)
         return true;
-    bool answered = connect(probe, &address->any, length) == 0 || errno == EAGAIN || errno == EINPROGRESS;
+    bool alive = connect(probe, &address->any, length) == 0 || (errno != ECONNREFUSED && errno != ENOENT);
     close(probe);
-    return answered;
+    return alive;
 }
 
 /* Makes way for a socket at the path: removes a dead one, and nothing that is not a socket. */
@@ -69,7 +88,7 @@ static bool clear_path(const char *path, const union address *address, socklen_t
         error_set(error, "LISTEN: %s is there and is not a socket", path);
         return false;
     }
-    if (is_answered(address, length)) {
+    if (is_alive(address, length)) {
         error_set(error, "LISTEN: %s is in use by a running process", path);
         return false;
     }
@@ -90,7 +109,7 @@ static bool bind_unix(struct listener *listener, const char *path, const struct 
     }
     memcpy(address.local.sun_path, path, length);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
-    if (!clear_path(path, &address, size, error))
+    if (!socket_lock_take(&listener->lock, path, error) || !clear_path(path, &address, size, error))
         return false;
     /* The socket is nobody's until its mode is set: with this umask no one else can connect in between. */
     mode_t old = umask(0177);
@@ -193,13 +212,16 @@ static bool make(struct listener *listener, const struct settings *settings, str
 
 bool listener_open(struct listener *listener, const struct settings *settings, struct error *error) {
     *listener = (struct listener){.descriptor = -1};
+    bool given;
     if (is_listening(STDIN_FILENO)) {
         listener->descriptor = STDIN_FILENO;
         listener->inherited = true;
         listener->text = "descriptor 0";
         return true;
     }
-    if (given_by_systemd()) {
+    if (!read_systemd(&given, error))
+        return false;
+    if (given) {
         listener->descriptor = SYSTEMD_FIRST_DESCRIPTOR;
         listener->inherited = true;
         listener->text = "descriptor 3";
@@ -220,6 +242,7 @@ void listener_close(struct listener *listener) {
         status.st_ino == listener->inode)
         unlink(listener->path);
     listener->path[0] = '\0';
+    socket_lock_give(&listener->lock);
     if (listener->descriptor >= 0)
         close(listener->descriptor);
     listener->descriptor = -1;

@@ -7,6 +7,7 @@
 
 #include "inferonce/base/error.h"
 #include "inferonce/base/settings.h"
+#include "inferonce/process/socket_lock.h"
 
 struct listener {
     int descriptor;
@@ -14,13 +15,16 @@ struct listener {
     char path[108]; /* of a Unix socket that we made; empty otherwise */
     dev_t device;   /* that socket's, so that nobody else's is removed */
     ino_t inode;
+    struct socket_lock lock; /* of that socket's path */
     const char
         *text; /* for people: "unix:/run/x.sock", "descriptor 0"; a literal, or borrowed from the settings */
 };
 
 /* Takes the first there is of: descriptor 0 when it listens (spawn-fcgi), descriptor 3 with LISTEN_FDS and
- * LISTEN_PID (systemd), LISTEN. A Unix socket that nobody answers on is replaced, one that somebody does is
- * an error; addresses are numbers or `localhost`: nothing is resolved. False: error tells why. */
+ * LISTEN_PID (systemd; more than one socket is an error, another process's are passed over with a warning),
+ * LISTEN. A Unix socket that refuses connections is replaced, any other and one that another program has
+ * locked (socket_lock.h) is an error; addresses are numbers or `localhost`: nothing is resolved. False: error
+ * tells why. */
 bool listener_open(struct listener *listener, const struct settings *settings,
                    struct error *error) MUST_CHECK;
 

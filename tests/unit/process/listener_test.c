@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "inferonce/base/log.h"
 #include "unit.h"
 
 static char directory[80];
@@ -157,6 +158,96 @@ static void test_live_socket_is_refused(void) {
     unlink(path);
 }
 
+/* A connection of the wrong type is not refused, but impossible. */
+static void test_live_socket_of_another_type_is_refused(void) {
+    begin();
+    struct sockaddr_un address = address_of_path();
+    int other = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_EQUAL_FATAL(bind(other, (const struct sockaddr *)&address, sizeof(address)), 0);
+    CU_ASSERT_EQUAL(try_connect(), EPROTOTYPE);
+    check_refused("in use");
+    CU_ASSERT(exists());
+    close(other);
+    unlink(path);
+}
+
+/* Whose mode lets nobody else connect; root may always. */
+static void test_live_socket_of_another_user_is_refused(void) {
+    begin();
+    int other = bind_another(8);
+    CU_ASSERT_EQUAL(chmod(path, 0), 0);
+    CU_ASSERT_EQUAL(chmod(directory, 0777), 0);
+    pid_t child = fork();
+    CU_ASSERT_FATAL(child >= 0);
+    if (child == 0) {
+        bool plain = geteuid() != 0 || setuid(4711) == 0;
+        _exit(plain && try_connect() == EACCES && !listener_open(&listener, &settings, &error) &&
+                      strstr(error.text, "in use")
+                  ? 0
+                  : 1);
+    }
+    int status = 0;
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT_EQUAL(status, 0);
+    CU_ASSERT_EQUAL(chmod(directory, 0700), 0);
+    CU_ASSERT(exists());
+    close(other);
+    unlink(path);
+}
+
+static char lock_path[sizeof(path) + 8];
+
+static bool lock_exists(void) {
+    struct stat status;
+    snprintf(lock_path, sizeof(lock_path), "%s.lock", path);
+    return lstat(lock_path, &status) == 0;
+}
+
+/* The other program has the lock and has not bound its socket yet, or has lost it. */
+static void test_two_at_once(void) {
+    int ready[2], life[2];
+    char byte;
+    begin();
+    CU_ASSERT_EQUAL_FATAL(pipe(ready), 0);
+    CU_ASSERT_EQUAL_FATAL(pipe(life), 0);
+    pid_t child = fork();
+    CU_ASSERT_FATAL(child >= 0);
+    if (child == 0) {
+        close(life[1]);
+        bool opened = listener_open(&listener, &settings, &error);
+        _exit(opened && unlink(path) == 0 && write(ready[1], "!", 1) == 1 && read(life[0], &byte, 1) == 0
+                  ? 0
+                  : 1);
+    }
+    close(life[0]);
+    close(ready[1]);
+    CU_ASSERT_EQUAL_FATAL(read(ready[0], &byte, 1), 1);
+    CU_ASSERT(lock_exists());
+    check_refused("in use");
+    CU_ASSERT(lock_exists());
+    close(life[1]);
+    close(ready[0]);
+    int status = 0;
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT_EQUAL(status, 0);
+    /* It ended without giving the lock back; the kernel did. */
+    CU_ASSERT(lock_exists());
+    CU_ASSERT_FATAL(listener_open(&listener, &settings, &error));
+    listener_close(&listener);
+    CU_ASSERT_FALSE(lock_exists());
+}
+
+static void test_no_lock_file(void) {
+    begin();
+    CU_ASSERT_FALSE(lock_exists());
+    int file = open(lock_path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    CU_ASSERT_EQUAL(write(file, "mine", 4), 4);
+    close(file);
+    check_refused("is not a lock file");
+    CU_ASSERT(lock_exists());
+    unlink(lock_path);
+}
+
 /* Who has too much to do to accept is not dead. */
 static void test_full_backlog_is_refused(void) {
     int clients[64];
@@ -207,6 +298,7 @@ static void test_paths_that_cannot_be(void) {
     check_refused("1 to 107 bytes");
     snprintf(settings.listen, sizeof(settings.listen), "unix:%s/none/socket", directory);
     check_refused("none/socket");
+    check_refused("/none is missing: make it (mkdir -p");
 }
 
 static void test_longest_path(void) {
@@ -372,13 +464,20 @@ static bool takes_systemd_s(int other) {
            fcntl(3, F_GETFD) == FD_CLOEXEC;
 }
 
-static bool takes_the_first_of_several(int other) {
-    return given(other, "2", getpid()) && listener_open(&listener, &settings, &error) &&
-           listener.descriptor == 3;
+/* The second one's clients would wait for ever. */
+static bool refuses_several(int other) {
+    return given(other, "2", getpid()) && !listener_open(&listener, &settings, &error) &&
+           strstr(error.text, "LISTEN_FDS=2");
 }
 
 static bool passes_over_another_process_s(int other) {
-    return given(other, "1", getppid()) && opens_its_own();
+    int ends[2];
+    char line[512] = "";
+    if (!given(other, "1", getppid()) || pipe2(ends, O_NONBLOCK) != 0)
+        return false;
+    log_setup(LOG_INFO, LOG_LOGFMT, ends[1]);
+    return opens_its_own() && read(ends[0], line, sizeof(line) - 1) > 0 && strstr(line, "level=warn") &&
+           strstr(line, "LISTEN_PID names another process");
 }
 
 static bool passes_over_none(int other) {
@@ -401,7 +500,7 @@ static void test_inherited(void) {
 
 static void test_systemd(void) {
     check_in_child(takes_systemd_s);
-    check_in_child(takes_the_first_of_several);
+    check_in_child(refuses_several);
     check_in_child(passes_over_another_process_s);
     check_in_child(passes_over_none);
     check_in_child(passes_over_nonsense);
@@ -428,6 +527,10 @@ static const struct unit_case CASES[] = {
     {"an owner that cannot be", test_owner_that_cannot_be},
     {"a dead socket is replaced", test_dead_socket_is_replaced},
     {"a live socket is refused", test_live_socket_is_refused},
+    {"a live socket of another type is refused", test_live_socket_of_another_type_is_refused},
+    {"a live socket of another user is refused", test_live_socket_of_another_user_is_refused},
+    {"two programs at once", test_two_at_once},
+    {"what is no lock file is refused", test_no_lock_file},
     {"a full backlog is somebody", test_full_backlog_is_refused},
     {"what is no socket is refused", test_other_files_are_refused},
     {"paths that cannot be", test_paths_that_cannot_be},
