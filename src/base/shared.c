@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "inferonce/base/clock.h"
@@ -17,6 +18,10 @@
 #define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_LENGTH 36
 #define WAKE_WORDS     (INTEREST_WORDS / 64)
+
+/* For the processes of a pool that was killed to be gone, at most. */
+#define DYING_WAIT_MS 3000
+#define DYING_LOOK_MS 20
 
 _Static_assert(WORKERS_MAX == 64, "a word of interest has one bit for each place");
 _Static_assert(INTEREST_WORDS % 64 == 0, "the wakes of a slot are whole words");
@@ -74,15 +79,49 @@ static bool others_hold_places(int descriptor) {
     return fcntl(descriptor, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
 }
 
-static bool claim_places(struct shared *shared, unsigned workers, const char *path, struct error *error) {
+/* Takes what is free of the places. False: locking failed, with errno. */
+static bool claim_free(struct shared *shared, unsigned workers) {
     for (unsigned place = 0; place < WORKERS_MAX && shared->workers < workers; place++) {
-        if (lock_set(shared->descriptor, F_OFD_SETLK, F_WRLCK, place)) {
+        bool ours = false;
+        for (unsigned i = 0; i < shared->workers; i++)
+            ours = ours || shared->claimed[i] == place;
+        if (ours)
+            continue;
+        if (lock_set(shared->descriptor, F_OFD_SETLK, F_WRLCK, place))
             shared->claimed[shared->workers++] = place;
-        } else if (errno != EAGAIN && errno != EACCES) {
+        else if (errno != EAGAIN && errno != EACCES)
+            return false;
+    }
+    return true;
+}
+
+static bool look_again(unsigned *looks) {
+    const struct timespec pause = {.tv_nsec = DYING_LOOK_MS * 1000000L};
+    if (*looks == 0)
+        return false;
+    --*looks;
+    nanosleep(&pause, NULL);
+    return true;
+}
+
+/* Waits for a pool that was killed a moment ago: the kernel gives its claims back one after the other. */
+static bool alone_soon(int descriptor) {
+    unsigned looks = DYING_WAIT_MS / DYING_LOOK_MS;
+    bool others;
+    do {
+        others = others_hold_places(descriptor);
+    } while (others && look_again(&looks));
+    return !others;
+}
+
+static bool claim_places(struct shared *shared, unsigned workers, const char *path, struct error *error) {
+    unsigned looks = DYING_WAIT_MS / DYING_LOOK_MS;
+    do {
+        if (!claim_free(shared, workers)) {
             error_set_errno(error, errno, "%s: cannot lock", path);
             return false;
         }
-    }
+    } while (shared->workers < workers && look_again(&looks));
     if (shared->workers == workers)
         return true;
     error_set(error, "%s: %u workers wanted, but of its %d places only %u are not taken by other pools", path,
@@ -145,7 +184,7 @@ static bool prepare_file(struct shared *shared, unsigned workers, const char *pa
         return false;
     off_t size = (off_t)(wanted->fixed_bytes + wanted->region_bytes);
     const char *fault = find_fault(shared->descriptor, status.st_size, wanted);
-    shared->first = !others_hold_places(shared->descriptor);
+    shared->first = fault ? alone_soon(shared->descriptor) : !others_hold_places(shared->descriptor);
     if (fault && !shared->first) {
         error_set(error, "%s: in use by running processes, and not to be shared with them: %s", path, fault);
         return false;

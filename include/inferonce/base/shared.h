@@ -94,9 +94,10 @@ static inline bool shared_slot_is_ours(const struct shared *shared, unsigned slo
 /* Makes or opens the mapping and claims `workers` places. `path` may be NULL or empty.
  *
  * From here to shared_ready no other master passes this function, so that the region can be initialised in
- * peace; it blocks for as long as another master is between the two. That lock is on the open file: do not
- * fork between them. `region_tag` identifies the region's own layout (sizes, version): a file with another
- * one is recreated. False: error tells why; nothing is left open. */
+ * peace; it blocks for as long as another master is between the two, and up to 3 s for places that a pool
+ * which was just killed still holds. That lock is on the open file: do not fork between them. `region_tag`
+ * identifies the region's own layout (sizes, version): a file with another one is recreated. False: error
+ * tells why; nothing is left open. */
 bool shared_create(struct shared *shared, unsigned workers, const char *path, size_t region_bytes,
                    uint64_t region_tag, struct error *error) MUST_CHECK;
 

@@ -772,6 +772,38 @@ static void test_in_use_with_other_sizes(void) {
     remove_directory();
 }
 
+/* A pool that was killed is not gone at once: its places come free while the next one starts. */
+static void test_places_of_a_dying_pool(void) {
+    int ready[2];
+    struct shared shared;
+    struct error error = {""};
+    char byte;
+    make_directory();
+    for (unsigned i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL_FATAL(pipe(ready), 0);
+        pid_t child = fork();
+        CU_ASSERT_FATAL(child >= 0);
+        if (child == 0) {
+            bool created = create(&shared, 40, &error);
+            shared_ready(&shared);
+            bool told = created && write(ready[1], "!", 1) == 1;
+            nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+            _exit(told ? 0 : 1);
+        }
+        CU_ASSERT_EQUAL_FATAL(read(ready[0], &byte, 1), 1);
+        /* The second time the file is of no use to the next one, who must have it alone. */
+        bool created = shared_create(&shared, 40, path, REGION + i, TAG, &error);
+        CU_ASSERT(created);
+        CU_ASSERT_EQUAL(exit_code(child), 0);
+        if (created)
+            shared_destroy(&shared);
+        unlink(path);
+        close(ready[0]);
+        close(ready[1]);
+    }
+    remove_directory();
+}
+
 /* A master in a process of its own with a worker; tells the worker's pid, then waits to be killed. Should the
  * test end before it does that, both see the end of `life`, whose writing end only the test has, and go. */
 static _Noreturn void run_pool(const int pids[2], const int life[2]) {
@@ -901,6 +933,7 @@ static const struct unit_case CASES[] = {
     {"the slots run out", test_slots_run_out},
     {"a file in use with other sizes is refused", test_in_use_with_other_sizes},
     {"a claim lasts until the last process is gone", test_a_claim_lasts_until_the_last_process_is_gone},
+    {"the places of a dying pool are waited for", test_places_of_a_dying_pool},
     {"set-up is alone with the file", test_set_up_is_alone},
 };
 
