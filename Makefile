@@ -28,9 +28,10 @@ CPPFLAGS += -D_GNU_SOURCE -Iinclude -Isrc -I$(BUILD)/generated -DINFERONCE_VERSI
 ALL_CFLAGS = -std=c11 -g $(OPTIMISE) $(WARNINGS) $(WERROR) $(HARDENING) $(SANITIZE) $(PACKAGE_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 
-# pkg-config is asked only by goals that compile: `make deps` runs before it is there.
-PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))$(PACKAGE_CFLAGS)
-PACKAGE_LIBS   = $(eval PACKAGE_LIBS := $$(shell $(PKG_CONFIG) --libs $(PACKAGES)))$(PACKAGE_LIBS)
+# pkg-config is asked only by goals that compile: `make deps` runs before it is there. What it lacks is said by the rule of
+# $(BUILD)/flags.
+PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null))$(PACKAGE_CFLAGS)
+PACKAGE_LIBS   = $(eval PACKAGE_LIBS := $$(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null))$(PACKAGE_LIBS)
 
 ifeq ($(V),1)
   Q :=
@@ -59,7 +60,8 @@ BENCH_SOURCES    := $(sort $(wildcard tests/bench/*.c))
 BENCHES          := $(BENCH_SOURCES:%.c=$(BUILD)/%)
 FUZZERS          := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 
-.PHONY: all run check check-installed run-installed unit e2e tests-built asan headers layers format lint docs install deps clean help bench benches fuzz run-fuzzers FORCE
+.PHONY: all run run-installed check check-installed unit e2e tests-built asan benches bench bench-installed fuzz run-fuzzers headers layers \
+        format lint lint-installed docs install install-built uninstall deps clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -72,6 +74,14 @@ $(BUILD)/inferonce: $(BUILD)/src/main.o $(call reverse,$(ARCHIVES))
 # Whatever changes how objects are made (compiler, flags) is kept in a file that objects depend on.
 FLAGS = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)
 $(BUILD)/flags: FORCE
+	@missing=; \
+	    for command in $(firstword $(CC)) $(firstword $(PKG_CONFIG)); do \
+	        command -v $$command > /dev/null || missing="$$missing $$command"; \
+	    done; \
+	    test -n "$$missing" || missing=$$(for package in $(PACKAGES); do \
+	        $(PKG_CONFIG) --exists $$package || printf ' %s' $$package; done); \
+	    test -z "$$missing" || { \
+	        echo "Not installed:$$missing. \`make deps' installs what building and testing needs." >&2; exit 1; }
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS))' > $@
 
@@ -137,10 +147,9 @@ $(BUILD)/generated/%.inc: src/api/%
 
 deps:                                       ## install from the distribution's packages what building and testing needs
 	@deploy/install-deps test
-	@tests/lib/spectral/install
 
 run:                                        ## serve http://localhost:8000 behind nginx, with a 5 s model (PORT=, SERVER=lighttpd)
-	@deploy/install-deps run
+	@deploy/install-deps run $(or $(SERVER),nginx)
 	@$(MAKE) --no-print-directory run-installed
 
 # exec: whoever stops make then stops the script, not a shell between them.
@@ -168,7 +177,11 @@ asan:                                       ## unit and end-to-end tests under A
 
 benches: $(BENCHES)
 
-bench: all benches                          ## the benchmarks: ratios, taken in turns in one run
+bench:                                      ## the benchmarks: ratios, taken in turns in one run
+	@deploy/install-deps bench
+	@$(MAKE) --no-print-directory bench-installed
+
+bench-installed: all benches
 	@BUILD='$(BUILD)' tests/bench/run
 
 fuzz:                                       ## every parser under libFuzzer and the sanitizers (FUZZ_SECONDS= for each)
@@ -196,7 +209,11 @@ layers:                                     ## no folder includes a header of a 
 format:                                     ## clang-format in place
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
 
-lint: all                                   ## clang-format (check only), cppcheck, shell and Python syntax
+lint:                                       ## clang-format (check only), cppcheck, Spectral (from npm), shell and Python syntax
+	@deploy/install-deps lint
+	@$(MAKE) --no-print-directory lint-installed
+
+lint-installed: all
 	@BUILD='$(BUILD)' tests/lib/lint
 
 docs: all                                   ## write what is generated from the tables: README's settings, the sample file
@@ -205,14 +222,27 @@ docs: all                                   ## write what is generated from the 
 	@sed -i -e '/^<!-- settings -->$$/,/^<!-- \/settings -->$$/{/^<!--/!d}' \
 	    -e '/^<!-- settings -->$$/r $(BUILD)/settings.md' README.md
 
-install: all                                ## install under DESTDIR and PREFIX
-	install -D -m 0755 $(BUILD)/inferonce '$(DESTDIR)$(PREFIX)/bin/inferonce'
-	install -D -m 0755 deploy/inferonce-spawn '$(DESTDIR)$(PREFIX)/bin/inferonce-spawn'
-	install -D -m 0644 nginx/inferonce.conf '$(DESTDIR)$(PREFIX)/share/inferonce/nginx/inferonce.conf'
-	install -D -m 0644 nginx/inferonce-upstream.conf '$(DESTDIR)$(PREFIX)/share/inferonce/nginx/inferonce-upstream.conf'
-	install -D -m 0644 lighttpd/inferonce.conf '$(DESTDIR)$(PREFIX)/share/inferonce/lighttpd/inferonce.conf'
-	install -D -m 0644 README.md '$(DESTDIR)$(PREFIX)/share/doc/inferonce/README.md'
-	install -D -m 0644 LICENSE '$(DESTDIR)$(PREFIX)/share/doc/inferonce/LICENSE'
+# FILE=PLACE below PREFIX; the examples keep their names.
+PROGRAMS := $(BUILD)/inferonce=bin/inferonce deploy/inferonce-spawn=bin/inferonce-spawn
+DATA := nginx/inferonce.conf=share/inferonce/nginx/inferonce.conf \
+        nginx/inferonce-upstream.conf=share/inferonce/nginx/inferonce-upstream.conf \
+        lighttpd/inferonce.conf=share/inferonce/lighttpd/inferonce.conf \
+        deploy/inferonce.conf.sample=share/inferonce/inferonce.conf.sample \
+        $(foreach f,$(sort $(wildcard deploy/examples/*)),$(f)=share/doc/inferonce/examples/$(notdir $(f))) \
+        README.md=share/doc/inferonce/README.md \
+        LICENSE=share/doc/inferonce/LICENSE \
+        src/engine/vader_lexicon.LICENSE=share/doc/inferonce/vader_lexicon.LICENSE
+DIRECTORIES := share/inferonce/nginx share/inferonce/lighttpd share/inferonce share/doc/inferonce/examples share/doc/inferonce
+
+install: all install-built                  ## install under DESTDIR and PREFIX (/usr/local)
+
+install-built:
+	@for pair in $(PROGRAMS); do install -v -D -m 0755 "$${pair%%=*}" '$(DESTDIR)$(PREFIX)'/"$${pair#*=}" || exit 1; done
+	@for pair in $(DATA); do install -v -D -m 0644 "$${pair%%=*}" '$(DESTDIR)$(PREFIX)'/"$${pair#*=}" || exit 1; done
+
+uninstall:                                  ## remove what `make install` put under DESTDIR and PREFIX
+	@for pair in $(PROGRAMS) $(DATA); do rm -f -v '$(DESTDIR)$(PREFIX)'/"$${pair#*=}" || exit 1; done
+	@for directory in $(DIRECTORIES); do rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(PREFIX)'/"$$directory" 2>/dev/null || :; done
 
 clean:                                      ## remove what was built
 	rm -rf $(BUILD)

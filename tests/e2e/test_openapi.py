@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 
 import client
 import fastcgi
@@ -16,11 +15,9 @@ import model_server
 from case import Case
 from processes import wait_until
 from schema import Validator
-from servers import ROOT, Inferonce, environment, find, run_program
+from servers import ROOT, Inferonce, find, run_program
 
 PATH = os.path.join(ROOT, "src", "api", "openapi.json")
-SPECTRAL = os.path.join(ROOT, "build", "spectral", "node_modules", "@stoplight", "spectral-cli", "dist", "index.js")
-RULESET = os.path.join(ROOT, "tests", "lib", "spectral", "ruleset.yaml")
 METHODS = {"get": "GET", "post": "POST", "delete": "DELETE", "x-query": "QUERY"}
 
 # What a client cannot bring about: the server must run out of memory, or the built-in model fail.
@@ -127,44 +124,6 @@ class Document(Case):
     def test_version_is_the_program_s(self):
         version = Description().document["info"]["version"]
         self.assertEqual(run_program("--version").stdout, f"inferonce {version}\n")
-
-    def lint(self, path):
-        """Spectral's verdict; every severity counts."""
-        self.assertTrue(os.path.isfile(SPECTRAL), "Spectral is not installed; tests/lib/spectral/install installs it")
-        result = subprocess.run([find("node"), SPECTRAL, "lint", "--fail-severity=hint", f"--ruleset={RULESET}", path],
-                                env=environment({}), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
-        return result.returncode, result.stdout + result.stderr
-
-    def variant(self, change):
-        document = Description().document
-        change(document)
-        path = os.path.join(self.directory, "openapi.json")
-        with open(path, "w", encoding="ascii") as file:
-            json.dump(document, file)
-        return path
-
-    def test_spectral_has_nothing_to_say(self):
-        status, output = self.lint(PATH)
-        self.assertEqual(status, 0, output)
-
-    def test_nor_of_what_it_cannot_see(self):
-        """OpenAPI 3.1 has no QUERY, so Spectral passes over x-query: here it stands where Spectral looks."""
-        def put_in_view(document):
-            item = document["paths"]["/predict"]
-            item["put"] = item.pop("x-query")
-
-        status, output = self.lint(self.variant(put_in_view))
-        self.assertEqual(status, 0, output)
-
-    def test_spectral_does_look(self):
-        def spoil(document):
-            document["paths"]["/predict"]["post"]["operationId"] = document["paths"]["/healthz"]["get"]["operationId"]
-            document["components"]["examples"]["OneText"]["value"]["text"] = 5
-
-        status, output = self.lint(self.variant(spoil))
-        self.assertEqual(status, 1, output)
-        self.assertIn("operation-operationId-unique", output)
-        self.assertIn("oas3-valid-media-example", output)
 
 
 def mutants(value, optional):

@@ -1,4 +1,4 @@
-"""The tools that judge are judged first: the structured field parser, tests/run, tests/lib/layers, deploy/install-deps."""
+"""The tools that judge are judged first: the structured field parser, tests/run, tests/lib/layers, deploy/install-deps, make."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ import subprocess
 import structured
 from case import Case
 from processes import Child, is_alive, wait_until
-from servers import ROOT, environment
+from servers import BUILD, ROOT, environment
 from structured import Malformed, Token, cache_status, parse_dictionary, parse_item, parse_list
 
 
@@ -202,3 +202,61 @@ class InstallDeps(Case):
         self.assertEqual((result.returncode, result.stdout), (1, ""))
         for name in ("cc", "fcgi", "libuv", "jansson", "libcrypto", "libutf8proc"):
             self.assertIn(name, result.stderr)
+
+    def test_says_how_many_packages(self):
+        """apt-get and what it is asked with are ours: nothing is installed."""
+        tools = os.path.join(self.directory, "bin")
+        os.mkdir(tools)
+        for name, text in (("apt-get", 'case " $* " in *" -s "*) printf "Inst a\\nInst b\\nInst c\\nConf a\\n" ;; *) echo "apt-get $*" ;; esac'),
+                           ("apt-cache", "printf '  Candidate: 1\\n'"), ("tee", "cat > /dev/null"), ("chmod", ":"), ("rm", ":"),
+                           ("id", "echo 0"), ("dpkg-query", ":"), ("pkg-config", ':')):
+            with open(os.path.join(tools, name), "w", encoding="ascii") as file:
+                file.write(f"#!/bin/sh\n{text}\n")
+            os.chmod(os.path.join(tools, name), 0o755)
+        for tool in ("sh", "env", "grep", "wc", "cat", "cc", "make", "awk", "curl"):
+            os.symlink(shutil.which(tool), os.path.join(tools, tool))
+        with open(os.path.join(ROOT, "deploy", "install-deps"), encoding="utf-8") as file:
+            script = file.read().replace("PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin", "")
+        for server in ("nginx", "lighttpd"):
+            result = subprocess.run([os.path.join(tools, "sh"), "-s", "run", server], input=script, env={"PATH": tools},
+                                    capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            lines = result.stdout.splitlines()
+            self.assertRegex(lines[-2], f"^install-deps: installing 3 packages from .*: {server}$")
+            self.assertEqual(lines[-1], f"apt-get install -y -q --no-install-recommends {server}")
+
+
+class Make(Case):
+    def make(self, *arguments):
+        return subprocess.run(["make", "--no-print-directory", *arguments], cwd=ROOT, env=environment({}), stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=120, check=False)
+
+    def test_names_make_deps_where_libraries_are_missing(self):
+        result = self.make(f"BUILD={self.directory}/build", "PKG_CONFIG=false")
+        self.assertEqual(result.returncode, 2)
+        self.assertEqual(result.stdout, "")
+        self.assertRegex(result.stderr, "\\ANot installed: fcgi libuv jansson .*`make deps' installs")
+        self.assertEqual(len(result.stderr.splitlines()), 2, result.stderr)
+
+    def test_installs_and_uninstalls(self):
+        below = os.path.join(self.directory, "a place (of its own)")
+        where = (f"BUILD={os.path.relpath(BUILD, ROOT)}", f"DESTDIR={below}", "PREFIX=/usr")
+
+        def files():
+            return sorted(os.path.relpath(os.path.join(folder, file), below) for folder, _, names in os.walk(below) for file in names)
+
+        result = self.make("install-built", *where)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        for name in ("bin/inferonce", "bin/inferonce-spawn", "share/inferonce/nginx/inferonce.conf", "share/inferonce/lighttpd/inferonce.conf",
+                     "share/inferonce/inferonce.conf.sample", "share/doc/inferonce/examples/tei.conf",
+                     "share/doc/inferonce/examples/site.nginx.conf", "share/doc/inferonce/LICENSE", "share/doc/inferonce/vader_lexicon.LICENSE"):
+            self.assertIn(f"usr/{name}", files())
+        version = subprocess.run([f"{below}/usr/bin/inferonce", "--version"], capture_output=True, text=True, timeout=60, check=False)
+        self.assertTrue(version.stdout.startswith("inferonce "), version)
+        with open(f"{below}/usr/share/doc/inferonce/vader_lexicon.LICENSE", encoding="utf-8") as notice:
+            self.assertIn("MIT License", notice.read())
+        with open(f"{below}/usr/share/inferonce/mine.conf", "w", encoding="ascii") as file:
+            file.write("# kept\n")
+        self.assertEqual(self.make("uninstall", *where).returncode, 0)
+        self.assertEqual(files(), ["usr/share/inferonce/mine.conf"])
+        self.assertFalse(os.path.exists(f"{below}/usr/share/doc/inferonce"))
