@@ -115,8 +115,12 @@ static void choose_defaults(struct settings_loading *loading) {
     /* Two servers are two models, unless somebody says that they are one. */
     if (!is_given(loading, "MODEL_NAME") && uses_http(settings) && settings->upstream_url[0] != '\0')
         memcpy(settings->model_name, settings->upstream_url, sizeof(settings->model_name));
-    if (!is_given(loading, "CACHE_TTL_MAX") && settings->cache_ttl_max_ms < settings->cache_ttl_ms)
-        settings->cache_ttl_max_ms = settings->cache_ttl_ms;
+    if (settings->cache_ttl_ms > settings->cache_ttl_max_ms) {
+        if (!is_given(loading, "CACHE_TTL_MAX"))
+            settings->cache_ttl_max_ms = settings->cache_ttl_ms;
+        else if (!is_given(loading, "CACHE_TTL"))
+            settings->cache_ttl_ms = settings->cache_ttl_max_ms;
+    }
 }
 
 static bool find_contradictions(const struct settings *settings, struct error *error) {

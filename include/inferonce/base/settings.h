@@ -39,10 +39,9 @@
     CHOICE(cache_backend, CACHE_BACKEND, "memory", "memory|memcached|redis",                                 \
            "Where entries live: in this host's memory, or in servers that several hosts share")              \
     SECONDS(cache_ttl_ms, CACHE_TTL, 3600, 0.001, 31536000, "How long an entry is fresh")                    \
-    SECONDS(                                                                                                 \
-        cache_ttl_max_ms, CACHE_TTL_MAX, 86400, 0.001, 31536000,                                             \
-        "The most that a request may ask for with X-Cache-TTL; CACHE_TTL where that is more and this is "    \
-        "not given")                                                                                         \
+    SECONDS(cache_ttl_max_ms, CACHE_TTL_MAX, 86400, 0.001, 31536000,                                         \
+            "The most that a request may ask for with X-Cache-TTL, and not below CACHE_TTL: of the two "     \
+            "the one that is not given gives way")                                                           \
     SECONDS(cache_stale_while_revalidate_ms, CACHE_STALE_WHILE_REVALIDATE, 0, 0, 31536000,                   \
             "How long after its lifetime an entry may be served while one refresh runs")                     \
     SECONDS(cache_stale_if_error_ms, CACHE_STALE_IF_ERROR, 0, 0, 31536000,                                   \

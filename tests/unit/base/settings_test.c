@@ -706,6 +706,8 @@ static void test_lifetimes(void) {
     CU_ASSERT(load_with(NO_ENVIRONMENT, ARGUMENTS(FLAG("--cache-ttl=60"), FLAG("--cache-ttl-max=60"))));
     CU_ASSERT(load_flag("--cache-ttl=604800"));
     CU_ASSERT_EQUAL(settings.cache_ttl_max_ms, 604800000);
+    CU_ASSERT(load_flag("--cache-ttl-max=100"));
+    CU_ASSERT_EQUAL(settings.cache_ttl_ms, 100000);
     CU_ASSERT_FALSE(
         load_with((char *const[]){FLAG("CACHE_TTL_MAX=86400"), NULL}, ARGUMENTS(FLAG("--cache-ttl=86401"))));
     CU_ASSERT(load_with((char *const[]){FLAG("CACHE_TTL_MAX="), NULL}, ARGUMENTS(FLAG("--cache-ttl=86401"))));
