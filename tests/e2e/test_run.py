@@ -1,8 +1,11 @@
 """`make run`: what it starts, what it says, and that nothing is left."""
 
+import http.client
 import os
 import signal
 import socket
+import threading
+import time
 
 from case import Case, through_both
 from client import Client
@@ -48,6 +51,52 @@ class MakeRun(Case):
                 self.assertEqual(client.stats()["workers"], 1)
                 child.stop(number)
                 self.assertNothingLeft()
+
+    def test_stops_at_once_with_a_request_pending(self):
+        child, client = self.start(INFERENCE_DELAY_MS=60000, WORKERS=1)
+        pending = threading.Thread(target=self.ask_in_vain, args=(client,))
+        pending.start()
+        wait_until(lambda: client.stats()["parked"] == 1, "the request waits")
+        before = time.monotonic()
+        child.stop(signal.SIGINT)
+        self.assertLess(time.monotonic() - before, 9)
+        pending.join()
+        self.assertIn("make run: stopping\n", child.log())
+        self.assertIn("make run: requests that wait for the model are given up\n", child.log())
+        self.assertNotIn("killed\n", child.log())
+        self.assertNothingLeft()
+
+    def ask_in_vain(self, client):
+        try:
+            client.predict("pending")
+        except (OSError, http.client.HTTPException):
+            pass
+
+    def test_a_second_interrupt_is_not_ignored(self):
+        """The program is one that no signal but SIGKILL ends."""
+        build = os.path.join(self.directory, "build")
+        os.mkdir(build)
+        with open(os.path.join(build, "inferonce"), "w", encoding="ascii") as stub:
+            stub.write(f'#!/bin/sh\ntrap "" TERM INT\n{PROGRAM} "$@" &\nwhile :; do sleep 0.1; done\n')
+        os.chmod(os.path.join(build, "inferonce"), 0o755)
+        child, _ = self.start(BUILD=build, WORKERS=1)
+        child.send_signal(signal.SIGINT)
+        wait_until(lambda: "make run: stopping\n" in child.log(), "it stops")
+        child.send_signal(signal.SIGINT)
+        child.wait()
+        self.assertIn("make run: killed\n", child.log())
+        wait_until(lambda: not self.leftovers(), "its workers have ended")
+        self.assertNothingLeft()
+
+    def test_a_directory_with_a_space(self):
+        for name in ("a b", "(c) & d"):
+            with self.subTest(name=name):
+                temporary = os.path.join(self.directory, name)
+                os.mkdir(temporary)
+                child, client = self.start(TMPDIR=temporary, INFERENCE_DELAY_MS=0, WORKERS=1)
+                self.assertEqual(client.predict("good").status, 200)
+                child.stop(signal.SIGINT)
+                self.assertEqual(os.listdir(temporary), [])
 
     def test_the_model_takes_five_seconds_unless_told_otherwise(self):
         child, client = self.start()

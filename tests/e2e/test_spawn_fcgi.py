@@ -88,3 +88,47 @@ class SpawnFcgi(Case):
                                 capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(result.returncode, 2)
         self.assertIn("CACHE_PATH", result.stderr)
+
+    def launch(self, *flags, **settings):
+        return subprocess.run([LAUNCHER, *flags], env=environment({**self.settings, **settings}), stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=60, check=False)
+
+    def test_help(self):
+        for flag in ("--help", "-h"):
+            result = self.launch(flag)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            for word in ("SOCKET_GROUP", "RUN_AS", "CHILDREN", "PIDFILE", "Exit status"):
+                self.assertIn(word, result.stdout)
+
+    def test_tells_why_it_does_not_start(self):
+        """The program's own words, whether there is a log or not: a wrong setting, and one that shows only when it starts."""
+        for log in ("", self.settings["LOG"]):
+            with self.subTest(log=log):
+                result = self.launch("--workers=65", LOG=log)
+                self.assertEqual(result.returncode, 2, result)
+                self.assertIn("--workers=65: expected a number", result.stderr)
+                result = self.launch("--workers=1", LOG=log, CACHE_PATH=self.directory)
+                self.assertEqual(result.returncode, 1, result)
+                self.assertIn("inferonce did not start", result.stderr)
+                self.assertIn(f"{self.directory}: ", result.stderr)
+                self.assertEqual(children_of(os.getpid()), [])
+                while self.reap_any():
+                    pass
+
+    def reap_any(self):
+        try:
+            return os.waitpid(-1, os.WNOHANG)[0]
+        except ChildProcessError:
+            return 0
+
+    def test_without_a_log(self):
+        """Nobody reads what it says after the first second, and that does not end it."""
+        result = self.launch("--workers=1", LOG="", LOG_LEVEL="debug")
+        self.assertEqual(result.returncode, 0, result)
+        self.assertIn("spawned successfully", result.stdout)
+        with open(self.pidfile, encoding="ascii") as file:
+            masters = [int(file.read())]
+        self.addCleanup(self.end, masters)
+        wait_until(self.answers, "it answers")
+        os.kill(children_of(masters[0])[0], signal.SIGKILL)  # which is logged
+        wait_until(lambda: len(children_of(masters[0])) == 1 and self.answers(), "it goes on")

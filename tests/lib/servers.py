@@ -98,7 +98,7 @@ class Nginx(WebServer):
     folder = "nginx"
 
     def fill_in(self, text, socket_path):
-        text = text.replace("/run/inferonce/inferonce.sock", socket_path)
+        text = text.replace("unix:/run/inferonce/inferonce.sock", f'"unix:{socket_path}"')  # there may be a space in it
         return text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
 
     def command(self):
