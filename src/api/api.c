@@ -2,12 +2,14 @@
 
 #include "inferonce/api/known_bodies.h"
 #include "inferonce/api/prediction_pool.h"
+#include "inferonce/api/slices.h"
 
 bool api_setup(struct api *api, struct error *error) {
     key_of_generation(bytes_of(api->settings->cache_namespace), &api->default_generation_key);
     api->predictions = prediction_pool_create();
     api->known_bodies = known_bodies_create();
-    if (api->predictions && api->known_bodies)
+    api->slices = slices_create(api->loop);
+    if (api->predictions && api->known_bodies && api->slices)
         return true;
     error_set(error, "no memory for the pool of predictions and the known bodies");
     api_teardown(api);
@@ -15,6 +17,7 @@ bool api_setup(struct api *api, struct error *error) {
 }
 
 void api_teardown(struct api *api) {
+    slices_destroy(&api->slices);
     known_bodies_destroy(&api->known_bodies);
     prediction_pool_destroy(&api->predictions);
 }
@@ -67,6 +70,7 @@ void api_body_problem(struct exchange *exchange, enum body_status status, const 
         exchange_problem(exchange, PROBLEM_BAD_SHAPE, body->detail, body->pointer[0] ? body->pointer : NULL);
         return;
     case BODY_OK:
+    case BODY_MORE:
     case BODY_NO_MEMORY:
         exchange_problem(exchange, PROBLEM_INTERNAL, "no memory for the request", NULL);
         return;

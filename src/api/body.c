@@ -19,28 +19,25 @@ static const char *const KNOWN_NAMES[KNOWN_COUNT] = {"text", "texts", "keys", "n
 
 #define PREDICT_DETAIL "must have exactly one of the members \"text\" and \"texts\""
 
-/* What an endpoint takes. */
+/* What an object may hold. */
 struct shape {
     unsigned n_known; /* of KNOWN_NAMES, from the first */
     bool empty_allowed;
-    size_t max_batch;
     const char *pointer; /* to the object, without a member */
     const char *detail;  /* what to say when it is not exactly one of them */
 };
 
-/* A member of an object in canonical form. */
-struct member {
-    char *start;       /* of the name, with its quote */
-    struct bytes name; /* with its escapes, if any */
-    char *value, *end;
-};
+#define PURGE_DETAIL                                                                         \
+    "must have exactly one of the members \"text\", \"texts\", \"keys\", \"namespace\" and " \
+    "\"request\""
 
-/* What is in a body, before any of it is looked into. */
-struct contents {
-    unsigned known; /* how many */
-    unsigned unknown;
-    enum known_member which; /* if one is known */
-    struct member member;    /* that one */
+static const struct shape SHAPES[] = {
+    [BODY_PREDICT] = {.n_known = KNOWN_TEXTS + 1, .pointer = "#", .detail = PREDICT_DETAIL},
+    [BODY_PURGE] = {.n_known = KNOWN_COUNT, .empty_allowed = true, .pointer = "#", .detail = PURGE_DETAIL},
+    [BODY_PURGED_REQUEST] = {.n_known = KNOWN_TEXTS + 1,
+                             .empty_allowed = true,
+                             .pointer = "#/request",
+                             .detail = PREDICT_DETAIL},
 };
 
 void body_init(struct body *body) {
@@ -66,6 +63,9 @@ static void clear_results(struct body *body) {
 }
 
 void body_reset(struct body *body) {
+    if (body->phase == BODY_CANONICAL)
+        canonical_leave(&body->canonical);
+    body->phase = BODY_IDLE;
     clear_results(body);
     body->detail = NULL;
     body->pointer[0] = '\0';
@@ -114,27 +114,31 @@ static bool read_plain(struct bytes json, struct bytes *text) {
     return true;
 }
 
-/* ---- any body ---- */
+/* ---- any body: its canonical form, then one pass over the members, then the one that counts ---- */
 
 static enum body_status bad_shape(struct body *body, const char *detail) {
     body->detail = detail;
     return BODY_BAD_SHAPE;
 }
 
-/* In the canonical form, which is ours to change. */
-static char *value_end(char *at, const char *end) {
-    return at + (json_value_end(at, end) - at);
+static const struct shape *shape_of(const struct body *body) {
+    return &SHAPES[body->kind];
 }
 
-/* Reads the member that begins at `at`; returns where the next one does, or NULL behind the last. */
-static char *next_member(const struct body *body, char *at, struct member *member) {
-    const char *end = body->storage.data + body->storage.length;
-    char *name_end = value_end(at, end);
-    *member = (struct member){.start = at,
-                              .name = {at + 1, (size_t)(name_end - at) - 2},
-                              .value = name_end + 1,
-                              .end = value_end(name_end + 1, end)};
-    return *member->end == ',' ? member->end + 1 : NULL;
+/* The whole of it: no pointer, or the one to a purge's request. */
+static enum body_status bad_object(struct body *body, const char *detail) {
+    if (body->kind == BODY_PURGED_REQUEST)
+        snprintf(body->pointer, sizeof(body->pointer), "%s", shape_of(body)->pointer);
+    return bad_shape(body, detail);
+}
+
+static const char *storage_end(const struct body *body) {
+    return body->storage.data + body->storage.length;
+}
+
+/* The canonical form is ours to change. */
+static char *writable(const struct body *body, const char *at) {
+    return body->storage.data + (at - body->storage.data);
 }
 
 /* KNOWN_COUNT: not one of those that `shape` knows. */
@@ -145,56 +149,82 @@ static enum known_member recognise(const struct shape *shape, struct bytes name)
     return KNOWN_COUNT;
 }
 
-/* The first member of an object in canonical form; NULL: it has none. */
-static char *first_member(char *object) {
-    return object[1] == '}' ? NULL : object + 1;
+/* The member at `at` begins. */
+static void begin_member(struct body *body, char *at) {
+    body->member = at;
+    body->value = NULL;
+    json_skip_begin(&body->skip, at);
 }
 
-static struct contents survey(const struct body *body, const struct shape *shape, char *object) {
-    struct contents contents = {0};
-    struct member member;
-    for (char *at = first_member(object); at;) {
-        at = next_member(body, at, &member);
-        enum known_member which = recognise(shape, member.name);
-        if (which == KNOWN_COUNT) {
-            contents.unknown++;
-            continue;
-        }
-        contents.known++;
-        contents.which = which;
-        contents.member = member;
+/* At an object in canonical form. */
+static enum body_status begin_survey(struct body *body, char *object) {
+    if (*object != '{')
+        return bad_object(body, "must be an object");
+    body->n_known = 0;
+    body->known = NULL;
+    body->phase = BODY_SURVEY;
+    begin_member(body, object + 1);
+    return BODY_MORE;
+}
+
+/* Keeps a member that is a parameter: in their order, which is that of the canonical form. */
+static void keep_parameter(struct body *body, const char *end) {
+    buffer_append_char(&body->further, body->further.length == 0 ? '{' : ',');
+    buffer_append(&body->further, body->member, (size_t)(end - body->member));
+}
+
+/* The member was skipped. */
+static void note_member(struct body *body) {
+    struct bytes name = {body->member + 1, (size_t)(body->value - body->member) - 3};
+    enum known_member which = recognise(shape_of(body), name);
+    if (which == KNOWN_COUNT) {
+        keep_parameter(body, body->skip.at);
+        return;
     }
-    return contents;
+    body->n_known++;
+    body->which = (unsigned)which;
+    body->known = body->value;
 }
 
-/* The members that `shape` does not know, in their order, which is that of the canonical form. */
-static bool collect_parameters(struct body *body, const struct shape *shape, char *object) {
-    struct member member;
-    buffer_append_char(&body->further, '{');
-    for (char *at = first_member(object); at;) {
-        at = next_member(body, at, &member);
-        if (recognise(shape, member.name) != KNOWN_COUNT)
-            continue;
-        if (body->further.length > 1)
-            buffer_append_char(&body->further, ',');
-        buffer_append(&body->further, member.start, (size_t)(member.end - member.start));
+static enum body_status begin_known(struct body *body);
+
+/* The object is over. */
+static enum body_status end_survey(struct body *body) {
+    const struct shape *shape = shape_of(body);
+    if (body->n_known != 1)
+        return bad_object(body, shape->detail);
+    bool has_parameters = body->further.length > 0;
+    if (has_parameters && body->which != KNOWN_TEXT && body->which != KNOWN_TEXTS)
+        return bad_object(body, "has members that mean nothing here");
+    if (has_parameters)
+        buffer_append_char(&body->further, '}');
+    if (body->further.failed)
+        return BODY_NO_MEMORY;
+    if (has_parameters)
+        body->parameters = buffer_bytes(&body->further);
+    return begin_known(body);
+}
+
+/* Skips one member's name or value. */
+static enum body_status survey(struct body *body, size_t *budget) {
+    if (*body->member == '}')
+        return end_survey(body);
+    if (!json_skip_go_on(&body->skip, storage_end(body), budget))
+        return BODY_MORE;
+    if (!body->value) {
+        body->value = writable(body, body->skip.at) + 1;
+        json_skip_begin(&body->skip, body->value);
+        return BODY_MORE;
     }
-    buffer_append_char(&body->further, '}');
-    body->parameters = buffer_bytes(&body->further);
-    return !body->further.failed;
+    note_member(body);
+    char *end = writable(body, body->skip.at);
+    if (*end == '}')
+        return end_survey(body);
+    begin_member(body, end + 1);
+    return BODY_MORE;
 }
 
-/* The string in [value, end), its escapes undone in place. */
-static enum body_status take_string(struct body *body, const struct shape *shape, char *value,
-                                    const char *end, struct bytes *string) {
-    if (*value != '"')
-        return bad_shape(body, "must be a string");
-    size_t length = json_string_unescape(value + 1, (size_t)(end - value) - 2);
-    if (length == 0 && !shape->empty_allowed)
-        return bad_shape(body, "must not be empty");
-    *string = (struct bytes){value + 1, length};
-    return BODY_OK;
-}
+/* ---- the member that counts ---- */
 
 static bool make_room(struct body *body, size_t n) {
     if (n < body->capacity_strings)
@@ -208,125 +238,160 @@ static bool make_room(struct body *body, size_t n) {
     return true;
 }
 
-static enum body_status take_strings(struct body *body, const struct shape *shape,
-                                     const struct contents *contents, size_t *n) {
-    char *value = contents->member.value;
-    if (*value != '[')
-        return bad_shape(body, "must be an array of strings");
-    if (value[1] == ']')
-        return bad_shape(body, "must have at least one item");
-    *n = 0;
-    char *end = value;
-    do {
-        char *item = end + 1;
-        end = value_end(item, contents->member.end);
-        if (*n == shape->max_batch)
-            return bad_shape(body, "has more items than one request may have");
-        if (!make_room(body, *n))
-            return BODY_NO_MEMORY;
-        enum body_status status = take_string(body, shape, item, end, &body->strings[*n]);
-        if (status != BODY_OK) {
-            snprintf(body->pointer, sizeof(body->pointer), "%s/%s/%zu", shape->pointer,
-                     KNOWN_NAMES[contents->which], *n);
-            return status;
-        }
-        (*n)++;
-    } while (*end == ',');
+static enum body_status bad_member(struct body *body, const char *detail) {
+    snprintf(body->pointer, sizeof(body->pointer), "%s/%s", shape_of(body)->pointer,
+             KNOWN_NAMES[body->which]);
+    return bad_shape(body, detail);
+}
+
+/* The member itself, or an item of it. */
+static enum body_status bad_string(struct body *body, const char *detail) {
+    if (body->which == KNOWN_TEXT || body->which == KNOWN_NAMESPACE)
+        return bad_member(body, detail);
+    snprintf(body->pointer, sizeof(body->pointer), "%s/%s/%zu", shape_of(body)->pointer,
+             KNOWN_NAMES[body->which], body->n_strings);
+    return bad_shape(body, detail);
+}
+
+/* The string that begins at `value`: first to its end, then its escapes. */
+static enum body_status begin_string(struct body *body, char *value) {
+    if (*value != '"')
+        return bad_string(body, "must be a string");
+    body->value = value;
+    body->phase = BODY_SKIPS_STRING;
+    json_skip_begin(&body->skip, value);
+    return BODY_MORE;
+}
+
+/* The next item of the array begins at `item`. */
+static enum body_status begin_item(struct body *body, char *item) {
+    if (body->n_strings == body->max_batch)
+        return bad_member(body, "has more items than one request may have");
+    return make_room(body, body->n_strings) ? begin_string(body, item) : BODY_NO_MEMORY;
+}
+
+static enum body_status begin_known(struct body *body) {
+    char *value = body->known;
+    body->n_strings = 0;
+    switch ((enum known_member)body->which) {
+    case KNOWN_TEXT:
+    case KNOWN_NAMESPACE:
+        return begin_string(body, value);
+    case KNOWN_TEXTS:
+    case KNOWN_KEYS:
+        if (*value != '[')
+            return bad_member(body, "must be an array of strings");
+        if (value[1] == ']')
+            return bad_member(body, "must have at least one item");
+        return begin_item(body, value + 1);
+    default:
+        body->kind = BODY_PURGED_REQUEST;
+        return begin_survey(body, value);
+    }
+}
+
+static enum body_status end_reading(struct body *body) {
+    body->phase = BODY_IDLE;
+    if (body->which == KNOWN_TEXTS) {
+        body->texts = body->strings;
+        body->n_texts = body->n_strings;
+    } else if (body->which == KNOWN_KEYS) {
+        body->keys = body->strings;
+        body->n_keys = body->n_strings;
+    }
     return BODY_OK;
 }
 
-static enum body_status read_shape(struct body *body, const struct shape *shape, char *object);
-
-/* The request to /predict that a purge is about. */
-static enum body_status read_request(struct body *body, const struct shape *shape, char *object) {
-    const struct shape inner = {.n_known = KNOWN_TEXTS + 1,
-                                .empty_allowed = shape->empty_allowed,
-                                .max_batch = shape->max_batch,
-                                .pointer = "#/request",
-                                .detail = PREDICT_DETAIL};
-    snprintf(body->pointer, sizeof(body->pointer), "%s", inner.pointer);
-    return read_shape(body, &inner, object);
-}
-
-static enum body_status take_known(struct body *body, const struct shape *shape,
-                                   const struct contents *contents) {
-    char *value = contents->member.value;
-    const char *end = contents->member.end;
-    enum body_status status;
-    snprintf(body->pointer, sizeof(body->pointer), "%s/%s", shape->pointer, KNOWN_NAMES[contents->which]);
-    switch (contents->which) {
-    case KNOWN_TEXT:
-        status = take_string(body, shape, value, end, &body->text);
-        break;
-    case KNOWN_NAMESPACE:
-        status = take_string(body, shape, value, end, &body->cache_namespace);
-        break;
-    case KNOWN_TEXTS:
-        status = take_strings(body, shape, contents, &body->n_texts);
-        body->texts = body->strings;
-        break;
-    case KNOWN_KEYS:
-        status = take_strings(body, shape, contents, &body->n_keys);
-        body->keys = body->strings;
-        break;
-    default:
-        return read_request(body, shape, value);
+/* A string has lost its escapes. */
+static enum body_status end_string(struct body *body) {
+    struct bytes string = {body->value + 1, (size_t)(body->to - body->value) - 1};
+    if (string.length == 0 && !shape_of(body)->empty_allowed)
+        return bad_string(body, "must not be empty");
+    if (body->which == KNOWN_TEXT || body->which == KNOWN_NAMESPACE) {
+        *(body->which == KNOWN_TEXT ? &body->text : &body->cache_namespace) = string;
+        return end_reading(body);
     }
-    if (status == BODY_OK)
-        body->pointer[0] = '\0';
-    return status;
+    body->strings[body->n_strings++] = string;
+    char *end = writable(body, body->skip.at);
+    return *end == ',' ? begin_item(body, end + 1) : end_reading(body);
 }
 
-static enum body_status read_shape(struct body *body, const struct shape *shape, char *object) {
-    if (object[0] != '{')
-        return bad_shape(body, "must be an object");
-    struct contents contents = survey(body, shape, object);
-    if (contents.known != 1)
-        return bad_shape(body, shape->detail);
-    if (contents.unknown > 0 && contents.which != KNOWN_TEXT && contents.which != KNOWN_TEXTS)
-        return bad_shape(body, "has members that mean nothing here");
-    /* Before the strings lose their escapes, in place: after that the object cannot be walked again. */
-    if (contents.unknown > 0 && !collect_parameters(body, shape, object))
-        return BODY_NO_MEMORY;
-    return take_known(body, shape, &contents);
+static enum body_status unescape(struct body *body, size_t *budget) {
+    if (!json_unescape_go_on(&body->to, &body->from, body->skip.at - 1, budget))
+        return BODY_MORE;
+    return end_string(body);
 }
 
-static enum body_status read_body(struct body *body, struct bytes json, const struct shape *shape) {
-    body_reset(body);
-    if (read_plain(json, &body->text))
-        return BODY_OK;
-    enum body_status status = BODY_OK;
-    switch (canonical_append(&body->canonical, json, &body->storage)) {
+static enum body_status skip_string(struct body *body, size_t *budget) {
+    if (!json_skip_go_on(&body->skip, storage_end(body), budget))
+        return BODY_MORE;
+    body->to = body->value + 1;
+    body->from = body->to;
+    body->phase = BODY_UNESCAPES;
+    return unescape(body, budget);
+}
+
+/* ---- a body ---- */
+
+static enum body_status write_canonical(struct body *body, size_t *budget) {
+    switch (canonical_go_on(&body->canonical, budget)) {
+    case CANONICAL_MORE:
+        return BODY_MORE;
     case CANONICAL_OK:
-        status = read_shape(body, shape, body->storage.data);
-        break;
+        return begin_survey(body, body->storage.data);
     case CANONICAL_BAD_JSON:
         body->detail = body->canonical.reader.detail;
-        status = BODY_BAD_JSON;
-        break;
+        return BODY_BAD_JSON;
     case CANONICAL_NO_MEMORY:
-        status = BODY_NO_MEMORY;
         break;
     }
-    if (status != BODY_OK)
+    return BODY_NO_MEMORY;
+}
+
+static enum body_status step(struct body *body, size_t *budget) {
+    switch (body->phase) {
+    case BODY_CANONICAL:
+        return write_canonical(body, budget);
+    case BODY_SURVEY:
+        return survey(body, budget);
+    case BODY_SKIPS_STRING:
+        return skip_string(body, budget);
+    case BODY_UNESCAPES:
+        return unescape(body, budget);
+    case BODY_IDLE:
+        break;
+    }
+    return BODY_NO_MEMORY;
+}
+
+bool body_begin(struct body *body, enum body_kind kind, struct bytes json, size_t max_batch) {
+    body_reset(body);
+    body->kind = kind;
+    body->max_batch = max_batch;
+    body->phase = BODY_CANONICAL;
+    return canonical_begin(&body->canonical, json, &body->storage);
+}
+
+enum body_status body_go_on(struct body *body, size_t *budget) {
+    enum body_status status = BODY_MORE;
+    while (status == BODY_MORE && *budget > 0)
+        status = step(body, budget);
+    if (status != BODY_OK && status != BODY_MORE) {
+        body->phase = BODY_IDLE;
         clear_results(body);
+    }
     return status;
 }
 
-enum body_status body_read_predict(struct body *body, struct bytes json, size_t max_batch) {
-    const struct shape shape = {
-        .n_known = KNOWN_TEXTS + 1, .max_batch = max_batch, .pointer = "#", .detail = PREDICT_DETAIL};
-    return read_body(body, json, &shape);
-}
-
-enum body_status body_read_purge(struct body *body, struct bytes json, size_t max_batch) {
-    const struct shape shape = {
-        .n_known = KNOWN_COUNT,
-        .empty_allowed = true,
-        .max_batch = max_batch,
-        .pointer = "#",
-        .detail =
-            "must have exactly one of the members \"text\", \"texts\", \"keys\", \"namespace\" and "
-            "\"request\""};
-    return read_body(body, json, &shape);
+enum body_status body_read(struct body *body, enum body_kind kind, struct bytes json, size_t max_batch) {
+    size_t budget = SIZE_MAX;
+    struct bytes text;
+    if (read_plain(json, &text)) {
+        body_reset(body);
+        body->text = text;
+        return BODY_OK;
+    }
+    if (!body_begin(body, kind, json, max_batch))
+        return BODY_NO_MEMORY;
+    return body_go_on(body, &budget);
 }

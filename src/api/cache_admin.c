@@ -4,7 +4,7 @@
 
 #include "inferonce/api/answer.h"
 #include "inferonce/api/body.h"
-#include "inferonce/api/text_key.h"
+#include "inferonce/api/preparation.h"
 #include "inferonce/base/log.h"
 #include "inferonce/cache/policy.h"
 
@@ -12,8 +12,10 @@
 struct errand {
     struct api *api;
     struct exchange *exchange;
-    struct body body;   /* of a purge */
-    size_t outstanding; /* keys that are being removed */
+    struct body body;                /* of a purge */
+    struct preparation *preparation; /* while that is read and worked on in slices; NULL otherwise */
+    struct bytes cache_namespace;    /* the request's */
+    size_t outstanding;              /* keys that are being removed */
     uint64_t removed;
     bool failed;
     bool pending;                  /* a cache server has still to be told of something */
@@ -49,6 +51,7 @@ static void log_purge(const struct errand *errand, uint64_t count) {
 static void left(struct exchange *exchange) {
     struct errand *errand = exchange->state;
     log_purge(errand, UINT64_MAX);
+    preparation_forget(&errand->preparation);
     cache_admin_forget(errand->api->cache, errand);
     errand_end(errand);
 }
@@ -274,7 +277,23 @@ static void one_deleted(void *user, enum cache_admin_status status, const struct
         send_deleted(errand);
 }
 
-static void purge_keys(struct errand *errand, struct bytes cache_namespace) {
+static void remove_key(struct errand *errand, const struct key *key) {
+    cache_remove(errand->api->cache, key, errand->cache_namespace, one_deleted, errand);
+}
+
+/* One more than there are: what is answered at once must not end it. */
+static void begin_removing(struct errand *errand, const char *what, size_t n) {
+    errand->purges = what;
+    errand->purged_namespace = errand->cache_namespace;
+    errand->outstanding = n + 1;
+}
+
+static void end_removing(struct errand *errand) {
+    if (--errand->outstanding == 0)
+        send_deleted(errand);
+}
+
+static void purge_keys(struct errand *errand) {
     struct body *body = &errand->body;
     /* All are checked before any is deleted: a request does what it says or nothing. */
     for (size_t i = 0; i < body->n_keys; i++) {
@@ -286,36 +305,94 @@ static void purge_keys(struct errand *errand, struct bytes cache_namespace) {
         send_problem(errand, PROBLEM_BAD_SHAPE, "a key is 64 hex digits", pointer);
         return;
     }
-    errand->purges = "keys";
-    errand->purged_namespace = cache_namespace;
-    /* One more than there are: what is answered at once must not end it. */
-    errand->outstanding = body->n_keys + 1;
+    begin_removing(errand, "keys", body->n_keys);
     for (size_t i = 0; i < body->n_keys; i++) {
         struct key key;
         INVARIANT(key_from_hex(body->keys[i], &key));
-        cache_remove(errand->api->cache, &key, cache_namespace, one_deleted, errand);
+        remove_key(errand, &key);
     }
-    if (--errand->outstanding == 0)
-        send_deleted(errand);
+    end_removing(errand);
 }
 
-static void purge_texts(struct errand *errand, struct bytes cache_namespace, struct bytes *texts, size_t n) {
+static struct text_key_context context_of(const struct errand *errand) {
+    return (struct text_key_context){.cache_namespace = errand->cache_namespace,
+                                     .parameters = errand->body.parameters};
+}
+
+static void purge_texts(struct errand *errand, struct bytes *texts, size_t n) {
+    const struct text_key_context context = context_of(errand);
+    struct key_writer common;
     if (!text_normalize(errand->api, texts, n, &errand->exchange->scratch)) {
         send_problem(errand, PROBLEM_INTERNAL, "no memory for the texts", NULL);
         return;
     }
-    const struct text_key_context context = {.cache_namespace = cache_namespace,
-                                             .parameters = errand->body.parameters};
-    errand->purges = "texts";
-    errand->purged_namespace = cache_namespace;
-    errand->outstanding = n + 1;
+    text_key_common(errand->api, &context, &common);
+    begin_removing(errand, "texts", n);
     for (size_t i = 0; i < n; i++) {
         struct key key;
-        text_key(errand->api, &context, texts[i], &key);
-        cache_remove(errand->api->cache, &key, cache_namespace, one_deleted, errand);
+        text_key_of(&common, texts[i], &key);
+        remove_key(errand, &key);
     }
-    if (--errand->outstanding == 0)
-        send_deleted(errand);
+    end_removing(errand);
+}
+
+/* The body was read, and names no texts. */
+static void purge_others(struct errand *errand) {
+    struct bytes name = errand->body.cache_namespace;
+    if (!name.data)
+        purge_keys(errand);
+    else if (api_namespace_is_valid(name))
+        purge_namespace(errand, name);
+    else
+        send_problem(errand, PROBLEM_BAD_SHAPE, "a namespace is 1 to 64 characters of A-Z a-z 0-9 . _ -",
+                     "#/namespace");
+}
+
+static void refuse_body(struct errand *errand, enum body_status status) {
+    api_body_problem(errand->exchange, status, &errand->body);
+    errand_end(errand);
+}
+
+static void purge_at_once(struct errand *errand) {
+    struct body *body = &errand->body;
+    enum body_status status =
+        body_read(body, BODY_PURGE, errand->exchange->request.body, errand->api->settings->max_batch);
+    if (status != BODY_OK)
+        refuse_body(errand, status);
+    else if (body->texts)
+        purge_texts(errand, body->texts, body->n_texts);
+    else if (body->text.data)
+        purge_texts(errand, &body->text, 1);
+    else
+        purge_others(errand);
+}
+
+static void prepared(void *user, const struct prepared *prepared) {
+    struct errand *errand = user;
+    errand->preparation = NULL;
+    if (prepared->status != BODY_OK) {
+        refuse_body(errand, prepared->status);
+    } else if (prepared->n == 0) {
+        purge_others(errand);
+    } else {
+        begin_removing(errand, "texts", prepared->n);
+        for (size_t i = 0; i < prepared->n; i++)
+            remove_key(errand, &prepared->keys[i]);
+        end_removing(errand);
+    }
+}
+
+static void prepare(struct errand *errand) {
+    const struct preparation_request request = {.api = errand->api,
+                                                .exchange = errand->exchange,
+                                                .body = &errand->body,
+                                                .kind = BODY_PURGE,
+                                                .context = context_of(errand),
+                                                .done = prepared,
+                                                .user = errand};
+    errand->preparation = preparation_begin(&request);
+    if (!errand->preparation)
+        refuse_body(errand, BODY_NO_MEMORY);
 }
 
 void cache_admin_purge(struct exchange *exchange, struct bytes parameter, void *context) {
@@ -327,21 +404,9 @@ void cache_admin_purge(struct exchange *exchange, struct bytes parameter, void *
     struct errand *errand = errand_begin(api, exchange);
     if (!errand)
         return;
-    struct body *body = &errand->body;
-    enum body_status status = body_read_purge(body, exchange->request.body, api->settings->max_batch);
-    if (status != BODY_OK) {
-        api_body_problem(exchange, status, body);
-        errand_end(errand);
-    } else if (body->cache_namespace.data && !api_namespace_is_valid(body->cache_namespace)) {
-        send_problem(errand, PROBLEM_BAD_SHAPE, "a namespace is 1 to 64 characters of A-Z a-z 0-9 . _ -",
-                     "#/namespace");
-    } else if (body->cache_namespace.data) {
-        purge_namespace(errand, body->cache_namespace);
-    } else if (body->keys) {
-        purge_keys(errand, cache_namespace);
-    } else if (body->texts) {
-        purge_texts(errand, cache_namespace, body->texts, body->n_texts);
-    } else {
-        purge_texts(errand, cache_namespace, &body->text, 1);
-    }
+    errand->cache_namespace = cache_namespace;
+    if (preparation_is_needed(exchange))
+        prepare(errand);
+    else
+        purge_at_once(errand);
 }

@@ -10,6 +10,10 @@
 #define KEPT_SORTED     (64 * 1024)
 #define STARTS_AT_FIRST 32
 
+/* Bytes that are copied for one of the budget. */
+#define COPIED_AT_ONCE  16
+#define COPIED_DIRECTLY 128
+
 /* ---- strings ---- */
 
 static char *write_point(char *to, uint32_t point) {
@@ -21,19 +25,30 @@ static char *write_plain(char *to, const char *start, const char *end) {
     return to + (end - start);
 }
 
-/* With its quotes. */
-static char *write_escaped(char *to, struct bytes text) {
-    const char *at = text.data, *end = text.data + text.length;
-    while (at < end) {
-        if (*at == '\\') {
-            to = write_point(to, json_unescape(&at));
+static void spend(struct canonical *canonical, size_t steps) {
+    size_t *budget = &canonical->reader.budget;
+    *budget -= steps < *budget ? steps : *budget;
+}
+
+/* What is left of a token. False: the budget is spent. */
+static bool write_rest(struct canonical *canonical) {
+    const char *at = canonical->rest.data, *end = at + canonical->rest.length;
+    while (at < end && canonical->reader.budget > 0) {
+        if (canonical->escaped && *at == '\\') {
+            canonical->to = write_point(canonical->to, json_unescape(&at));
+            spend(canonical, 1);
             continue;
         }
-        const char *escape = memchr(at, '\\', (size_t)(end - at));
-        to = write_plain(to, at, escape ? escape : end);
-        at = escape ? escape : end;
+        size_t left = (size_t)(end - at), budget = canonical->reader.budget;
+        size_t most = left / COPIED_AT_ONCE < budget ? left : budget * COPIED_AT_ONCE;
+        const char *escape = canonical->escaped ? memchr(at, '\\', most) : NULL;
+        const char *plain_end = escape ? escape : at + most;
+        spend(canonical, 1 + (size_t)(plain_end - at) / COPIED_AT_ONCE);
+        canonical->to = write_plain(canonical->to, at, plain_end);
+        at = plain_end;
     }
-    return to;
+    canonical->rest = (struct bytes){at, (size_t)(end - at)};
+    return at == end;
 }
 
 /* ---- objects ---- */
@@ -52,31 +67,39 @@ static bool note_start(struct canonical *canonical, char *to) {
     return true;
 }
 
-/* Writes the `n` members that begin at `starts` and end at `end` again, in the order of their names. The
- * length stays what it was. */
-static bool rewrite_members(struct canonical *canonical, char *const *starts, size_t n, char *end) {
-    const struct json_member *members = canonical->reader.members;
-    size_t length = (size_t)(end - starts[0]);
-    buffer_reset(&canonical->sorted, KEPT_SORTED);
-    char *to = buffer_reserve(&canonical->sorted, length);
-    if (!to)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        size_t place = members[i].place;
-        if (i > 0)
-            *to++ = ',';
-        to = write_plain(to, starts[place], place + 1 < n ? starts[place + 1] - 1 : end);
-    }
-    memcpy(starts[0], to - length, length);
-    return true;
+/* The object whose members were written: they are written again in the order of their names, which changes no
+ * length. False: no memory. */
+static bool begin_ordering(struct canonical *canonical) {
+    canonical->n_starts -= canonical->reader.n_members;
+    canonical->ordered = 0;
+    canonical->orders = !canonical->reader.in_order;
+    if (!canonical->orders)
+        return true;
+    buffer_reset(&canonical->sorted, SIZE_MAX);
+    return buffer_reserve(&canonical->sorted,
+                          (size_t)(canonical->to - canonical->starts[canonical->n_starts]));
 }
 
-/* The object whose members were written, the last of them up to `end`. */
-static bool order_members(struct canonical *canonical, char *end) {
+/* False: the budget is spent. */
+static bool order_members(struct canonical *canonical) {
+    const struct json_member *members = canonical->reader.members;
+    char *const *starts = canonical->starts + canonical->n_starts;
+    struct buffer *sorted = &canonical->sorted;
     size_t n = canonical->reader.n_members;
-    canonical->n_starts -= n;
-    return canonical->reader.in_order ||
-           rewrite_members(canonical, canonical->starts + canonical->n_starts, n, end);
+    for (; canonical->ordered < n && canonical->reader.budget > 0; canonical->ordered++) {
+        size_t place = members[canonical->ordered].place;
+        const char *end = place + 1 < n ? starts[place + 1] - 1 : canonical->to;
+        if (canonical->ordered > 0)
+            buffer_append_char(sorted, ',');
+        buffer_append(sorted, starts[place], (size_t)(end - starts[place]));
+        spend(canonical, 1 + (size_t)(end - starts[place]) / COPIED_AT_ONCE);
+    }
+    if (canonical->ordered < n)
+        return false;
+    memcpy(starts[0], sorted->data, sorted->length);
+    spend(canonical, sorted->length / COPIED_AT_ONCE);
+    canonical->orders = false;
+    return true;
 }
 
 /* ---- the text ---- */
@@ -89,34 +112,49 @@ static char *separate(char *to, const char *start) {
     return to;
 }
 
-/* Writes a token to `to`, which then points behind it. False: no memory. */
-static bool write_token(struct canonical *canonical, enum json_token token, const char *start, char **to) {
+/* Begins to write the token that was read. False: no memory. */
+static bool write_token(struct canonical *canonical, enum json_token token) {
     const struct json_reader *reader = &canonical->reader;
-    struct bytes text = reader->text;
-    if (token == JSON_TOKEN_OBJECT_END && !order_members(canonical, *to))
-        return false;
     if (token != JSON_TOKEN_OBJECT_END && token != JSON_TOKEN_ARRAY_END)
-        *to = separate(*to, start);
-    if (token == JSON_TOKEN_NAME && !note_start(canonical, *to))
+        canonical->to = separate(canonical->to, canonical->start);
+    if (token == JSON_TOKEN_NAME && !note_start(canonical, canonical->to))
         return false;
-    if ((token == JSON_TOKEN_NAME || token == JSON_TOKEN_STRING) && reader->escaped)
-        *to = write_escaped(*to, text);
-    else
-        *to = write_plain(*to, text.data, text.data + text.length);
-    if (token == JSON_TOKEN_NAME)
-        *(*to)++ = ':';
+    canonical->escaped = (token == JSON_TOKEN_NAME || token == JSON_TOKEN_STRING) && reader->escaped;
+    canonical->rest = reader->text;
+    if (!canonical->escaped && canonical->rest.length <= COPIED_DIRECTLY) {
+        canonical->to =
+            write_plain(canonical->to, reader->text.data, reader->text.data + reader->text.length);
+        canonical->rest.length = 0;
+    }
     return true;
 }
 
-static enum canonical_status write_text(struct canonical *canonical, char *start, char **to) {
-    enum json_token token;
-    *to = start;
-    while ((token = json_next(&canonical->reader)) < JSON_TOKEN_END)
-        if (!write_token(canonical, token, start, to))
-            return CANONICAL_NO_MEMORY;
-    return token == JSON_TOKEN_END   ? CANONICAL_OK
-           : token == JSON_TOKEN_BAD ? CANONICAL_BAD_JSON
-                                     : CANONICAL_NO_MEMORY;
+/* Goes on with what was begun of the last token. False: the budget is spent. */
+static bool finish_token(struct canonical *canonical) {
+    if (canonical->rest.length > 0 && !write_rest(canonical))
+        return false;
+    if (canonical->orders && !order_members(canonical))
+        return false;
+    if (canonical->token == JSON_TOKEN_NAME)
+        *canonical->to++ = ':';
+    if (canonical->token == JSON_TOKEN_OBJECT_END)
+        *canonical->to++ = '}';
+    canonical->token = JSON_TOKEN_MORE;
+    return true;
+}
+
+/* END, BAD, NO_MEMORY, or MORE. */
+static enum json_token write_tokens(struct canonical *canonical) {
+    for (;;) {
+        if (canonical->token != JSON_TOKEN_MORE && !finish_token(canonical))
+            return JSON_TOKEN_MORE;
+        enum json_token token = json_next(&canonical->reader);
+        if (token >= JSON_TOKEN_END)
+            return token;
+        canonical->token = token;
+        if (token == JSON_TOKEN_OBJECT_END ? !begin_ordering(canonical) : !write_token(canonical, token))
+            return JSON_TOKEN_NO_MEMORY;
+    }
 }
 
 static void free_starts(struct canonical *canonical) {
@@ -125,21 +163,45 @@ static void free_starts(struct canonical *canonical) {
     canonical->capacity_starts = 0;
 }
 
-enum canonical_status canonical_append(struct canonical *canonical, struct bytes json, struct buffer *out) {
-    char *end, *start = buffer_reserve(out, json.length);
-    if (!start)
-        return CANONICAL_NO_MEMORY;
-    canonical->n_starts = 0;
-    json_reader_begin(&canonical->reader, json);
-    enum canonical_status status = write_text(canonical, start, &end);
+void canonical_leave(struct canonical *canonical) {
     json_reader_end(&canonical->reader);
+    buffer_reset(&canonical->sorted, KEPT_SORTED);
     if (canonical->capacity_starts > KEPT_STARTS)
         free_starts(canonical);
-    if (status == CANONICAL_OK) {
-        INVARIANT((size_t)(end - start) <= json.length);
-        out->length += (size_t)(end - start);
-    }
-    return status;
+}
+
+bool canonical_begin(struct canonical *canonical, struct bytes json, struct buffer *out) {
+    canonical->out = out;
+    canonical->start = canonical->to = buffer_reserve(out, json.length);
+    canonical->most = json.length;
+    canonical->n_starts = 0;
+    canonical->token = JSON_TOKEN_MORE;
+    canonical->rest = (struct bytes){NULL, 0};
+    canonical->orders = false;
+    json_reader_begin(&canonical->reader, json);
+    return canonical->start != NULL;
+}
+
+enum canonical_status canonical_go_on(struct canonical *canonical, size_t *budget) {
+    canonical->reader.budget = *budget;
+    enum json_token token = write_tokens(canonical);
+    *budget = canonical->reader.budget;
+    if (token == JSON_TOKEN_MORE)
+        return CANONICAL_MORE;
+    canonical_leave(canonical);
+    if (token != JSON_TOKEN_END)
+        return token == JSON_TOKEN_BAD ? CANONICAL_BAD_JSON : CANONICAL_NO_MEMORY;
+    size_t length = (size_t)(canonical->to - canonical->start);
+    INVARIANT(length <= canonical->most);
+    canonical->out->length += length;
+    return CANONICAL_OK;
+}
+
+enum canonical_status canonical_append(struct canonical *canonical, struct bytes json, struct buffer *out) {
+    size_t budget = SIZE_MAX;
+    if (!canonical_begin(canonical, json, out))
+        return CANONICAL_NO_MEMORY;
+    return canonical_go_on(canonical, &budget);
 }
 
 void canonical_init(struct canonical *canonical, unsigned depth_max, size_t tokens_max) {

@@ -1,10 +1,13 @@
 #include "inferonce/api/predict.h"
 
+#include <stdlib.h>
+
 #include "inferonce/api/answer.h"
 #include "inferonce/api/known_bodies.h"
 #include "inferonce/api/predict_batch.h"
 #include "inferonce/api/prediction.h"
 #include "inferonce/api/prediction_pool.h"
+#include "inferonce/api/preparation.h"
 #include "inferonce/api/text_key.h"
 
 /* The credential is for the model, whose own challenge is not kept: a failure is passed on to other workers
@@ -43,12 +46,14 @@ static void remember(const struct prediction *prediction) {
     known_bodies_remember(prediction->api->known_bodies, &body, &prediction->only.key);
 }
 
+_Static_assert(KNOWN_BODY_MAX <= SLICES_STRAIGHT_MAX, "what is known can be read at once");
+
 /* The cache has no answer for it, so it has to be read after all; nothing can be wrong with it. */
 static bool complete(struct cache_request *request) {
     struct prediction *prediction = request->user;
     struct api *api = prediction->api;
-    if (body_read_predict(&prediction->body, prediction->exchange->request.body, api->settings->max_batch) !=
-        BODY_OK)
+    if (body_read(&prediction->body, BODY_PREDICT, prediction->exchange->request.body,
+                  api->settings->max_batch) != BODY_OK)
         return false;
     struct bytes text = prediction->body.text;
     if (!text_normalize(api, &text, 1, &prediction->exchange->scratch))
@@ -112,6 +117,7 @@ static void answered(struct cache_request *request, const struct cache_answer *a
 
 static void left(struct exchange *exchange) {
     struct prediction *prediction = exchange->state;
+    preparation_forget(&prediction->preparation);
     if (prediction->batch)
         predict_batch_left(prediction);
     else
@@ -119,22 +125,17 @@ static void left(struct exchange *exchange) {
     prediction_release(prediction);
 }
 
-static void ask_one(struct prediction *prediction) {
-    struct api *api = prediction->api;
-    struct bytes text = prediction->body.text;
-    if (!text_normalize(api, &text, 1, &prediction->exchange->scratch)) {
-        prediction_problem(prediction, PROBLEM_INTERNAL, "no memory for the text");
-        return;
-    }
+/* With a text in its normal form. */
+static void ask_one(struct prediction *prediction, struct bytes text, const struct key *key) {
     if (text.length == 0) {
         exchange_problem(prediction->exchange, PROBLEM_BAD_SHAPE, "the text is nothing but white space",
                          "#/text");
         prediction_release(prediction);
         return;
     }
-    prediction_fill_text(prediction, text, &prediction->only);
+    prediction_fill_text(prediction, text, key, &prediction->only);
     prediction->only.storage = &prediction->exchange->scratch;
-    cache_ask(api->cache, &prediction->only);
+    cache_ask(prediction->api->cache, &prediction->only);
 }
 
 /* False: it is to be read. */
@@ -148,18 +149,75 @@ static bool ask_known(struct prediction *prediction) {
     return true;
 }
 
-static void read_and_ask(struct prediction *prediction) {
-    struct exchange *exchange = prediction->exchange;
-    enum body_status status =
-        body_read_predict(&prediction->body, exchange->request.body, prediction->api->settings->max_batch);
-    if (status != BODY_OK) {
-        api_body_problem(exchange, status, &prediction->body);
-        prediction_release(prediction);
-    } else if (prediction->body.texts) {
-        predict_batch_ask(prediction);
-    } else {
-        ask_one(prediction);
+/* ---- a body that is not known ---- */
+
+static void refuse_body(struct prediction *prediction, enum body_status status) {
+    api_body_problem(prediction->exchange, status, &prediction->body);
+    prediction_release(prediction);
+}
+
+static void work_on_one(struct prediction *prediction) {
+    const struct text_key_context context = prediction_key_context(prediction);
+    struct bytes text = prediction->body.text;
+    struct key key;
+    if (!text_normalize(prediction->api, &text, 1, &prediction->exchange->scratch)) {
+        refuse_body(prediction, BODY_NO_MEMORY);
+        return;
     }
+    text_key(prediction->api, &context, text, &key);
+    ask_one(prediction, text, &key);
+}
+
+static void work_on_several(struct prediction *prediction) {
+    const struct text_key_context context = prediction_key_context(prediction);
+    struct bytes *texts = prediction->body.texts;
+    size_t n = prediction->body.n_texts;
+    struct key *keys = calloc(n, sizeof(*keys));
+    if (keys && text_normalize(prediction->api, texts, n, &prediction->exchange->scratch)) {
+        struct key_writer common;
+        text_key_common(prediction->api, &context, &common);
+        for (size_t i = 0; i < n; i++)
+            text_key_of(&common, texts[i], &keys[i]);
+        predict_batch_ask(prediction, texts, keys, n);
+    } else {
+        refuse_body(prediction, BODY_NO_MEMORY);
+    }
+    free(keys);
+}
+
+static void read_and_ask(struct prediction *prediction) {
+    enum body_status status = body_read(&prediction->body, BODY_PREDICT, prediction->exchange->request.body,
+                                        prediction->api->settings->max_batch);
+    if (status != BODY_OK)
+        refuse_body(prediction, status);
+    else if (prediction->body.texts)
+        work_on_several(prediction);
+    else
+        work_on_one(prediction);
+}
+
+static void prepared(void *user, const struct prepared *prepared) {
+    struct prediction *prediction = user;
+    prediction->preparation = NULL;
+    if (prepared->status != BODY_OK)
+        refuse_body(prediction, prepared->status);
+    else if (prediction->body.texts)
+        predict_batch_ask(prediction, prepared->texts, prepared->keys, prepared->n);
+    else
+        ask_one(prediction, prepared->texts[0], &prepared->keys[0]);
+}
+
+static void prepare(struct prediction *prediction) {
+    const struct preparation_request request = {.api = prediction->api,
+                                                .exchange = prediction->exchange,
+                                                .body = &prediction->body,
+                                                .kind = BODY_PREDICT,
+                                                .context = prediction_key_context(prediction),
+                                                .done = prepared,
+                                                .user = prediction};
+    prediction->preparation = preparation_begin(&request);
+    if (!prediction->preparation)
+        refuse_body(prediction, BODY_NO_MEMORY);
 }
 
 void predict_handle(struct exchange *exchange, struct bytes parameter, void *context) {
@@ -183,6 +241,10 @@ void predict_handle(struct exchange *exchange, struct bytes parameter, void *con
     prediction->only.done = answered;
     prediction->only.user = prediction;
     exchange->abandoned = left;
-    if (!ask_known(prediction))
+    if (ask_known(prediction))
+        return;
+    if (preparation_is_needed(exchange))
+        prepare(prediction);
+    else
         read_and_ask(prediction);
 }

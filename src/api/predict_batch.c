@@ -68,7 +68,7 @@ static struct predict_batch *batch_create(size_t n_texts) {
 
 /* Fills `items` with the different keys and `item_of` with who answers whom, by a table of the keys seen so
  * far. */
-static bool fill_items(struct prediction *prediction, const struct bytes *texts) {
+static bool fill_items(struct prediction *prediction, const struct bytes *texts, const struct key *keys) {
     struct predict_batch *batch = prediction->batch;
     size_t size = 1;
     while (size < 2 * batch->n_texts)
@@ -79,7 +79,7 @@ static bool fill_items(struct prediction *prediction, const struct bytes *texts)
     for (size_t i = 0; i < batch->n_texts; i++) {
         struct item *item = &batch->items[batch->n_items];
         prediction_fill(prediction, &item->request);
-        prediction_fill_text(prediction, texts[i], &item->request);
+        prediction_fill_text(prediction, texts[i], &keys[i], &item->request);
         size_t place = key_hash(&item->request.key) & (size - 1);
         while (table[place] != 0 &&
                !key_equal(&batch->items[table[place] - 1].request.key, &item->request.key))
@@ -366,18 +366,13 @@ static bool answer_empty_text(struct prediction *prediction, const struct bytes 
     return false;
 }
 
-void predict_batch_ask(struct prediction *prediction) {
+void predict_batch_ask(struct prediction *prediction, const struct bytes *texts, const struct key *keys,
+                       size_t n) {
     struct api *api = prediction->api;
-    struct bytes *texts = prediction->body.texts;
-    size_t n = prediction->body.n_texts;
-    if (!text_normalize(api, texts, n, &prediction->exchange->scratch)) {
-        prediction_problem(prediction, PROBLEM_INTERNAL, "no memory for the texts");
-        return;
-    }
     if (answer_empty_text(prediction, texts, n))
         return;
     struct predict_batch *batch = prediction->batch = batch_create(n);
-    if (!batch || !fill_items(prediction, texts)) {
+    if (!batch || !fill_items(prediction, texts, keys)) {
         prediction->batch = NULL;
         batch_destroy(batch);
         prediction_problem(prediction, PROBLEM_INTERNAL, "no memory for the texts");

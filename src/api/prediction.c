@@ -45,12 +45,15 @@ void prediction_fill(const struct prediction *prediction, struct cache_request *
     request->phase = CACHE_IDLE;
 }
 
-void prediction_fill_text(const struct prediction *prediction, struct bytes text,
+struct text_key_context prediction_key_context(const struct prediction *prediction) {
+    return (struct text_key_context){.cache_namespace = prediction->cache_namespace,
+                                     .parameters = prediction->body.parameters,
+                                     .credential = prediction_credential(prediction)};
+}
+
+void prediction_fill_text(const struct prediction *prediction, struct bytes text, const struct key *key,
                           struct cache_request *request) {
-    const struct text_key_context context = {.cache_namespace = prediction->cache_namespace,
-                                             .parameters = prediction->body.parameters,
-                                             .credential = prediction_credential(prediction)};
-    text_key(prediction->api, &context, text, &request->key);
+    request->key = *key;
     request->text = text;
     request->parameters = prediction->body.parameters;
 }

@@ -48,6 +48,7 @@ struct prediction *prediction_take(struct api *api, struct exchange *exchange) {
     prediction->api = api;
     prediction->exchange = exchange;
     prediction->batch = NULL;
+    prediction->preparation = NULL;
     prediction->began_us = clock_monotonic_us(api->clock);
     exchange->state = prediction;
     return prediction;

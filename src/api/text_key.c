@@ -51,18 +51,45 @@ bool text_normalize(const struct api *api, struct bytes *texts, size_t n, struct
     return true;
 }
 
-void text_key(const struct api *api, const struct text_key_context *context, struct bytes text,
-              struct key *key) {
+static struct key_fields fields_of(const struct api *api, const struct text_key_context *context) {
     struct key_fields fields = {.cache_namespace = context->cache_namespace,
                                 .route = LITERAL("/predict"),
                                 .model_name = bytes_of(api->settings->model_name),
                                 .model_version = bytes_of(api->settings->model_version),
                                 .level = LEVELS[api->settings->cache_normalize],
                                 .parameters = context->parameters,
-                                .credential = context->credential,
-                                .text = text};
+                                .credential = context->credential};
     fill_service(api->settings, &fields);
+    return fields;
+}
+
+void text_key(const struct api *api, const struct text_key_context *context, struct bytes text,
+              struct key *key) {
+    struct key_fields fields = fields_of(api, context);
+    fields.text = text;
     key_of_entry(&fields, key);
+}
+
+void text_key_begin(const struct api *api, const struct text_key_context *context,
+                    struct key_writer *writer) {
+    const struct key_fields fields = fields_of(api, context);
+    key_writer_begin(writer, &fields);
+    key_writer_field(writer, context->parameters.length);
+}
+
+void text_key_common(const struct api *api, const struct text_key_context *context,
+                     struct key_writer *writer) {
+    text_key_begin(api, context, writer);
+    key_writer_add(writer, context->parameters);
+    key_writer_field(writer, context->credential.length);
+    key_writer_add(writer, context->credential);
+}
+
+void text_key_of(const struct key_writer *common, struct bytes text, struct key *key) {
+    struct key_writer writer = *common;
+    key_writer_field(&writer, text.length);
+    key_writer_add(&writer, text);
+    key_writer_end(&writer, key);
 }
 
 void text_generation_key(const struct api *api, struct bytes cache_namespace, struct key *key) {

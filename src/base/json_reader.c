@@ -10,24 +10,62 @@
 #define OPEN_AT_FIRST 32
 #define OPEN_KEPT     1024
 
-#define FEW_MEMBERS 8
+/* Bytes that are gone through for one of the budget. */
+#define READ_AT_ONCE 8
+
+#define NO_VALUE "a value is expected where there is none"
 
 enum {
     EXPECTS_VALUE, /* the text's, or a member's */
     EXPECTS_FIRST, /* item or member, or the end of an empty container */
-    EXPECTS_REST   /* a comma or the end of the container, or of the text */
+    EXPECTS_REST,  /* a comma or the end of the container, or of the text */
+    EXPECTS_NEXT   /* item or member, behind a comma */
 };
+
+/* Where the budget ended. */
+enum {
+    WITHIN_NOTHING, /* or white space before a token */
+    WITHIN_TEXT,    /* which is UTF-8 up to `checked` */
+    WITHIN_STRING,
+    WITHIN_NAME,
+    BEHIND_NAME,
+    WITHIN_NUMBER,
+    WITHIN_MEMBERS /* which are sorted */
+};
+
+/* The parts of a number (RFC 8259 section 6). Behind a leading zero there are no more digits of the integer:
+ * one that stands there is left for the caller, to whom it is no structural character. */
+enum { INTEGER, ZERO, FRACTION, EXPONENT };
 
 static enum json_token bad(struct json_reader *reader, const char *detail) {
     reader->detail = detail;
     return JSON_TOKEN_BAD;
 }
 
-static void skip_space(struct json_reader *reader) {
-    const char *at = reader->at;
-    while (at < reader->end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
+static enum json_token more(struct json_reader *reader, int within) {
+    reader->within = within;
+    return JSON_TOKEN_MORE;
+}
+
+/* As far as the budget goes from here. */
+static const char *limit_of(const struct json_reader *reader, const char *at) {
+    size_t left = (size_t)(reader->end - at);
+    return left / READ_AT_ONCE < reader->budget ? reader->end : at + reader->budget * READ_AT_ONCE;
+}
+
+static void spend(struct json_reader *reader, size_t bytes) {
+    size_t steps = (bytes + READ_AT_ONCE - 1) / READ_AT_ONCE;
+    reader->budget -= steps < reader->budget ? steps : reader->budget;
+}
+
+/* False: the budget ended, perhaps within the white space. */
+static bool skip_space(struct json_reader *reader) {
+    const char *at = reader->at, *limit = limit_of(reader, at);
+    while (at < limit && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
         at++;
+    spend(reader, (size_t)(at - reader->at));
     reader->at = at;
+    return at < limit || at == reader->end;
 }
 
 static bool is_at(const struct json_reader *reader, char c) {
@@ -55,6 +93,7 @@ static enum json_token found(struct json_reader *reader, enum json_token token, 
         return bad(reader, "more members and items than allowed");
     reader->text = text;
     reader->expects = expected;
+    reader->budget -= reader->budget > 0;
     return token;
 }
 
@@ -94,98 +133,112 @@ static enum json_token leave(struct json_reader *reader, enum json_token token) 
     return found(reader, token, since(reader, reader->at - 1), EXPECTS_REST);
 }
 
-static int compare(const void *a, const void *b) {
-    const struct json_member *first = a, *second = b;
-    return json_string_compare(first->name, second->name);
-}
-
-/* Strictly: no two are equal. */
-static bool are_ascending(const struct json_member *members, size_t n) {
-    for (size_t i = 1; i < n; i++)
-        if (json_string_compare(members[i - 1].name, members[i].name) >= 0)
-            return false;
-    return true;
-}
-
-/* By insertion where there are few members, which is nearly everywhere: setting up qsort takes longer. */
-static void sort(struct json_member *members, size_t n) {
-    if (n > FEW_MEMBERS) {
-        qsort(members, n, sizeof(*members), compare);
-        return;
-    }
-    for (size_t i = 1; i < n; i++) {
-        struct json_member member = members[i];
-        size_t to = i;
-        for (; to > 0 && compare(&member, &members[to - 1]) < 0; to--)
-            members[to] = members[to - 1];
-        members[to] = member;
-    }
-}
-
-/* Behind the closing brace. Most objects are small, or written by a program that sorts; the others are
- * sorted, so that many members cost no more than n log n comparisons. */
+/* Behind the closing brace. */
 static enum json_token leave_object(struct json_reader *reader) {
-    struct json_member *members = reader->open + reader->container + 1;
-    size_t n = reader->n_open - reader->container - 1;
-    reader->in_order = are_ascending(members, n);
-    if (!reader->in_order) {
-        sort(members, n);
-        if (!are_ascending(members, n))
-            return bad(reader, "a member is given twice");
+    switch (json_order_go_on(&reader->order, &reader->budget)) {
+    case JSON_ORDER_MORE:
+        return more(reader, WITHIN_MEMBERS);
+    case JSON_ORDER_NO_MEMORY:
+        return JSON_TOKEN_NO_MEMORY;
+    case JSON_ORDER_TWICE:
+        return bad(reader, "a member is given twice");
+    case JSON_ORDER_DONE:
+        break;
     }
-    reader->members = members;
-    reader->n_members = n;
+    reader->within = WITHIN_NOTHING;
+    reader->in_order = reader->order.in_order;
+    reader->members = reader->open + reader->container + 1;
+    reader->n_members = reader->n_open - reader->container - 1;
     return leave(reader, JSON_TOKEN_OBJECT_END);
+}
+
+static enum json_token begin_leaving_object(struct json_reader *reader) {
+    json_order_begin(&reader->order, reader->open + reader->container + 1,
+                     reader->n_open - reader->container - 1);
+    return leave_object(reader);
 }
 
 /* ---- strings, numbers and words ---- */
 
+/* Within a string; `token` when its end was found, which is taken. */
+static enum json_token go_on_with_string(struct json_reader *reader, enum json_token token, int within) {
+    const char *began = reader->at;
+    enum json_string_status status = json_string_go_on(&reader->at, limit_of(reader, began), reader->end,
+                                                       &reader->escaped, &reader->detail);
+    if (status == JSON_STRING_BAD)
+        return JSON_TOKEN_BAD;
+    spend(reader, (size_t)(reader->at - began));
+    if (status == JSON_STRING_MORE)
+        return more(reader, within);
+    reader->at++;
+    reader->within = WITHIN_NOTHING;
+    return token;
+}
+
 /* At the opening quote. */
-static bool read_string(struct json_reader *reader) {
-    const char *quote = json_string_end(reader->at + 1, reader->end, &reader->escaped, &reader->detail);
-    if (quote)
-        reader->at = quote + 1;
-    return quote != NULL;
+static enum json_token begin_string(struct json_reader *reader, enum json_token token, int within) {
+    reader->start = reader->at++;
+    reader->escaped = false;
+    return go_on_with_string(reader, token, within);
 }
 
-static const char *digits_end(const char *at, const char *end) {
-    while (at < end && *at >= '0' && *at <= '9')
-        at++;
-    return at;
+static enum json_token read_string(struct json_reader *reader, bool begin) {
+    enum json_token token = begin ? begin_string(reader, JSON_TOKEN_STRING, WITHIN_STRING)
+                                  : go_on_with_string(reader, JSON_TOKEN_STRING, WITHIN_STRING);
+    return token == JSON_TOKEN_STRING ? found(reader, token, since(reader, reader->start), EXPECTS_REST)
+                                      : token;
 }
 
-/* RFC 8259 section 6. NULL: no number. A digit behind a leading zero is left for the caller, to whom it is no
- * structural character. */
-static const char *number_end(const char *at, const char *end) {
-    at += at < end && *at == '-';
-    const char *digits = at;
-    at = at < end && *at == '0' ? at + 1 : digits_end(at, end);
-    if (at > digits && at < end && *at == '.') {
-        digits = at + 1;
-        at = digits_end(digits, end);
+static bool is_digit(const struct json_reader *reader) {
+    return reader->at < reader->end && *reader->at >= '0' && *reader->at <= '9';
+}
+
+/* The next part begins, if one does here. */
+static bool begin_part(struct json_reader *reader) {
+    if (reader->part < FRACTION && is_at(reader, '.')) {
+        reader->part = FRACTION;
+        reader->at++;
+    } else if (reader->part < EXPONENT && (is_at(reader, 'e') || is_at(reader, 'E'))) {
+        reader->part = EXPONENT;
+        reader->at++;
+        reader->at += is_at(reader, '+') || is_at(reader, '-');
+    } else {
+        return false;
     }
-    if (at > digits && at < end && (*at == 'e' || *at == 'E')) {
-        digits = at + 1;
-        digits += digits < end && (*digits == '+' || *digits == '-');
-        at = digits_end(digits, end);
-    }
-    return at > digits ? at : NULL;
+    reader->has_digits = false;
+    return true;
 }
 
-static const char *word_end(const char *at, const char *end, const char *word) {
-    size_t length = strlen(word);
-    return (size_t)(end - at) >= length && memcmp(at, word, length) == 0 ? at + length : NULL;
+static enum json_token go_on_with_number(struct json_reader *reader) {
+    do {
+        const char *began = reader->at, *limit = limit_of(reader, began);
+        while (reader->part != ZERO && reader->at < limit && is_digit(reader))
+            reader->at++;
+        reader->has_digits = reader->has_digits || reader->at > began;
+        spend(reader, (size_t)(reader->at - began));
+        if (reader->at == limit && limit < reader->end)
+            return more(reader, WITHIN_NUMBER);
+    } while (reader->has_digits && begin_part(reader));
+    reader->within = WITHIN_NOTHING;
+    if (!reader->has_digits)
+        return bad(reader, NO_VALUE);
+    return found(reader, JSON_TOKEN_PLAIN, since(reader, reader->start), EXPECTS_REST);
 }
 
-static enum json_token read_plain(struct json_reader *reader) {
-    const char *start = reader->at, *end = reader->end;
-    const char *behind = *start == 't'   ? word_end(start, end, "true")
-                         : *start == 'f' ? word_end(start, end, "false")
-                         : *start == 'n' ? word_end(start, end, "null")
-                                         : number_end(start, end);
-    if (!behind)
-        return bad(reader, "a value is expected where there is none");
-    reader->at = behind;
+static enum json_token begin_number(struct json_reader *reader) {
+    reader->start = reader->at;
+    reader->at += is_at(reader, '-');
+    reader->has_digits = is_at(reader, '0');
+    reader->part = reader->has_digits ? ZERO : INTEGER;
+    reader->at += reader->has_digits;
+    return go_on_with_number(reader);
+}
+
+static enum json_token read_word(struct json_reader *reader, struct bytes word) {
+    const char *start = reader->at;
+    if ((size_t)(reader->end - start) < word.length || memcmp(start, word.data, word.length) != 0)
+        return bad(reader, NO_VALUE);
+    reader->at += word.length;
     return found(reader, JSON_TOKEN_PLAIN, since(reader, start), EXPECTS_REST);
 }
 
@@ -201,61 +254,110 @@ static enum json_token read_value(struct json_reader *reader) {
     case '[':
         return enter(reader, JSON_TOKEN_ARRAY);
     case '"':
-        return read_string(reader) ? found(reader, JSON_TOKEN_STRING, since(reader, start), EXPECTS_REST)
-                                   : JSON_TOKEN_BAD;
+        return read_string(reader, true);
+    case 't':
+        return read_word(reader, LITERAL("true"));
+    case 'f':
+        return read_word(reader, LITERAL("false"));
+    case 'n':
+        return read_word(reader, LITERAL("null"));
     default:
-        return read_plain(reader);
+        return begin_number(reader);
     }
 }
 
-static enum json_token read_name(struct json_reader *reader) {
-    const char *start = reader->at;
-    if (!is_at(reader, '"'))
-        return bad(reader, "a member's name is expected where there is none");
-    if (!read_string(reader))
-        return JSON_TOKEN_BAD;
-    struct bytes quoted = since(reader, start);
-    struct bytes name = {start + 1, quoted.length - 2};
-    if (!push(reader, name, reader->n_open - reader->container - 1))
-        return JSON_TOKEN_NO_MEMORY;
-    skip_space(reader);
+/* Behind a name. */
+static enum json_token take_colon(struct json_reader *reader) {
+    if (!skip_space(reader))
+        return more(reader, BEHIND_NAME);
+    reader->within = WITHIN_NOTHING;
     if (!take(reader, ':'))
         return bad(reader, "a colon is missing behind a member's name");
-    return found(reader, JSON_TOKEN_NAME, quoted, EXPECTS_VALUE);
+    return found(reader, JSON_TOKEN_NAME, reader->name, EXPECTS_VALUE);
 }
 
+static enum json_token read_name(struct json_reader *reader, bool begin) {
+    if (begin && !is_at(reader, '"'))
+        return bad(reader, "a member's name is expected where there is none");
+    enum json_token token = begin ? begin_string(reader, JSON_TOKEN_NAME, WITHIN_NAME)
+                                  : go_on_with_string(reader, JSON_TOKEN_NAME, WITHIN_NAME);
+    if (token != JSON_TOKEN_NAME)
+        return token;
+    reader->name = since(reader, reader->start);
+    struct bytes inside = {reader->name.data + 1, reader->name.length - 2};
+    if (!push(reader, inside, reader->n_open - reader->container - 1))
+        return JSON_TOKEN_NO_MEMORY;
+    return take_colon(reader);
+}
+
+/* Takes the comma before the next item or member. */
 static bool take_comma(struct json_reader *reader) {
+    if (reader->expects != EXPECTS_REST)
+        return true;
     if (!take(reader, ','))
         return false;
-    skip_space(reader);
+    reader->expects = EXPECTS_NEXT;
     return true;
 }
 
 static enum json_token next_item(struct json_reader *reader) {
-    if (take(reader, ']'))
+    if (reader->expects != EXPECTS_NEXT && take(reader, ']'))
         return leave(reader, JSON_TOKEN_ARRAY_END);
-    if (reader->expects == EXPECTS_REST && !take_comma(reader))
+    if (!take_comma(reader))
         return bad(reader, "an array has neither a comma nor its end behind an item");
-    return read_value(reader);
+    return skip_space(reader) ? read_value(reader) : more(reader, WITHIN_NOTHING);
 }
 
 static enum json_token next_member(struct json_reader *reader) {
-    if (take(reader, '}'))
-        return leave_object(reader);
-    if (reader->expects == EXPECTS_REST && !take_comma(reader))
+    if (reader->expects != EXPECTS_NEXT && take(reader, '}'))
+        return begin_leaving_object(reader);
+    if (!take_comma(reader))
         return bad(reader, "an object has neither a comma nor its end behind a member");
-    return read_name(reader);
+    return skip_space(reader) ? read_name(reader, true) : more(reader, WITHIN_NOTHING);
 }
 
-enum json_token json_next(struct json_reader *reader) {
-    if (reader->detail)
-        return JSON_TOKEN_BAD;
-    skip_space(reader);
+static enum json_token next_token(struct json_reader *reader) {
+    if (!skip_space(reader))
+        return more(reader, WITHIN_NOTHING);
     if (reader->expects == EXPECTS_VALUE)
         return read_value(reader);
     if (reader->depth > 0)
         return *reader->open[reader->container].name.data == '[' ? next_item(reader) : next_member(reader);
     return reader->at == reader->end ? JSON_TOKEN_END : bad(reader, "there is something behind the value");
+}
+
+/* Before anything else is looked at. */
+static enum json_token check_text(struct json_reader *reader) {
+    const char *began = reader->checked;
+    reader->checked = utf8_check(began, limit_of(reader, began), reader->end);
+    if (!reader->checked)
+        return bad(reader, "not UTF-8");
+    spend(reader, (size_t)(reader->checked - began));
+    if (reader->checked < reader->end)
+        return JSON_TOKEN_MORE;
+    reader->within = WITHIN_NOTHING;
+    return next_token(reader);
+}
+
+enum json_token json_next(struct json_reader *reader) {
+    if (reader->detail)
+        return JSON_TOKEN_BAD;
+    switch (reader->within) {
+    case WITHIN_TEXT:
+        return check_text(reader);
+    case WITHIN_STRING:
+        return read_string(reader, false);
+    case WITHIN_NAME:
+        return read_name(reader, false);
+    case BEHIND_NAME:
+        return take_colon(reader);
+    case WITHIN_NUMBER:
+        return go_on_with_number(reader);
+    case WITHIN_MEMBERS:
+        return leave_object(reader);
+    default:
+        return next_token(reader);
+    }
 }
 
 /* ---- a text ---- */
@@ -267,12 +369,19 @@ void json_reader_begin(struct json_reader *reader, struct bytes text) {
     reader->depth = 0;
     reader->tokens = 0;
     reader->expects = EXPECTS_VALUE;
-    reader->detail = text.length == 0 ? "empty" : utf8_is_valid(text) ? NULL : "not UTF-8";
+    reader->detail = text.length == 0 ? "empty" : NULL;
+    reader->checked = text.data;
+    reader->within = WITHIN_TEXT;
+    reader->budget = SIZE_MAX;
 }
 
 void json_reader_end(struct json_reader *reader) {
-    if (reader->capacity_open > OPEN_KEPT)
-        json_reader_fini(reader);
+    json_order_rest(&reader->order);
+    if (reader->capacity_open <= OPEN_KEPT)
+        return;
+    free(reader->open);
+    reader->open = NULL;
+    reader->capacity_open = 0;
 }
 
 void json_reader_init(struct json_reader *reader, unsigned depth_max, size_t tokens_max) {
@@ -280,6 +389,7 @@ void json_reader_init(struct json_reader *reader, unsigned depth_max, size_t tok
 }
 
 void json_reader_fini(struct json_reader *reader) {
+    json_order_fini(&reader->order);
     free(reader->open);
     reader->open = NULL;
     reader->capacity_open = 0;

@@ -101,20 +101,29 @@ static const char *check_escape(const char *at, const char *end, const char **de
     }
 }
 
+enum json_string_status json_string_go_on(const char **at, const char *limit, const char *end, bool *escaped,
+                                          const char **detail) {
+    while (*at < limit && (*at = json_plain_end(*at, limit)) < limit) {
+        if (**at == '"')
+            return JSON_STRING_END;
+        if (**at != '\\') {
+            *detail = "a control character within a string";
+            return JSON_STRING_BAD;
+        }
+        *escaped = true;
+        *at = check_escape(*at + 1, end, detail);
+        if (!*at)
+            return JSON_STRING_BAD;
+    }
+    if (*at < end)
+        return JSON_STRING_MORE;
+    *detail = "a string has no end";
+    return JSON_STRING_BAD;
+}
+
 const char *json_string_end(const char *at, const char *end, bool *escaped, const char **detail) {
     *escaped = false;
-    while (at) {
-        at = json_plain_end(at, end);
-        if (at == end)
-            return fault(detail, "a string has no end");
-        if (*at == '"')
-            return at;
-        if (*at != '\\')
-            return fault(detail, "a control character within a string");
-        *escaped = true;
-        at = check_escape(at + 1, end, detail);
-    }
-    return NULL;
+    return json_string_go_on(&at, end, end, escaped, detail) == JSON_STRING_END ? at : NULL;
 }
 
 /* ---- reading what was checked ---- */
@@ -146,17 +155,35 @@ uint32_t json_unescape(const char **at) {
     return 0x10000 + ((unit - 0xD800) << 10) + (unit_of(*at - 4) - 0xDC00);
 }
 
-size_t json_string_unescape(char *text, size_t length) {
-    const char *end = text + length, *from = memchr(text, '\\', length);
-    if (!from)
-        return length;
-    char *to = text + (from - text);
-    while (from < end) {
-        if (*from == '\\')
-            to = utf8_write(to, json_unescape(&from));
-        else
-            *to++ = *from++;
+/* Bytes between escapes that are moved for one of a budget. */
+#define MOVED_AT_ONCE 16
+
+bool json_unescape_go_on(char **to, const char **from, const char *end, size_t *budget) {
+    while (*from<end && * budget> 0) {
+        if (**from == '\\') {
+            *to = utf8_write(*to, json_unescape(from));
+            --*budget;
+            continue;
+        }
+        size_t left = (size_t)(end - *from);
+        size_t most = left / MOVED_AT_ONCE < *budget ? left : *budget * MOVED_AT_ONCE;
+        const char *escape = memchr(*from, '\\', most);
+        size_t n = escape ? (size_t)(escape - *from) : most;
+        if (*to != *from)
+            memmove(*to, *from, n);
+        *to += n;
+        *from += n;
+        size_t steps = (n + MOVED_AT_ONCE - 1) / MOVED_AT_ONCE;
+        *budget -= steps < *budget ? steps : *budget;
     }
+    return *from == end;
+}
+
+size_t json_string_unescape(char *text, size_t length) {
+    char *to = text;
+    const char *from = text;
+    size_t budget = SIZE_MAX;
+    (void)json_unescape_go_on(&to, &from, text + length, &budget);
     return (size_t)(to - text);
 }
 

@@ -22,45 +22,93 @@ static const char *next_mark(const char *at, const char *end) {
     return at;
 }
 
-/* At the opening quote. */
-static const char *string_end(const char *at, const char *end) {
-    for (at++; (at = json_plain_end(at, end)) < end; at++) {
-        if (*at == '"')
-            return at + 1;
-        if (*at == '\\' && end - at > 1)
-            at++;
-    }
-    return end;
-}
-
-/* At the opening bracket. */
-static const char *container_end(const char *at, const char *end) {
-    size_t depth = 0;
-    while ((at = next_mark(at, end)) < end) {
-        char c = *at;
-        if (c == '"') {
-            at = string_end(at, end);
-            continue;
-        }
-        at++;
-        depth += c == '[' || c == '{';
-        depth -= c == ']' || c == '}';
-        if (depth == 0)
-            return at;
-    }
-    return end;
-}
-
 static bool ends_plain(char c) {
     return c == ',' || c == ']' || c == '}' || c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+/* Each of these goes on up to `limit` or just behind an escape there. True: skip->at is behind the string,
+ * the container, the plain value. */
+
+static bool skip_string(struct json_skip *skip, const char *limit, const char *end) {
+    while (skip->at < limit && (skip->at = json_plain_end(skip->at, limit)) < limit) {
+        char c = *skip->at++;
+        if (c == '"')
+            return true;
+        if (c == '\\' && skip->at < end)
+            skip->at++;
+    }
+    return skip->at >= end;
+}
+
+static bool skip_container(struct json_skip *skip, const char *limit) {
+    while ((skip->at = next_mark(skip->at, limit)) < limit) {
+        char c = *skip->at++;
+        if (c == '"') {
+            skip->within = JSON_SKIP_STRING;
+            return false;
+        }
+        skip->depth += c == '[' || c == '{';
+        skip->depth -= c == ']' || c == '}';
+        if (skip->depth == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool skip_plain(struct json_skip *skip, const char *limit) {
+    while (skip->at < limit && !ends_plain(*skip->at))
+        skip->at++;
+    return skip->at < limit;
+}
+
+static void begin_skip(struct json_skip *skip) {
+    skip->within = *skip->at == '"'                       ? JSON_SKIP_STRING
+                   : *skip->at == '[' || *skip->at == '{' ? JSON_SKIP_CONTAINER
+                                                          : JSON_SKIP_PLAIN;
+    skip->at += skip->within == JSON_SKIP_STRING;
+}
+
+/* True: the value is over. */
+static bool skip_on(struct json_skip *skip, const char *limit, const char *end) {
+    switch (skip->within) {
+    case JSON_SKIP_BEGIN:
+        begin_skip(skip);
+        return false;
+    case JSON_SKIP_PLAIN:
+        return skip_plain(skip, limit);
+    case JSON_SKIP_STRING:
+        if (!skip_string(skip, limit, end))
+            return false;
+        skip->within = JSON_SKIP_CONTAINER;
+        return skip->depth == 0;
+    default:
+        return skip_container(skip, limit);
+    }
+}
+
+/* Bytes that are skipped for one of a budget. */
+#define SKIPPED_AT_ONCE 8
+
+void json_skip_begin(struct json_skip *skip, const char *at) {
+    *skip = (struct json_skip){.at = at};
+}
+
+bool json_skip_go_on(struct json_skip *skip, const char *end, size_t *budget) {
+    const char *began = skip->at;
+    size_t left = (size_t)(end - began);
+    const char *limit = left / SKIPPED_AT_ONCE < *budget ? end : began + *budget * SKIPPED_AT_ONCE;
+    bool over = false;
+    while (!over && skip->at < limit)
+        over = skip_on(skip, limit, end);
+    size_t steps = (size_t)(skip->at - began) / SKIPPED_AT_ONCE + 1;
+    *budget -= steps < *budget ? steps : *budget;
+    return over || skip->at >= end;
+}
+
 const char *json_value_end(const char *at, const char *end) {
-    if (at < end && *at == '"')
-        return string_end(at, end);
-    if (at < end && (*at == '[' || *at == '{'))
-        return container_end(at, end);
-    while (at < end && !ends_plain(*at))
-        at++;
-    return at;
+    struct json_skip skip;
+    size_t budget = SIZE_MAX;
+    json_skip_begin(&skip, at);
+    (void)json_skip_go_on(&skip, end, &budget);
+    return skip.at;
 }

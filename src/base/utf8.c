@@ -32,19 +32,21 @@ size_t utf8_step(struct bytes bytes) {
     return 0;
 }
 
-bool utf8_is_valid(struct bytes text) {
-    if (text.length == 0)
-        return true;
-    const char *at = text.data, *end = at + text.length;
-    while ((at = utf8_ascii_end(at, end)) < end) {
+const char *utf8_check(const char *at, const char *limit, const char *end) {
+    while (at < limit && (at = utf8_ascii_end(at, limit)) < limit) {
         do {
             size_t step = utf8_step((struct bytes){at, (size_t)(end - at)});
             if (step == 0)
-                return false;
+                return NULL;
             at += step;
-        } while (at < end && (*at & 0x80));
+        } while (at < limit && (*at & 0x80));
     }
-    return true;
+    return at;
+}
+
+bool utf8_is_valid(struct bytes text) {
+    const char *end = text.data + text.length;
+    return text.length == 0 || utf8_check(text.data, end, end) != NULL;
 }
 
 const char *utf8_ascii_end(const char *at, const char *end) {

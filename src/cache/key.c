@@ -8,90 +8,101 @@
 #define OPENSSL_API_COMPAT 0x10100000L
 #include <openssl/sha.h>
 
-/* Collects short fields, because each update of the hash costs more than copying them. */
-struct field_writer {
-    SHA256_CTX context;
-    size_t length;
-    uint8_t bytes[512];
-};
+_Static_assert(sizeof(SHA256_CTX) <= sizeof(((struct key_writer *)0)->hash), "the hash has room");
 
-static void flush(struct field_writer *writer) {
-    INVARIANT(SHA256_Update(&writer->context, writer->bytes, writer->length) == 1);
+static SHA256_CTX *hash_of(struct key_writer *writer) {
+    return (void *)writer->hash;
+}
+
+static void flush(struct key_writer *writer) {
+    INVARIANT(SHA256_Update(hash_of(writer), writer->bytes, writer->length) == 1);
     writer->length = 0;
 }
 
-static void put_number(struct field_writer *writer, uint64_t number) {
+static void put_number(struct key_writer *writer, uint64_t number) {
     if (sizeof(writer->bytes) - writer->length < sizeof(number))
         flush(writer);
     store_u64(writer->bytes + writer->length, number);
     writer->length += sizeof(number);
 }
 
-static void put_field(struct field_writer *writer, struct bytes field) {
-    put_number(writer, field.length);
-    if (field.length == 0)
+void key_writer_add(struct key_writer *writer, struct bytes piece) {
+    if (piece.length == 0)
         return;
-    if (sizeof(writer->bytes) - writer->length < field.length)
+    if (sizeof(writer->bytes) - writer->length < piece.length)
         flush(writer);
-    if (field.length > sizeof(writer->bytes)) {
-        INVARIANT(SHA256_Update(&writer->context, field.data, field.length) == 1);
+    if (piece.length > sizeof(writer->bytes)) {
+        INVARIANT(SHA256_Update(hash_of(writer), piece.data, piece.length) == 1);
         return;
     }
-    memcpy(writer->bytes + writer->length, field.data, field.length);
-    writer->length += field.length;
+    memcpy(writer->bytes + writer->length, piece.data, piece.length);
+    writer->length += piece.length;
 }
 
-static void put_number_field(struct field_writer *writer, uint64_t number) {
+void key_writer_field(struct key_writer *writer, size_t length) {
+    put_number(writer, length);
+}
+
+static void put_field(struct key_writer *writer, struct bytes field) {
+    put_number(writer, field.length);
+    key_writer_add(writer, field);
+}
+
+static void put_number_field(struct key_writer *writer, uint64_t number) {
     put_number(writer, sizeof(number));
     put_number(writer, number);
 }
 
-static void put_key_field(struct field_writer *writer, const struct key *key) {
+static void put_key_field(struct key_writer *writer, const struct key *key) {
     put_field(writer, (struct bytes){(const char *)key->bytes, KEY_LENGTH});
 }
 
-static void start(struct field_writer *writer, const char *domain) {
-    INVARIANT(SHA256_Init(&writer->context) == 1);
+static void start(struct key_writer *writer, const char *domain) {
+    INVARIANT(SHA256_Init(hash_of(writer)) == 1);
     writer->length = 0;
     put_field(writer, bytes_of(domain));
     put_number_field(writer, KEY_SCHEMA_VERSION);
 }
 
-static void finish(struct field_writer *writer, struct key *key) {
+void key_writer_end(struct key_writer *writer, struct key *key) {
     flush(writer);
-    INVARIANT(SHA256_Final(key->bytes, &writer->context) == 1);
+    INVARIANT(SHA256_Final(key->bytes, hash_of(writer)) == 1);
+}
+
+void key_writer_begin(struct key_writer *writer, const struct key_fields *fields) {
+    start(writer, "entry");
+    put_field(writer, fields->cache_namespace);
+    put_field(writer, fields->route);
+    put_field(writer, fields->engine);
+    put_field(writer, fields->dialect);
+    put_field(writer, fields->model_name);
+    put_field(writer, fields->model_version);
+    put_field(writer, fields->sharing);
+    put_field(writer, fields->level);
 }
 
 void key_of_entry(const struct key_fields *fields, struct key *key) {
-    struct field_writer writer;
-    start(&writer, "entry");
-    put_field(&writer, fields->cache_namespace);
-    put_field(&writer, fields->route);
-    put_field(&writer, fields->engine);
-    put_field(&writer, fields->dialect);
-    put_field(&writer, fields->model_name);
-    put_field(&writer, fields->model_version);
-    put_field(&writer, fields->sharing);
-    put_field(&writer, fields->level);
+    struct key_writer writer;
+    key_writer_begin(&writer, fields);
     put_field(&writer, fields->parameters);
     put_field(&writer, fields->credential);
     put_field(&writer, fields->text);
-    finish(&writer, key);
+    key_writer_end(&writer, key);
 }
 
 void key_of_generation(struct bytes cache_namespace, struct key *key) {
-    struct field_writer writer;
+    struct key_writer writer;
     start(&writer, "generation");
     put_field(&writer, cache_namespace);
-    finish(&writer, key);
+    key_writer_end(&writer, key);
 }
 
 static void key_of_pair(const char *domain, const struct key *first, uint64_t second, struct key *key) {
-    struct field_writer writer;
+    struct key_writer writer;
     start(&writer, domain);
     put_key_field(&writer, first);
     put_number_field(&writer, second);
-    finish(&writer, key);
+    key_writer_end(&writer, key);
 }
 
 void key_of_lease(const struct key *entry, uint64_t epoch, struct key *key) {
@@ -107,12 +118,12 @@ void key_of_outcome(const struct key *lease, uint64_t nonce, struct key *key) {
 }
 
 void key_of_refusal(const struct key *lease, uint64_t nonce, struct bytes credential, struct key *key) {
-    struct field_writer writer;
+    struct key_writer writer;
     start(&writer, "refusal");
     put_key_field(&writer, lease);
     put_number_field(&writer, nonce);
     put_field(&writer, credential);
-    finish(&writer, key);
+    key_writer_end(&writer, key);
 }
 
 void key_to_hex(const struct key *key, char hex[KEY_HEX_LENGTH + 1]) {

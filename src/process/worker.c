@@ -224,7 +224,8 @@ static bool setup_parts(struct worker *worker, struct error *error) {
                                .store = worker->store,
                                .shared = options->shared,
                                .stats = worker->stats,
-                               .blobs = worker->blobs};
+                               .blobs = worker->blobs,
+                               .loop = &worker->loop};
     return api_setup(&worker->api, error);
 }
 

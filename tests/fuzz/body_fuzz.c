@@ -1,4 +1,5 @@
-/* Any bytes as a request's body, with jansson as the second opinion on what is JSON and what it means. */
+/* Any bytes as a request's body, with jansson as the second opinion on what is JSON and what it means; and
+ * read in slices, which changes nothing. */
 #include <stdlib.h>
 
 #include "inferonce/api/body.h"
@@ -39,6 +40,38 @@ static size_t sum_of(const struct bytes *strings, size_t n) {
     return sum;
 }
 
+static bool are_equal(const struct bytes *a, const struct bytes *b, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!bytes_equal(a[i], b[i]))
+            return false;
+    return true;
+}
+
+static bool texts_are_equal(const char *a, const char *b) {
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Slices as large as the bytes say, or of one step each; `whole` was read in one go. */
+static void check_slices(struct bytes json, enum body_kind kind, enum body_status expected,
+                         const struct body *whole) {
+    struct body body;
+    enum body_status status = BODY_MORE;
+    body_init(&body);
+    INVARIANT(body_begin(&body, kind, json, 4));
+    for (size_t i = 0; status == BODY_MORE; i++) {
+        size_t budget = json.length % 2 ? 1 : (size_t)(unsigned char)json.data[i % json.length] % 8 + 1;
+        status = body_go_on(&body, &budget);
+        INVARIANT(status != BODY_MORE || budget == 0);
+    }
+    INVARIANT(status == expected && texts_are_equal(body.detail, whole->detail));
+    INVARIANT(strcmp(body.pointer, whole->pointer) == 0);
+    INVARIANT(are_equal(&body.text, &whole->text, 1) && are_equal(&body.parameters, &whole->parameters, 1) &&
+              are_equal(&body.cache_namespace, &whole->cache_namespace, 1));
+    INVARIANT(body.n_texts == whole->n_texts && are_equal(body.texts, whole->texts, whole->n_texts));
+    INVARIANT(body.n_keys == whole->n_keys && are_equal(body.keys, whole->keys, whole->n_keys));
+    body_fini(&body);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct bytes json = {(const char *)data, size};
     if (size > 0)
@@ -46,7 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct body body;
     body_init(&body);
     for (int purge = 0; purge < 2; purge++) {
-        enum body_status status = purge ? body_read_purge(&body, json, 4) : body_read_predict(&body, json, 4);
+        enum body_status status =
+            purge ? body_read(&body, BODY_PURGE, json, 4) : body_read(&body, BODY_PREDICT, json, 4);
         INVARIANT((status == BODY_OK) == !body.detail);
         int given = (body.text.data != NULL) + (body.texts != NULL) + (body.keys != NULL) +
                     (body.cache_namespace.data != NULL);
@@ -57,6 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                               sum_of(&body.text, 1) + sum_of(&body.cache_namespace, 1) +
                               sum_of(&body.parameters, 1);
         (void)sum;
+        if (size > 0)
+            check_slices(json, purge ? BODY_PURGE : BODY_PREDICT, status, &body);
     }
     body_fini(&body);
     return 0;

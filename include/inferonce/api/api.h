@@ -8,6 +8,7 @@
 
 struct known_bodies;
 struct prediction_pool;
+struct slices;
 
 /* A worker's. All borrowed but what says that it is owned. */
 struct api {
@@ -18,13 +19,15 @@ struct api {
     struct shared *shared;
     struct stats *stats; /* the worker's */
     struct blobs *blobs;
+    uv_loop_t *loop;
     struct prediction_pool *predictions; /* owned */
     struct known_bodies *known_bodies;   /* owned */
+    struct slices *slices;               /* owned */
     struct key default_generation_key;   /* of CACHE_NAMESPACE */
     bool draining;                       /* set by the worker: /readyz says so */
 };
 
-/* False: no memory. */
+/* False: no memory. After the teardown the loop must be run once more. */
 bool api_setup(struct api *api, struct error *error) MUST_CHECK;
 void api_teardown(struct api *api);
 
@@ -42,7 +45,7 @@ uint64_t api_uptime_us(const struct api *api);
 /* Whether `name` can be a namespace: [A-Za-z0-9._-]{1,API_NAMESPACE_MAX}. */
 bool api_namespace_is_valid(struct bytes name);
 
-/* Answers what body_read_predict or body_read_purge found wrong. */
+/* Answers what body_read found wrong. */
 void api_body_problem(struct exchange *exchange, enum body_status status, const struct body *body);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "inferonce/api/canonical.h"
 #include "inferonce/base/buffer.h"
+#include "inferonce/base/json_value.h"
 
 #define BODY_DEPTH_MAX   64
 #define BODY_TOKENS_MAX  65536
@@ -17,8 +18,22 @@ enum body_status {
     BODY_OK,
     BODY_BAD_JSON,  /* 400 */
     BODY_BAD_SHAPE, /* 422: JSON, but not what the endpoint takes */
-    BODY_NO_MEMORY  /* 500 */
+    BODY_NO_MEMORY, /* 500 */
+    BODY_MORE       /* the budget is spent */
 };
+
+enum body_kind {
+    BODY_PREDICT,
+    BODY_PURGE,
+    BODY_PURGED_REQUEST /* private: what is in a purge's "request" */
+};
+
+/*   IDLE          nothing was begun, or it is over
+ *   CANONICAL     the canonical form is written       -> SURVEY, IDLE
+ *   SURVEY        the members are gone through        -> SKIPS_STRING, SURVEY (of a purge's request), IDLE
+ *   SKIPS_STRING  the end of a string is looked for   -> UNESCAPES
+ *   UNESCAPES     it loses its escapes                -> SKIPS_STRING (the next item), IDLE */
+enum body_phase { BODY_IDLE, BODY_CANONICAL, BODY_SURVEY, BODY_SKIPS_STRING, BODY_UNESCAPES };
 
 /* Reused from request to request; owns what the results borrow. Results are set only when BODY_OK was
  * returned. */
@@ -35,6 +50,17 @@ struct body {
     char pointer[BODY_POINTER_MAX]; /* BAD_SHAPE: "#/text", "#/texts/3"; empty: the whole body */
 
     /* private */
+    enum body_phase phase;
+    enum body_kind kind;
+    size_t max_batch;
+    struct json_skip skip;
+    char *member, *value; /* that is skipped; value NULL: its name is */
+    unsigned n_known;     /* members that the endpoint knows */
+    unsigned which;       /* the last of these */
+    char *known;          /* its value */
+    size_t n_strings;     /* that were read of an array */
+    char *to;             /* where the string goes that loses its escapes, and from where */
+    const char *from;
     struct canonical canonical;
     struct buffer storage; /* the body in canonical form; texts borrow from it */
     struct buffer further; /* parameters borrow from it */
@@ -48,17 +74,25 @@ void body_fini(struct body *body);
 /* Gives back what the last body needed; init'ed state again, with some memory kept for the next. */
 void body_reset(struct body *body);
 
-/* POST and QUERY /predict: exactly one of "text" (a string that is not empty) and "texts" (1 to max_batch
- * such strings). An empty or wrong text in a batch is BAD_SHAPE for the whole request. Whether a text of
- * white space alone is empty is decided after its normalisation, so not here. `json` is borrowed until
- * body_reset, which reading begins with. */
-enum body_status body_read_predict(struct body *body, struct bytes json, size_t max_batch) MUST_CHECK;
+/* Reads a body. `json` is borrowed until body_reset, which reading begins with.
+ *
+ * PREDICT: exactly one of "text" (a string that is not empty) and "texts" (1 to max_batch such strings). An
+ * empty or wrong text in a batch is BAD_SHAPE for the whole request. Whether a text of white space alone is
+ * empty is decided after its normalisation, so not here.
+ *
+ * PURGE: exactly one of "text", "texts", "keys" (both 1 to max_batch), "namespace" and "request"; with "text"
+ * or "texts", further members are parameters as in a predict request, because they are part of the key; with
+ * the others they are BAD_SHAPE, because they would mean nothing. "request" is a whole predict request, so
+ * that entries whose parameters have these very names can be purged: its text or texts and its parameters are
+ * the results. Empty strings are for the caller to judge. */
+enum body_status body_read(struct body *body, enum body_kind kind, struct bytes json,
+                           size_t max_batch) MUST_CHECK;
 
-/* POST /cache/purge: exactly one of "text", "texts", "keys" (both 1 to max_batch), "namespace" and "request";
- * with "text" or "texts", further members are parameters as in a predict request, because they are part of
- * the key; with the others they are BAD_SHAPE, because they would mean nothing. "request" is a whole predict
- * request, so that entries whose parameters have these very names can be purged: its text or texts and its
- * parameters are the results. Empty strings are for the caller to judge. */
-enum body_status body_read_purge(struct body *body, struct bytes json, size_t max_batch) MUST_CHECK;
+/* The same in slices, with the same results. False: NO_MEMORY. */
+bool body_begin(struct body *body, enum body_kind kind, struct bytes json, size_t max_batch) MUST_CHECK;
+
+/* MORE: `*budget`, which is lowered by what was done, about ten nanoseconds each, is spent. Not called again
+ * after anything else. */
+enum body_status body_go_on(struct body *body, size_t *budget) MUST_CHECK;
 
 #endif

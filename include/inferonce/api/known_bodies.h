@@ -11,9 +11,10 @@
 #include "inferonce/base/buffer.h"
 #include "inferonce/cache/key.h"
 
-/* What is remembered, in bytes, and the most that one body may take of it. */
+/* What is remembered, in bytes, and the most that one body may take of it: a known one has to be read at once
+ * where the cache has no answer for it after all, and that must take less than a slice (api/slices.h). */
 #define KNOWN_BODIES_BYTES (UINT64_C(2) << 20)
-#define KNOWN_BODY_MAX     (64u * 1024)
+#define KNOWN_BODY_MAX     (16u * 1024)
 
 /* All that a key depends on from request to request. */
 struct known_body {

@@ -8,8 +8,10 @@
 
 #include "inferonce/api/prediction.h"
 
-/* Answers or parks the prediction, whose body has texts. */
-void predict_batch_ask(struct prediction *prediction);
+/* Answers or parks the prediction. `texts` are normalised and stay where they are as long as it lives; `keys`
+ * are theirs. */
+void predict_batch_ask(struct prediction *prediction, const struct bytes *texts, const struct key *keys,
+                       size_t n);
 
 /* The client has left: forgets what is still asked for and frees prediction->batch. */
 void predict_batch_left(struct prediction *prediction);

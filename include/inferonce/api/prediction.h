@@ -2,9 +2,10 @@
 #ifndef INFERONCE_API_PREDICTION_H
 #define INFERONCE_API_PREDICTION_H
 
-#include "inferonce/api/api.h"
+#include "inferonce/api/text_key.h"
 
 struct predict_batch;
+struct preparation;
 
 /* Pooled; lives until its exchange was answered or abandoned. */
 struct prediction {
@@ -13,9 +14,10 @@ struct prediction {
     struct body body;
     struct bytes cache_namespace;
     uint64_t ttl_ms;
-    uint64_t began_us;           /* monotonic */
-    struct cache_request only;   /* of a request with one text */
-    struct predict_batch *batch; /* of one with several; NULL otherwise */
+    uint64_t began_us;               /* monotonic */
+    struct cache_request only;       /* of a request with one text */
+    struct predict_batch *batch;     /* of one with several; NULL otherwise */
+    struct preparation *preparation; /* while the body is read and worked on in slices; NULL otherwise */
     struct prediction *next_free;
 };
 
@@ -25,12 +27,15 @@ void prediction_fill(const struct prediction *prediction, struct cache_request *
 /* What of the request's credential is part of its keys; length 0: nothing. */
 struct bytes prediction_credential(const struct prediction *prediction);
 
-/* Adds a normalised text, the parameters that are in the body, and the key of both. */
-void prediction_fill_text(const struct prediction *prediction, struct bytes text,
+/* Adds a normalised text and its key, and the parameters that are in the body. */
+void prediction_fill_text(const struct prediction *prediction, struct bytes text, const struct key *key,
                           struct cache_request *request);
 
 /* Gives back the request's body and what was made of it: nobody needs its texts any more. */
 void prediction_forget_body(struct prediction *prediction);
+
+/* What the keys of a request are made of beside the text. */
+struct text_key_context prediction_key_context(const struct prediction *prediction);
 
 /* For QUERY: starts the response with the entity tag of `parts`; true: as a 304, to which no body belongs.
  * False for other methods, where nothing was done. */

@@ -20,6 +20,15 @@ struct text_key_context {
 void text_key(const struct api *api, const struct text_key_context *context, struct bytes text,
               struct key *key);
 
+/* The same for many texts: what they have in common is hashed once. */
+void text_key_common(const struct api *api, const struct text_key_context *context,
+                     struct key_writer *writer);
+void text_key_of(const struct key_writer *common, struct bytes text, struct key *key);
+
+/* The beginning of what they have in common: the parameters, which may be long, are announced and to be
+ * added; the credential has to follow. */
+void text_key_begin(const struct api *api, const struct text_key_context *context, struct key_writer *writer);
+
 /* The generation key of a namespace; the configured one's is known already. */
 void text_generation_key(const struct api *api, struct bytes cache_namespace, struct key *key);
 

@@ -13,7 +13,7 @@
 #ifndef INFERONCE_BASE_JSON_READER_H
 #define INFERONCE_BASE_JSON_READER_H
 
-#include "inferonce/base/buffer.h"
+#include "inferonce/base/json_order.h"
 
 enum json_token {
     JSON_TOKEN_ARRAY,
@@ -24,22 +24,21 @@ enum json_token {
     JSON_TOKEN_STRING,
     JSON_TOKEN_PLAIN, /* a number, true, false or null */
 
-    /* Nothing comes behind these. */
+    /* Nothing comes behind these three. */
     JSON_TOKEN_END, /* the text is one value, and without fault */
     JSON_TOKEN_BAD,
-    JSON_TOKEN_NO_MEMORY
-};
+    JSON_TOKEN_NO_MEMORY,
 
-/* A member of an object. */
-struct json_member {
-    struct bytes name; /* as it is written, without its quotes */
-    size_t place;      /* which one it is, from 0, in the order of the text */
+    JSON_TOKEN_MORE /* the budget is spent: there is no token yet, and json_next goes on when it has more */
 };
 
 /* Limits, what was read last, and memory that is reused from text to text. */
 struct json_reader {
     unsigned depth_max; /* arrays and objects within each other */
     size_t tokens_max;  /* the structural characters { } [ ] : , */
+    size_t budget; /* what json_next may still do, about ten nanoseconds each. A text begins with SIZE_MAX:
+                      who wants to read it in slices lowers that, and raises it for each. Where a token ends,
+                      it may be passed */
 
     struct bytes text; /* of the token, as it is written: of a name and a string with the quotes, of a name
                           without the colon; borrowed from what is read */
@@ -52,6 +51,13 @@ struct json_reader {
 
     /* private */
     const char *at, *end;
+    const char *checked; /* up to here the text is UTF-8 */
+    const char *start;   /* of the token that is read */
+    struct bytes name;   /* the last one, with its quotes */
+    int within;
+    int part; /* of a number */
+    bool has_digits;
+    struct json_order order;
     struct json_member *open; /* owned (json_reader.c) */
     size_t n_open, capacity_open;
     size_t container;

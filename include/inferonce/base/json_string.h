@@ -38,6 +38,12 @@ const char *json_plain_end(const char *at, const char *end);
  * string is none; `*detail` tells why in one line, a literal. `*escaped`: it has escapes. */
 const char *json_string_end(const char *at, const char *end, bool *escaped, const char **detail);
 
+/* The same in pieces. Goes on at `*at`, which is not within an escape, up to `limit` or, to finish an escape,
+ * a little beyond; `*escaped` is set when there was one. */
+enum json_string_status { JSON_STRING_END, JSON_STRING_MORE, JSON_STRING_BAD };
+enum json_string_status json_string_go_on(const char **at, const char *limit, const char *end, bool *escaped,
+                                          const char **detail);
+
 /* What follows trusts what it reads: json_string_end found no fault in it. */
 
 /* The character of the escape whose backslash `*at` points to, which then points behind it. */
@@ -45,6 +51,10 @@ uint32_t json_unescape(const char **at);
 
 /* Removes the escapes, in place. Returns the length that is left. */
 size_t json_string_unescape(char *text, size_t length);
+
+/* The same in pieces: from `*from` to `*to`, which are the same at first. True: `*from` is `end`. False:
+ * `*budget`, which is lowered by what was done, is spent. */
+bool json_unescape_go_on(char **to, const char **from, const char *end, size_t *budget);
 
 /* As memcmp and then by length, on what the two stand for, in UTF-8. */
 int json_string_compare(struct bytes a, struct bytes b);

@@ -9,6 +9,10 @@ size_t utf8_step(struct bytes bytes);
 
 bool utf8_is_valid(struct bytes text);
 
+/* The same in pieces: checks the characters that begin in [at, limit), of a text that goes on to `end`.
+ * Returns where the next one begins; NULL: one is malformed. */
+const char *utf8_check(const char *at, const char *limit, const char *end);
+
 /* The first byte in [at, end) that is not ASCII, or `end`. */
 const char *utf8_ascii_end(const char *at, const char *end);
 

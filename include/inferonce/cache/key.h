@@ -38,6 +38,22 @@ struct key_fields {
 
 void key_of_entry(const struct key_fields *fields, struct key *key);
 
+/* The same in pieces, for long fields, and for many entries whose first fields are the same. A copy of a
+ * writer goes on from where that was. */
+struct key_writer {
+    _Alignas(8) unsigned char hash[128];
+    size_t length;
+    uint8_t
+        bytes[512]; /* short fields are collected, because each update of the hash costs more than copying */
+};
+
+/* Writes the fields up to the level. Parameters, credential and text must follow: each is announced with its
+ * length and then added, in as many pieces as it has. */
+void key_writer_begin(struct key_writer *writer, const struct key_fields *fields);
+void key_writer_field(struct key_writer *writer, size_t length);
+void key_writer_add(struct key_writer *writer, struct bytes piece);
+void key_writer_end(struct key_writer *writer, struct key *key);
+
 /* Of a namespace's generation item. */
 void key_of_generation(struct bytes cache_namespace, struct key *key);
 

@@ -114,14 +114,16 @@ static void test_each(void) {
 static void test_setup(void) {
     struct error error = {""};
     struct settings settings;
-    struct api api = {.settings = &settings};
+    uv_loop_t loop;
+    CU_ASSERT_EQUAL_FATAL(uv_loop_init(&loop), 0);
+    struct api api = {.settings = &settings, .loop = &loop};
     settings_defaults(&settings);
     unit_allocations_count_start();
     CU_ASSERT_FATAL(api_setup(&api, &error));
     unsigned allocations = (unsigned)unit_allocations_count();
     api_teardown(&api);
     for (unsigned n = 1; n <= allocations; n++) {
-        api = (struct api){.settings = &settings};
+        api = (struct api){.settings = &settings, .loop = &loop};
         error.text[0] = '\0';
         unit_allocations_fail(n, false);
         bool made = api_setup(&api, &error);
@@ -130,6 +132,8 @@ static void test_setup(void) {
         CU_ASSERT(error.text[0] != '\0');
         api_teardown(&api);
     }
+    uv_run(&loop, UV_RUN_DEFAULT);
+    CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
 }
 
 static const struct unit_case CASES[] = {

@@ -11,11 +11,11 @@
 static struct body body; /* one for all cases, as a worker has it */
 
 static enum body_status predict(const char *json) {
-    return body_read_predict(&body, bytes_of(json), MAX_BATCH);
+    return body_read(&body, BODY_PREDICT, bytes_of(json), MAX_BATCH);
 }
 
 static enum body_status purge(const char *json) {
-    return body_read_purge(&body, bytes_of(json), MAX_BATCH);
+    return body_read(&body, BODY_PURGE, bytes_of(json), MAX_BATCH);
 }
 
 static bool is(struct bytes bytes, const char *expected) {
@@ -84,7 +84,7 @@ static void test_large_batch(void) {
     for (unsigned i = 0; i < n; i++)
         buffer_append_format(&json, "%s\"%u\"", i ? "," : "{\"texts\":[", i);
     buffer_append_text(&json, "],\"p\":[1]}");
-    CU_ASSERT_EQUAL(body_read_predict(&body, buffer_bytes(&json), n), BODY_OK);
+    CU_ASSERT_EQUAL(body_read(&body, BODY_PREDICT, buffer_bytes(&json), n), BODY_OK);
     CU_ASSERT_EQUAL_FATAL(body.n_texts, n);
     for (unsigned i = 0; i < n; i++) {
         char text[16];
@@ -92,7 +92,7 @@ static void test_large_batch(void) {
         CU_ASSERT_TRUE(is(body.texts[i], text));
     }
     CU_ASSERT_TRUE(is(body.parameters, "{\"p\":[1]}"));
-    CU_ASSERT_EQUAL(body_read_predict(&body, buffer_bytes(&json), n - 1), BODY_BAD_SHAPE);
+    CU_ASSERT_EQUAL(body_read(&body, BODY_PREDICT, buffer_bytes(&json), n - 1), BODY_BAD_SHAPE);
     buffer_fini(&json);
 }
 
@@ -152,7 +152,7 @@ static void test_limits(void) {
         for (int i = 1; i < depth; i++)
             buffer_append_char(&json, ']');
         buffer_append_char(&json, '}');
-        CU_ASSERT_EQUAL(body_read_predict(&body, buffer_bytes(&json), 1),
+        CU_ASSERT_EQUAL(body_read(&body, BODY_PREDICT, buffer_bytes(&json), 1),
                         depth <= BODY_DEPTH_MAX ? BODY_OK : BODY_BAD_JSON);
     }
     buffer_reset(&json, SIZE_MAX);
@@ -160,7 +160,7 @@ static void test_limits(void) {
     for (int i = 0; i < 300000; i++)
         buffer_append_text(&json, ",{}");
     buffer_append_text(&json, "]}");
-    CU_ASSERT_EQUAL(body_read_predict(&body, buffer_bytes(&json), 1), BODY_BAD_JSON);
+    CU_ASSERT_EQUAL(body_read(&body, BODY_PREDICT, buffer_bytes(&json), 1), BODY_BAD_JSON);
     buffer_fini(&json);
 }
 
@@ -283,7 +283,8 @@ static void test_no_memory(void) {
         struct body fresh;
         body_init(&fresh);
         unit_allocations_fail(n, true);
-        status = body_read_predict(&fresh, bytes_of("{\"texts\":[\"a\",\"b\"],\"q\":1,\"p\":2}"), MAX_BATCH);
+        status =
+            body_read(&fresh, BODY_PREDICT, bytes_of("{\"texts\":[\"a\",\"b\"],\"q\":1,\"p\":2}"), MAX_BATCH);
         unit_allocations_heal();
         CU_ASSERT_TRUE(status == BODY_NO_MEMORY || status == BODY_OK);
         CU_ASSERT_EQUAL(fresh.texts != NULL, status == BODY_OK);

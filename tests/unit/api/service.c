@@ -240,7 +240,8 @@ void service_setup(void (*change)(struct settings *settings)) {
                                .store = service.worker.store,
                                .shared = &service.shared,
                                .stats = service.worker.stats,
-                               .blobs = service.blobs};
+                               .blobs = service.blobs,
+                               .loop = &service.loop};
     CU_ASSERT_FATAL(api_setup(&service.api, &error));
     service.router = (struct router){.routes = API_ROUTES,
                                      .n = API_ROUTES_COUNT,

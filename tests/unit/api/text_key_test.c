@@ -4,16 +4,20 @@
 
 static struct settings settings;
 static struct api api;
+static uv_loop_t loop;
 
 static void begin(void) {
     struct error error = {""};
     settings_defaults(&settings);
-    api = (struct api){.settings = &settings};
+    CU_ASSERT_EQUAL_FATAL(uv_loop_init(&loop), 0);
+    api = (struct api){.settings = &settings, .loop = &loop};
     CU_ASSERT_FATAL(api_setup(&api, &error));
 }
 
 static void end(void) {
     api_teardown(&api);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
 }
 
 /* ---- normal forms ---- */
