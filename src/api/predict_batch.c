@@ -368,7 +368,6 @@ static bool answer_empty_text(struct prediction *prediction, const struct bytes 
 
 void predict_batch_ask(struct prediction *prediction, const struct bytes *texts, const struct key *keys,
                        size_t n) {
-    struct api *api = prediction->api;
     if (answer_empty_text(prediction, texts, n))
         return;
     struct predict_batch *batch = prediction->batch = batch_create(n);

@@ -46,9 +46,8 @@ static void on_before_wait(uv_prepare_t *prepare) {
     while (!TAILQ_EMPTY(&turn->at_end))
         run_first(&turn->at_end);
     turn->number++;
-    struct turn_task *task;
-    TAILQ_FOREACH(task, &turn->next, links)
-    task->list = &turn->due;
+    for (struct turn_task *task = TAILQ_FIRST(&turn->next); task; task = TAILQ_NEXT(task, links))
+        task->list = &turn->due;
     TAILQ_CONCAT(&turn->due, &turn->next, links);
 }
 

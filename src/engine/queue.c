@@ -44,14 +44,14 @@ struct engine_job *queue_pop(struct queue *queue) {
 }
 
 struct engine_job *queue_displace(struct queue *queue, const struct engine_job *job, size_t most) {
-    struct queue_share *own = share_of(queue, job), *heaviest = NULL, *share;
+    struct queue_share *own = share_of(queue, job), *heaviest = NULL;
     size_t clients = queue->n_active + (own->jobs.n == 0);
     size_t fair = most / clients > 0 ? most / clients : 1;
     if (own->jobs.n >= fair)
         return NULL;
-    TAILQ_FOREACH(share, &queue->active, links)
-    if (!heaviest || share->jobs.n > heaviest->jobs.n)
-        heaviest = share;
+    for (struct queue_share *share = TAILQ_FIRST(&queue->active); share; share = TAILQ_NEXT(share, links))
+        if (!heaviest || share->jobs.n > heaviest->jobs.n)
+            heaviest = share;
     if (!heaviest || heaviest->jobs.n <= fair)
         return NULL;
     struct engine_job *displaced = heaviest->jobs.last;
@@ -61,8 +61,7 @@ struct engine_job *queue_displace(struct queue *queue, const struct engine_job *
 
 /* All jobs have the same patience, so a client's first one is due first. */
 struct engine_job *queue_pop_overdue(struct queue *queue, uint64_t now_ms) {
-    struct queue_share *share;
-    TAILQ_FOREACH(share, &queue->active, links) {
+    for (struct queue_share *share = TAILQ_FIRST(&queue->active); share; share = TAILQ_NEXT(share, links)) {
         struct engine_job *job = share->jobs.first;
         if (job->due_ms > now_ms)
             continue;

@@ -125,6 +125,7 @@ static void read_message(const struct call *call, struct model_error *error) {
 
 /* Cut between characters. */
 static void shorten(struct model_error *message, size_t most) {
+    INVARIANT(most < sizeof(message->message));
     if (strlen(message->message) <= most)
         return;
     while (most > 0 && ((unsigned char)message->message[most] & 0xc0) == 0x80)
