@@ -17,6 +17,7 @@
 #include "inferonce/base/shared.h"
 #include "inferonce/base/shared_file.h"
 #include "inferonce/engine/engine.h"
+#include "inferonce/process/bus_error.h"
 #include "inferonce/process/listener.h"
 #include "inferonce/process/master.h"
 #include "inferonce/process/signals.h"
@@ -85,6 +86,7 @@ static int serve(const struct settings *settings) {
         listener_close(&listener);
         return EXIT_FAILED;
     }
+    bus_error_setup();
     int status = master_run(settings, &shared, &listener);
     listener_close(&listener);
     shared_destroy(&shared);
