@@ -102,7 +102,7 @@ class CommandLine(Case):
         for pid in (app.pid, *app.workers()):
             with open(f"/proc/{pid}/oom_score_adj", encoding="ascii") as file:
                 scores.append(int(file.read()))
-        self.assertEqual(scores[1:], [min(scores[0] + 100, 1000)] * 2)
+        self.assertEqual(scores[1:], [min(scores[0] + 200, 1000)] * 2)
 
     def test_the_life_of_every_worker_is_logged(self):
         app = Inferonce(self, WORKERS=24)
