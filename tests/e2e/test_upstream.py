@@ -756,7 +756,7 @@ class Examples(UpstreamCase):
             def fill_in(self, text, socket_path):
                 head, found, _ = text.partition("    include inferonce-upstream.conf;")
                 if found:
-                    text = head + site.replace("listen 80;", f"listen 127.0.0.1:{self.port} backlog=64;") + "}\n"
+                    text = head + site.replace("    listen [::]:80;\n", "").replace("listen 80;", f"listen 127.0.0.1:{self.port} backlog=64;") + "}\n"
                 return super().fill_in(text, socket_path)
 
         return Site
