@@ -72,7 +72,7 @@ class Rules(Case):
         self.assertEqual(client.predict(TEXT).cache, "HIT")
 
     def test_lifetime_asked_for(self):
-        client = self.serve(CACHE_TTL_MAX=100)
+        client = self.serve(CACHE_TTL=10, CACHE_TTL_MAX=100)
         client.predict(TEXT, {"X-Cache-TTL": "50"})
         self.assertTrue(40 <= client.predict(TEXT).cache_status["ttl"] <= 50)
         client.predict("capped", {"X-Cache-TTL": "5000"})
