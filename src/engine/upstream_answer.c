@@ -128,6 +128,7 @@ static void shorten(struct model_error *message, size_t most) {
     INVARIANT(most < sizeof(message->message));
     if (strlen(message->message) <= most)
         return;
+    /* cppcheck-suppress arrayIndexOutOfBoundsCond ; the text is longer than `most` */
     while (most > 0 && ((unsigned char)message->message[most] & 0xc0) == 0x80)
         most--;
     message->message[most] = '\0';
