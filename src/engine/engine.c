@@ -61,7 +61,7 @@ static void arm(struct engine *engine) {
 static void turn_away(struct engine *engine, struct engine_job *job, enum reason reason,
                       unsigned retry_after_s) {
     job->phase = TURNED_AWAY;
-    job->reason = reason;
+    job->reason = (int)reason;
     job->retry_after_s = retry_after_s;
     engine_jobs_append(&engine->turned_away, job);
     arm(engine);

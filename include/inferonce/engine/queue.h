@@ -19,7 +19,7 @@ struct queue_share {
 
 struct queue {
     struct queue_share shares[QUEUE_SHARES];
-    TAILQ_HEAD(, queue_share) active;
+    TAILQ_HEAD(queue_shares, queue_share) active;
     size_t n_active;
     size_t n; /* jobs */
 };

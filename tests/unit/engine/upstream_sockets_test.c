@@ -173,15 +173,17 @@ static void test_no_descriptor(void) {
 }
 
 static void test_no_memory(void) {
+    set_up(true);
+#if !defined(__SANITIZE_ADDRESS__) /* whose allocator does not fail */
     struct error error = {""};
     unit_allocations_fail(1, true);
     CU_ASSERT_PTR_NULL(upstream_sockets_create(true, &error));
     CU_ASSERT_STRING_NOT_EQUAL(error.text, "");
-    set_up(true);
     unit_allocations_fail(1, true);
     CU_ASSERT_EQUAL(upstream_sockets_open(bench.sockets, &bench.address), -1);
     CU_ASSERT_EQUAL(errno, ENOMEM);
     unit_allocations_heal();
+#endif
     open_one();
     close_one();
     tear_down();
