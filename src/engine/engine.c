@@ -79,19 +79,26 @@ static uint64_t now_ms(const struct engine *engine) {
     return clock_monotonic_us(engine->options.clock) / 1000;
 }
 
-static void on_late_look(uv_timer_t *timer) {
-    struct engine *engine = timer->data;
+static void turn_away_overdue(struct engine *engine) {
     struct engine_job *job;
     while ((job = queue_pop_overdue(&engine->waiting, now_ms(engine))) != NULL) {
         stats_subtract(engine->options.stats, STAT_queue, 1);
         turn_away(engine, job, TOO_LATE, 0);
     }
+}
+
+static void on_late_look(uv_timer_t *timer) {
+    struct engine *engine = timer->data;
+    turn_away_overdue(engine);
     if (engine->waiting.n == 0)
         uv_timer_stop(timer);
 }
 
-/* Hands waiting jobs to the backend while there are places. */
+/* Hands waiting jobs to the backend while there are places. The model is not asked what nobody waits for any
+ * more. */
 static void start_waiting(struct engine *engine) {
+    if (engine->waiting.n > 0 && has_place(engine))
+        turn_away_overdue(engine);
     while (engine->waiting.n > 0 && has_place(engine)) {
         struct engine_job *batch[START_MOST];
         size_t n = 0;
@@ -190,6 +197,10 @@ static void wait_for_place(struct engine *engine, struct engine_job *job) {
 /* A full queue has room for a client that has less than its share of it: the newest job of the client that
  * has most makes way. */
 static void take(struct engine *engine, struct engine_job *job) {
+    if (job->due_ms <= now_ms(engine)) { /* of a batch that fed itself in for all its time */
+        turn_away(engine, job, TOO_LATE, 0);
+        return;
+    }
     const struct settings *settings = engine->options.settings;
     size_t most = settings->inference_concurrency + settings->inference_queue;
     if (engine->running + engine->waiting.n >= most) {

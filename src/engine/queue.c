@@ -16,7 +16,10 @@ void queue_push(struct queue *queue, struct engine_job *job) {
         TAILQ_INSERT_TAIL(&queue->active, share, links);
         queue->n_active++;
     }
-    engine_jobs_append(&share->jobs, job);
+    const struct engine_job *before = share->jobs.last;
+    while (before && before->due_ms > job->due_ms)
+        before = before->previous;
+    engine_jobs_insert_after(&share->jobs, before, job);
     queue->n++;
 }
 
@@ -59,7 +62,7 @@ struct engine_job *queue_displace(struct queue *queue, const struct engine_job *
     return displaced;
 }
 
-/* All jobs have the same patience, so a client's first one is due first. */
+/* Each client's first job is due first. */
 struct engine_job *queue_pop_overdue(struct queue *queue, uint64_t now_ms) {
     for (struct queue_share *share = TAILQ_FIRST(&queue->active); share; share = TAILQ_NEXT(share, links)) {
         struct engine_job *job = share->jobs.first;

@@ -172,11 +172,11 @@ static void *open_upstream(struct engine *engine, const struct engine_options *o
     return upstream;
 }
 
-/* libcurl's timeouts are exact to the millisecond, and the loop's turns come between. */
 static uint64_t limit_ms(const struct settings *settings) {
     return settings->upstream_timeout_ms;
 }
 
+/* libcurl's timeouts are exact to the millisecond, and the loop's turns come between. */
 static uint64_t longest_us(const struct settings *settings) {
     return (settings->upstream_timeout_ms + 100) * 1000;
 }

@@ -21,6 +21,17 @@ static inline void engine_jobs_append(struct engine_jobs *jobs, struct engine_jo
     jobs->n++;
 }
 
+/* `before`: in this list, or NULL: `job` becomes the first. */
+static inline void engine_jobs_insert_after(struct engine_jobs *jobs, const struct engine_job *before,
+                                            struct engine_job *job) {
+    struct engine_job *next = before ? before->next : jobs->first;
+    job->previous = next ? next->previous : jobs->last;
+    job->next = next;
+    *(job->previous ? &job->previous->next : &jobs->first) = job;
+    *(next ? &next->previous : &jobs->last) = job;
+    jobs->n++;
+}
+
 /* `job` must be in this list. */
 static inline void engine_jobs_remove(struct engine_jobs *jobs, struct engine_job *job) {
     *(job->previous ? &job->previous->next : &jobs->first) = job->next;

@@ -1,8 +1,8 @@
 /* Jobs that wait for a place, a fair share for each client.
  *
- * A client's jobs are taken in the order in which they came, the clients in turns: whoever asks for 1,000
- * texts delays another client by one job each, not by 1,000. Clients are told apart by a hash; two that share
- * a place here share a turn. */
+ * A client's jobs are taken in the order in which they are due, which is that of their requests' arrival, and
+ * the clients in turns: whoever asks for 1,000 texts delays another client by one job each, not by 1,000.
+ * Clients are told apart by a hash; two that share a place here share a turn. */
 #ifndef INFERONCE_ENGINE_QUEUE_H
 #define INFERONCE_ENGINE_QUEUE_H
 

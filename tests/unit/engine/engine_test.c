@@ -640,7 +640,8 @@ static void test_waiting_ends_in_time(void) {
     limited.limit_ms = one_second;
     set_up(1, 10, 0, &limited);
     bench.probes[1].job.arrived_us = 500000; /* half a second before the others */
-    infer(0, 3);
+    infer(0, 1);                             /* has the only place */
+    infer(1, 2);
     bench.clock.monotonic_us += 499000;
     for (unsigned looks = 0; looks < 2; looks++)
         (void)uv_run(&bench.loop, UV_RUN_ONCE); /* each waits for the look at those that are late */
@@ -656,6 +657,32 @@ static void test_waiting_ends_in_time(void) {
     CU_ASSERT_EQUAL(bench.probes[2].answer.status, ENGINE_TIMEOUT);
     CU_ASSERT_EQUAL(bench.probes[0].answers, 0); /* the backend has it, and sees to its time */
     CU_ASSERT_EQUAL(counted(STAT_inferences), 1);
+    tear_down();
+}
+
+/* A batch hands its later texts over when its time is nearly over, or when it is over: they are not behind
+ * what came after it, and the model is not asked in vain. */
+static void test_late_texts_of_an_early_request(void) {
+    struct engine_backend limited = MANUAL;
+    limited.limit_ms = one_second;
+    set_up(1, 10, 0, &limited);
+    infer(0, 3);
+    bench.clock.monotonic_us += 600000;
+    for (size_t i = 3; i < 5; i++)
+        bench.probes[i].job.arrived_us = 900000;
+    infer(3, 1); /* due before the two that wait */
+    manual_end(ENGINE_OK);
+    (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+    manual_end(ENGINE_OK);
+    CU_ASSERT_EQUAL(bench.probes[3].place, 2);
+    CU_ASSERT_EQUAL(bench.probes[3].answer.status, ENGINE_OK);
+    bench.clock.monotonic_us += 400000; /* all time is over, and a place is free */
+    infer(4, 1);
+    (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+    for (size_t i = 1; i < 5; i++)
+        if (i != 3)
+            CU_ASSERT_EQUAL(bench.probes[i].answer.status, ENGINE_TIMEOUT);
+    CU_ASSERT_EQUAL(counted(STAT_inferences), 2);
     tear_down();
 }
 
@@ -697,6 +724,7 @@ static const struct unit_case CASES[] = {
     {"clients take turns", test_clients_take_turns},
     {"a full queue is shared", test_a_full_queue_is_shared},
     {"waiting ends in time", test_waiting_ends_in_time},
+    {"late texts of an early request", test_late_texts_of_an_early_request},
     {"knows how long a job can take", test_longest},
 };
 
