@@ -188,7 +188,7 @@ class Directly(Draining):
 
 class NginxOfTwo(Nginx):
     def fill_in(self, text, socket_path):
-        one = f"server unix:{socket_path}"
+        one = f'server "unix:{socket_path}"'
         return super().fill_in(text, socket_path).replace(one, one.replace("one.sock", "two.sock"), 1)
 
 

@@ -414,16 +414,18 @@ class Batches(Case):
         self.assertEqual(client.stats()["inferences"], 0)
 
     def test_an_item_that_fails_fails_alone(self):
-        client = self.serve(WORKERS=1, INFERENCE_CONCURRENCY=1, INFERENCE_QUEUE=0, INFERENCE_DELAY_MS=200)
+        client = self.serve(WORKERS=1, INFERENCE_CONCURRENCY=1, INFERENCE_QUEUE=0, INFERENCE_DELAY_MS=1000)
         client.predict("good")
-        response = client.predict_batch(["bad", "so so", "good", "so so"])
+        other = client.start(client.encode("POST", "/predict", {"text": "bad"}))  # has the only place
+        wait_until(lambda: client.stats()["in_flight"] == 1, "the model is busy")
+        response = client.predict_batch(["so so", "good", "so so"])
         self.assertEqual((response.status, response.cache), (200, "PARTIAL"))
         items = response.json()["results"]
-        self.assertEqual(items[0]["result"]["sentiment"], "negative")
-        self.assertEqual((items[2]["result"]["sentiment"], items[2]["cached"]), ("positive", True))
-        self.assertEqual(items[1], items[3])
-        self.assertEqual(items[1]["error"]["status"], 503)
-        self.assertRegex(items[1]["error"]["type"], re.compile(r"\Aurn:inferonce:problem:"))
+        self.assertEqual((items[1]["result"]["sentiment"], items[1]["cached"]), ("positive", True))
+        self.assertEqual(items[0], items[2])
+        self.assertEqual(items[0]["error"]["status"], 503)
+        self.assertRegex(items[0]["error"]["type"], re.compile(r"\Aurn:inferonce:problem:"))
+        self.assertEqual(client.finish(other).json()["result"]["sentiment"], "negative")
         self.assertEqual(client.predict("bad").cache, "HIT")
         self.assertEqual(client.predict("so so").cache, "MISS")
 

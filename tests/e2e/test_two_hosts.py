@@ -33,8 +33,8 @@ class TwoHosts(Case):
 
         class Both(Nginx):
             def fill_in(self, text, socket_path):
-                servers = ";\n    server ".join(f"unix:{path}" for path in case.both_sockets)
-                return super().fill_in(text, socket_path).replace(f"unix:{socket_path}", servers, 1)
+                servers = ";\n    server ".join(f'"unix:{path}"' for path in case.both_sockets)
+                return super().fill_in(text, socket_path).replace(f'"unix:{socket_path}"', servers, 1)
 
         self.web = Both
         try:
