@@ -235,6 +235,9 @@ static void inferred(struct engine_job *job, const struct engine_answer *answer)
 static void lead(struct flight *flight) {
     struct flights *flights = flight->flights;
     flight->phase = FLIGHT_LEADING;
+    /* The time of a leader that died is not this one's. */
+    if (flight->attempt > 0)
+        flight->job.arrived_us = 0;
     flight->job.done = inferred;
     flight->job.user = flight;
     flight->next_leading = NULL;
