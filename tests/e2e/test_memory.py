@@ -23,7 +23,9 @@ class Memory(Case):
         """inferonce with one worker, asked without a web server, which would hold bytes of its own."""
         settings = {"WORKERS": 1, "ENGINE": "http", "UPSTREAM_URL": self.model.url(), "UPSTREAM_TIMEOUT": 60, "CACHE_TTL": 3600,
                     "DRAIN_TIMEOUT": 2, **settings}
-        self.app = Inferonce(self, **settings)
+        # A sanitizer keeps what was freed, unless told to give it back.
+        self.app = Inferonce(self, ASAN_OPTIONS="quarantine_size_mb=0:thread_local_quarantine_size_kb=0:allocator_release_to_os_interval_ms=0",
+                             **settings)
         [self.worker] = self.app.workers()
         self.admin = self.connect()
 
