@@ -33,6 +33,7 @@ struct worker {
     struct fastcgi_server *server;
     struct turn *turn;
     uv_check_t end_of_turn;
+    uv_prepare_t before_wait;
     uv_idle_t awake; /* active while requests are collected: the loop must not sleep on them */
     uv_poll_t wakes;
     uv_timer_t heartbeat;
@@ -76,6 +77,14 @@ static void on_end_of_turn(uv_check_t *check) {
         uv_idle_start(&worker->awake, on_awake);
     else
         uv_idle_stop(&worker->awake);
+}
+
+/* Requests that a timer or an idle handle has brought, such as a large body whose last slice was read, are
+ * collected too. */
+static void on_before_wait(uv_prepare_t *prepare) {
+    struct worker *worker = prepare->data;
+    if (cache_has_collected(worker->cache))
+        uv_idle_start(&worker->awake, on_awake);
 }
 
 static void on_wake(uv_poll_t *poll, int status, int events) {
@@ -261,15 +270,17 @@ static bool setup_server(struct worker *worker, struct error *error) {
 static bool setup_handles(struct worker *worker, struct error *error) {
     int wake = worker->options->shared->wake_descriptors[worker->options->slot];
     bool made = uv_check_init(&worker->loop, &worker->end_of_turn) == 0 &&
+                uv_prepare_init(&worker->loop, &worker->before_wait) == 0 &&
                 uv_idle_init(&worker->loop, &worker->awake) == 0 &&
                 uv_poll_init(&worker->loop, &worker->wakes, wake) == 0 &&
                 uv_timer_init(&worker->loop, &worker->heartbeat) == 0 &&
                 uv_timer_init(&worker->loop, &worker->leave) == 0 &&
                 uv_signal_init(&worker->loop, &worker->terminate) == 0 &&
                 uv_signal_init(&worker->loop, &worker->orphaned) == 0;
-    worker->end_of_turn.data = worker->wakes.data = worker->heartbeat.data = worker->leave.data =
-        worker->terminate.data = worker->orphaned.data = worker;
+    worker->before_wait.data = worker->end_of_turn.data = worker->wakes.data = worker->heartbeat.data =
+        worker->leave.data = worker->terminate.data = worker->orphaned.data = worker;
     made = made && uv_check_start(&worker->end_of_turn, on_end_of_turn) == 0 &&
+           uv_prepare_start(&worker->before_wait, on_before_wait) == 0 &&
            uv_poll_start(&worker->wakes, UV_READABLE, on_wake) == 0 &&
            uv_timer_start(&worker->heartbeat, on_heartbeat, 0, HEARTBEAT_MS) == 0 &&
            uv_signal_start(&worker->terminate, on_terminate, SIGTERM) == 0 &&
