@@ -99,10 +99,12 @@ static void test_no_memory(void) {
     struct json_order order = {0};
     random_state = 3;
     make(100, true, false);
+    unit_allocations_count_start();
     unit_allocations_fail(1, true);
     enum json_order_status status = sort(&order, 100, SIZE_MAX);
     unit_allocations_heal();
-    CU_ASSERT_EQUAL(status, JSON_ORDER_NO_MEMORY);
+    bool failed = unit_allocations_count() > 0; /* the sanitizers have the allocator to themselves */
+    CU_ASSERT_EQUAL(status, failed ? JSON_ORDER_NO_MEMORY : JSON_ORDER_DONE);
     json_order_fini(&order);
 }
 
