@@ -86,7 +86,7 @@ static json_t *backend_of(const struct api *api, const struct store_figures *fig
     for (unsigned i = 0; i < figures->n_servers; i++)
         *complete =
             json_array_append_new(servers, server_of(&figures->servers[i], complete)) == 0 && *complete;
-    set(backend, complete, "type", json_string(api->store->operations->name));
+    set(backend, complete, "type", json_string(store_name(api->store)));
     set(backend, complete, "state", json_string(figures->degraded ? "degraded" : "ok"));
     set(backend, complete, "servers", servers);
     return backend;

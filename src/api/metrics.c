@@ -103,8 +103,8 @@ static void append_store(struct exposition *exposition, struct store *store) {
     figure(exposition, "memory_bytes", "bytes", "Memory that the entries take", figures.memory_bytes);
     family(exposition, FAMILY_GAUGE, "backend_degraded", NULL,
            "1 while the cache backend cannot be relied on");
-    buffer_append_format(exposition->out, "inferonce_backend_degraded{type=\"%s\"} %d\n",
-                         store->operations->name, figures.degraded);
+    buffer_append_format(exposition->out, "inferonce_backend_degraded{type=\"%s\"} %d\n", store_name(store),
+                         figures.degraded);
 }
 
 static bool lives(const struct shared *shared, unsigned slot) {

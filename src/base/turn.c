@@ -41,14 +41,17 @@ static void on_awake(uv_idle_t *awake) {
         uv_idle_stop(awake);
 }
 
-static void on_before_wait(uv_prepare_t *prepare) {
-    struct turn *turn = prepare->data;
+void turn_end(struct turn *turn) {
     while (!TAILQ_EMPTY(&turn->at_end))
         run_first(&turn->at_end);
     turn->number++;
     for (struct turn_task *task = TAILQ_FIRST(&turn->next); task; task = TAILQ_NEXT(task, links))
         task->list = &turn->due;
     TAILQ_CONCAT(&turn->due, &turn->next, links);
+}
+
+static void on_before_wait(uv_prepare_t *prepare) {
+    turn_end(prepare->data);
 }
 
 static void forget_all(struct turn_tasks *list) {

@@ -1,8 +1,9 @@
+/* What is answered from the store, and what goes on to an inference. */
 #include "inferonce/cache/cache.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
-#include "inferonce/cache/batch.h"
 #include "inferonce/cache/flight.h"
 #include "inferonce/cache/generation.h"
 #include "inferonce/cache/policy.h"
@@ -17,37 +18,21 @@ struct cache {
     struct stats *stats;
     struct flights *flights;
     struct purges *purges;
-    struct cache_request *collected_first, *collected_last;
-    size_t n_collected;
-    struct batch_pool batches;
-    size_t looking_up; /* batches that are with the store */
+    size_t n_looking;
 };
 
-struct cache *cache_create(const struct cache_options *options, struct error *error) {
+struct cache *cache_create(const struct context *context, struct store *store, struct engine *engine,
+                           struct blobs *blobs, struct error *error) {
     struct cache *cache = calloc(1, sizeof(*cache));
     if (!cache) {
-        error_set(error, "no memory for the cache");
+        error_set(error, "out of memory");
         return NULL;
     }
-    cache->store = options->store;
-    cache->clock = options->clock;
-    cache->stats = options->stats;
-    cache->flights = flights_create(&(struct flights_options){.settings = options->settings,
-                                                              .store = options->store,
-                                                              .engine = options->engine,
-                                                              .shared = options->shared,
-                                                              .slot = options->slot,
-                                                              .loop = options->loop,
-                                                              .clock = options->clock,
-                                                              .stats = options->stats,
-                                                              .blobs = options->blobs},
-                                    error);
-    cache->purges = purges_create(&(struct purges_options){.settings = options->settings,
-                                                           .store = options->store,
-                                                           .loop = options->loop,
-                                                           .clock = options->clock,
-                                                           .stats = options->stats},
-                                  error);
+    cache->store = store;
+    cache->clock = context->clock;
+    cache->stats = context->stats;
+    cache->flights = flights_create(context, store, engine, blobs, error);
+    cache->purges = purges_create(context, store, error);
     if (!cache->flights || !cache->purges)
         cache_destroy(&cache);
     return cache;
@@ -58,7 +43,6 @@ void cache_destroy(struct cache **cache) {
         return;
     purges_destroy(&(*cache)->purges);
     flights_destroy(&(*cache)->flights);
-    batch_pool_fini(&(*cache)->batches);
     free(*cache);
     *cache = NULL;
 }
@@ -86,32 +70,22 @@ static void answer_unsatisfiable(struct cache *cache, struct cache_request *requ
 
 /* ---- what was found ---- */
 
-static void collect(struct cache *cache, struct cache_request *request) {
-    request->phase = CACHE_COLLECTED;
-    request->next = NULL;
-    request->previous = cache->collected_last;
-    if (cache->collected_last)
-        cache->collected_last->next = request;
-    else
-        cache->collected_first = request;
-    cache->collected_last = request;
-    cache->n_collected++;
+static void on_looked(struct store_look *look);
+
+static void look_up(struct cache *cache, struct cache_request *request) {
+    struct store_look *look = &request->look;
+    request->phase = CACHE_LOOKING;
+    look->gets[0] = (struct store_get){.kind = STORE_GENERATION, .key = request->generation_key.bytes};
+    look->gets[1] = (struct store_get){.kind = STORE_ENTRY, .key = request->key.bytes};
+    look->n = 2;
+    look->done = on_looked;
+    look->user = cache;
+    cache->n_looking++;
+    store_look(cache->store, look);
 }
 
-static void uncollect(struct cache *cache, struct cache_request *request) {
-    if (request->previous)
-        request->previous->next = request->next;
-    else
-        cache->collected_first = request->next;
-    if (request->next)
-        request->next->previous = request->previous;
-    else
-        cache->collected_last = request->previous;
-    cache->n_collected--;
-}
-
-/* Makes the namespace's generation and looks the request up once more, next turn. Whoever else makes it at
- * the same time wins or loses the `add`; the next look tells which number holds. */
+/* Makes the namespace's generation and looks once more. Another host may make it at the same time, and wins
+ * or loses the `add`: the next look tells which number holds. */
 static void make_generation(struct cache *cache, struct cache_request *request, uint64_t now_us) {
     char value[GENERATION_LENGTH];
     generation_encode(now_us, value);
@@ -119,7 +93,7 @@ static void make_generation(struct cache *cache, struct cache_request *request, 
         .kind = STORE_GENERATION, .key = request->generation_key.bytes, .value = {value, sizeof(value)}};
     store_add(cache->store, &item, NULL, NULL);
     request->generation_tries++;
-    collect(cache, request);
+    look_up(cache, request);
 }
 
 /* The usable entry in what the store returned: checked, and of the current generation. */
@@ -137,7 +111,9 @@ static bool read_entry(struct cache *cache, const struct cache_request *request,
 static void judge(struct cache *cache, struct cache_request *request, const struct store_get *generation_get,
                   const struct store_get *entry_get) {
     uint64_t now_us = clock_wall_us(cache->clock);
-    if (generation_get->status == STORE_MISSING && request->generation_tries < GENERATION_TRIES) {
+    /* A request that only asks writes nothing. */
+    if (generation_get->status == STORE_MISSING && !request->control.only_if_cached &&
+        request->generation_tries < GENERATION_TRIES) {
         make_generation(cache, request, now_us);
         return;
     }
@@ -167,22 +143,12 @@ static void judge(struct cache *cache, struct cache_request *request, const stru
     }
 }
 
-static void looked_up(void *user, struct store_get *gets, size_t n) {
-    struct cache_batch *batch = user;
-    struct cache *cache = batch->owner;
-    (void)gets;
-    (void)n;
-    /* Answering one request can make another of this batch leave, which then finds its place here empty. */
-    for (size_t i = 0; i < batch->n_requests; i++) {
-        struct cache_request *request = batch->requests[i];
-        if (!request)
-            continue;
-        request->batch = NULL;
-        judge(cache, request, &batch->gets[batch->generation_at[i]], &batch->gets[batch->entry_at[i]]);
-    }
-    cache->looking_up--;
-    batch_release(&cache->batches, batch);
-    flights_flush(cache->flights);
+static void on_looked(struct store_look *look) {
+    struct cache *cache = look->user;
+    struct cache_request *request =
+        (struct cache_request *)((char *)look - offsetof(struct cache_request, look));
+    cache->n_looking--;
+    judge(cache, request, &look->gets[0], &look->gets[1]);
 }
 
 /* ---- asking ---- */
@@ -191,70 +157,20 @@ void cache_ask(struct cache *cache, struct cache_request *request) {
     request->asked_us = clock_wall_us(cache->clock);
     request->generation_tries = 0;
     request->flight = NULL;
-    request->batch = NULL;
+    request->look.state = STORE_LOOK_IDLE;
     if (request->control.no_store && !request->control.only_if_cached) {
         request->forward = FORWARD_REQUEST;
         flights_solo(cache->flights, request);
         return;
     }
-    collect(cache, request);
-}
-
-/* There is no memory to look anything up with. The inference needs none of it. */
-static void infer_all_unseen(struct cache *cache) {
-    while (cache->collected_first) {
-        struct cache_request *request = cache->collected_first;
-        uncollect(cache, request);
-        stats_count(cache->stats, STAT_store_errors);
-        if (policy_judge(&request->control, NULL, false, 0, &request->forward) == POLICY_UNSATISFIABLE)
-            answer_unsatisfiable(cache, request);
-        else
-            flights_join(cache->flights, request, 0, 0);
-    }
-}
-
-/* Moves up to `most` collected requests into a batch and asks the store. False: no memory for a batch. */
-static bool look_up(struct cache *cache, size_t most) {
-    struct cache_batch *batch = batch_take(&cache->batches);
-    if (!batch)
-        return false;
-    batch->owner = cache;
-    while (most-- > 0) {
-        struct cache_request *request = cache->collected_first;
-        uncollect(cache, request);
-        request->phase = CACHE_LOOKED_UP;
-        batch_add(batch, request);
-    }
-    cache->looking_up++;
-    store_get_many(cache->store, batch->gets, batch->n_gets, looked_up, batch);
-    return true;
-}
-
-void cache_turn(struct cache *cache) {
-    /* What is collected while answers go out (the next request of a busy connection, a request whose
-     * namespace just got its generation) is for the next turn: the loop has sockets to look after in between.
-     */
-    size_t todo = cache->n_collected;
-    while (todo > 0 && cache->n_collected > 0) {
-        size_t most = todo < BATCH_REQUESTS ? todo : BATCH_REQUESTS;
-        if (most > cache->n_collected)
-            most = cache->n_collected; /* an answer made others leave */
-        if (!look_up(cache, most)) {
-            infer_all_unseen(cache);
-            break;
-        }
-        todo -= most;
-    }
-    flights_flush(cache->flights);
+    look_up(cache, request);
 }
 
 void cache_forget(struct cache *cache, struct cache_request *request) {
     switch (request->phase) {
-    case CACHE_COLLECTED:
-        uncollect(cache, request);
-        break;
-    case CACHE_LOOKED_UP:
-        batch_forget(request);
+    case CACHE_LOOKING:
+        store_look_forget(cache->store, &request->look);
+        cache->n_looking--;
         break;
     case CACHE_WAITING:
     case CACHE_SOLO:
@@ -266,12 +182,8 @@ void cache_forget(struct cache *cache, struct cache_request *request) {
     request->phase = CACHE_IDLE;
 }
 
-bool cache_has_collected(const struct cache *cache) {
-    return cache->n_collected > 0;
-}
-
 size_t cache_busy(const struct cache *cache) {
-    return cache->looking_up + flights_count(cache->flights) + cache->n_collected;
+    return cache->n_looking + flights_count(cache->flights);
 }
 
 void cache_woken(struct cache *cache, const uint64_t words[INTEREST_WORDS / 64]) {

@@ -13,33 +13,37 @@ uint64_t flights_tombstone_ms(const struct settings *settings) {
     return (engine_longest_us(settings) + 2 * FLIGHT_MARGIN_US) / 1000;
 }
 
-struct flights *flights_create(const struct flights_options *options, struct error *error) {
+struct flights *flights_create(const struct context *context, struct store *store, struct engine *engine,
+                               struct blobs *blobs, struct error *error) {
     struct flights *flights = calloc(1, sizeof(*flights));
     if (!flights) {
         error_set(error, "no memory for the table of flights");
         return NULL;
     }
-    flights->settings = options->settings;
-    flights->store = options->store;
-    flights->engine = options->engine;
-    flights->shared = options->shared;
-    flights->slot = options->slot;
-    flights->clock = options->clock;
-    flights->stats = options->stats;
-    flights->longest_us = engine_longest_us(options->settings) + FLIGHT_MARGIN_US;
-    flights->end_of_leading = &flights->first_leading;
+    flights->settings = context->settings;
+    flights->store = store;
+    flights->engine = engine;
+    flights->shared = context->shared;
+    flights->slot = context->slot;
+    flights->clock = context->clock;
+    flights->stats = context->stats;
+    flights->longest_us = engine_longest_us(context->settings) + FLIGHT_MARGIN_US;
+    TAILQ_INIT(&flights->following);
+    TAILQ_INIT(&flights->leading);
+    flights->turn = context->turn;
+    flights->hand_over = (struct turn_task){.run = flights_on_hand_over, .user = flights};
     for (size_t word = 0; word < INTEREST_WORDS; word++)
         flights->releases[word].flights = flights;
-    flights->blobs = options->blobs;
-    flights->texts_limit.stats = options->stats;
-    solos_init(&flights->solos, options->engine, &flights->texts_limit, options->stats);
+    flights->blobs = blobs;
+    flights->texts_limit.stats = context->stats;
+    solos_init(&flights->solos, engine, &flights->texts_limit, context->stats);
     /* Nonces only have to differ from those of other workers: they start somewhere and count. */
     if (getrandom(&flights->nonces, sizeof(flights->nonces), 0) != sizeof(flights->nonces)) {
         error_set(error, "no random numbers from the kernel");
         free(flights);
         return NULL;
     }
-    if (!flight_following_setup(flights, options->loop)) {
+    if (!flight_following_setup(flights, context->loop)) {
         error_set(error, "no memory for the timer of the flights");
         free(flights);
         return NULL;
@@ -55,6 +59,7 @@ void flights_destroy(struct flights **flights) {
         while ((*flights)->buckets[i])
             flight_destroy((*flights)->buckets[i]);
     flight_following_teardown(*flights);
+    turn_forget(&(*flights)->hand_over);
     free(*flights);
     *flights = NULL;
 }
@@ -95,6 +100,7 @@ static struct flight *create(struct flights *flights, struct cache_request *requ
     flight->ttl_ms = request->ttl_ms;
     flight->began_us = clock_wall_us(flights->clock);
     flight->joinable = true;
+    TAILQ_INIT(&flight->waiters);
     flight->job.client = request->client;
     flight->job.arrived_us = request->arrived_us;
     if ((request->complete && !request->complete(request)) ||
@@ -116,6 +122,7 @@ void flight_destroy(struct flight *flight) {
         flight_unfollow(flight);
     if (flight->phase == FLIGHT_LEADING && !flight_unlist_leading(flight))
         engine_cancel(flights->engine, &flight->job);
+    store_look_forget(flights->store, &flight->look);
     unlist(flight);
     flights->count--;
     texts_release(&flights->texts_limit, &flight->texts);
@@ -128,13 +135,7 @@ void flight_destroy(struct flight *flight) {
 static void park(struct flight *flight, struct cache_request *request) {
     request->phase = CACHE_WAITING;
     request->flight = flight;
-    request->next = NULL;
-    request->previous = flight->last_waiter;
-    if (flight->last_waiter)
-        flight->last_waiter->next = request;
-    else
-        flight->first_waiter = request;
-    flight->last_waiter = request;
+    TAILQ_INSERT_TAIL(&flight->waiters, request, links);
     if (request->forward == FORWARD_REQUEST || request->forward == FORWARD_STALE)
         flight->replaces = true;
     /* Who refused what is stored waits for something newer than itself. */
@@ -146,14 +147,7 @@ static void park(struct flight *flight, struct cache_request *request) {
 
 static void unpark(struct cache_request *request) {
     struct flight *flight = request->flight;
-    if (request->previous)
-        request->previous->next = request->next;
-    else
-        flight->first_waiter = request->next;
-    if (request->next)
-        request->next->previous = request->previous;
-    else
-        flight->last_waiter = request->previous;
+    TAILQ_REMOVE(&flight->waiters, request, links);
     request->flight = NULL;
     request->phase = CACHE_IDLE;
     stats_subtract(flight->flights->stats, STAT_parked, 1);
@@ -240,7 +234,7 @@ void flights_leave(struct flights *flights, struct cache_request *request) {
     struct flight *flight = request->flight;
     unpark(request);
     count_forwarded(flights, request);
-    if (flight->first_waiter || flight->background)
+    if (!TAILQ_EMPTY(&flight->waiters) || flight->background)
         return;
     if (flight->phase == FLIGHT_FOLLOWING)
         flight_destroy(flight);
@@ -251,7 +245,7 @@ void flights_leave(struct flights *flights, struct cache_request *request) {
 /* ---- answers ---- */
 
 static struct cache_request *next_waiter(struct flight *flight) {
-    struct cache_request *request = flight->first_waiter;
+    struct cache_request *request = TAILQ_FIRST(&flight->waiters);
     if (request) {
         unpark(request);
         request->collapsed = request->collapsed || flight->followed;
@@ -263,7 +257,8 @@ static struct cache_request *next_waiter(struct flight *flight) {
  * NULL: it need not or cannot be shared. */
 static struct blob *share(const struct flight *flight, struct bytes body) {
     struct blobs *blobs = flight->flights->blobs;
-    bool several = flight->first_waiter != flight->last_waiter;
+    const struct cache_request *first = TAILQ_FIRST(&flight->waiters);
+    bool several = first && TAILQ_NEXT(first, links);
     return blobs && several && body.length >= BLOB_LEAST ? blobs_hold(blobs, body) : NULL;
 }
 

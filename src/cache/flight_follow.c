@@ -1,9 +1,7 @@
+/* Waits for an inference of another worker or host. */
 #include <stdlib.h>
 
 #include "inferonce/cache/flight_parts.h"
-
-#define LOOK_FLIGHTS 64
-#define LOOK_GETS    3 /* entry, lease, outcome */
 
 /* How soon a leader that cannot wake us is looked for again: first and most. */
 #define LOOK_FIRST_US UINT64_C(10000)
@@ -16,79 +14,26 @@
 
 #define TICK_MS 10
 
-/* One look at the store for up to LOOK_FLIGHTS flights. */
-struct look {
-    struct flights *flights;
-    struct look *next_free, *next_made;
-    size_t n_flights, n_gets;
-    struct flight *flight[LOOK_FLIGHTS]; /* NULL: ended meanwhile */
-    size_t gets_at[LOOK_FLIGHTS];
-    struct store_get gets[LOOK_FLIGHTS * LOOK_GETS];
-    struct key keys[LOOK_FLIGHTS * LOOK_GETS];
-};
+static void on_looked(struct store_look *look);
 
-static void want_look(struct flight *flight) {
-    if (!flight->look_wanted)
-        flight->flights->looks_wanted++;
-    flight->look_wanted = true;
-}
-
-static void unwant_look(struct flight *flight) {
-    if (flight->look_wanted)
-        flight->flights->looks_wanted--;
-    flight->look_wanted = false;
-}
-
-static struct look *look_take(struct flights *flights) {
-    struct look *look = flights->free_looks;
-    if (look) {
-        flights->free_looks = look->next_free;
-    } else {
-        look = malloc(sizeof(*look));
-        if (!look)
-            return NULL;
-        look->next_made = flights->looks;
-        flights->looks = look;
-    }
-    look->flights = flights;
-    look->n_flights = 0;
-    look->n_gets = 0;
-    return look;
-}
-
-static void look_release(struct look *look) {
-    look->next_free = look->flights->free_looks;
-    look->flights->free_looks = look;
-}
-
-static void add_get(struct look *look, enum store_kind kind, const struct key *key) {
-    look->keys[look->n_gets] = *key;
-    look->gets[look->n_gets] = (struct store_get){.kind = kind, .key = look->keys[look->n_gets].bytes};
-    look->n_gets++;
-}
-
-static void look_add(struct look *look, struct flight *flight) {
-    size_t place = look->n_flights++;
-    look->flight[place] = flight;
-    look->gets_at[place] = look->n_gets;
-    flight->look = look;
-    flight->look_place = place;
-    add_get(look, STORE_ENTRY, &flight->key);
-    add_get(look, STORE_LEASE, &flight->lease_key);
+/* First the interest, then the look: a leader that ends in between wakes us. */
+static void start_look(struct flight *flight) {
+    struct flights *flights = flight->flights;
+    struct store_look *look = &flight->look;
+    flight->look_again = look->state == STORE_LOOK_ASKED;
+    if (look->state != STORE_LOOK_IDLE)
+        return;
+    shared_interest_register(flights->shared, flights->slot, key_hash(&flight->key));
+    look->gets[0] = (struct store_get){.kind = STORE_ENTRY, .key = flight->key.bytes};
+    look->gets[1] = (struct store_get){.kind = STORE_LEASE, .key = flight->lease_key.bytes};
+    look->n = 2;
     if (flight->owner_nonce != 0) {
-        struct key outcome;
-        key_of_outcome(&flight->lease_key, flight->owner_nonce, &outcome);
-        add_get(look, STORE_OUTCOME, &outcome);
+        key_of_outcome(&flight->lease_key, flight->owner_nonce, &flight->outcome_key);
+        look->gets[look->n++] = (struct store_get){.kind = STORE_OUTCOME, .key = flight->outcome_key.bytes};
     }
-}
-
-/* Two flights of one key (from before and after a purge) would ask for the same entry: a batch names a key
- * once. */
-static bool look_has_key(const struct look *look, const struct key *key) {
-    for (size_t i = 0; i < look->n_flights; i++)
-        if (key_equal(&look->flight[i]->key, key))
-            return true;
-    return false;
+    look->done = on_looked;
+    look->user = flight;
+    store_look(flights->store, look);
 }
 
 /* ---- what a look found ---- */
@@ -142,7 +87,7 @@ static bool saw_outcome(struct flight *flight, const struct store_get *get) {
 }
 
 /* Nothing has come of it yet: is somebody still at it? */
-static void saw_lease(struct flight *flight, const struct store_get *get) {
+static void saw_lease(struct flight *flight, const struct store_get *get, bool look_again) {
     struct flights *flights = flight->flights;
     struct lease_owner owner;
     if (get->status == STORE_ERROR) {
@@ -164,9 +109,9 @@ static void saw_lease(struct flight *flight, const struct store_get *get) {
     flight->owner_wakes_us = owner.instance == flights->shared->instance && owner.slot < SLOTS_MAX &&
                              flights->shared->wake_descriptors[owner.slot] >= 0;
     /* Its outcome may have been written before its name was known to us. */
-    if (owner.nonce != flight->owner_nonce) {
+    if (owner.nonce != flight->owner_nonce || look_again) {
         flight->owner_nonce = owner.nonce;
-        want_look(flight);
+        start_look(flight);
         return;
     }
     uint64_t pause_us = LOOK_FIRST_US << (flight->looks < 8 ? flight->looks : 8);
@@ -175,55 +120,22 @@ static void saw_lease(struct flight *flight, const struct store_get *get) {
         clock_monotonic_us(flights->clock) + (pause_us < LOOK_MOST_US ? pause_us : LOOK_MOST_US);
 }
 
-static void looked(void *user, struct store_get *gets, size_t n) {
-    struct look *look = user;
-    struct flights *flights = look->flights;
-    for (size_t i = 0; i < look->n_flights; i++) {
-        struct flight *flight = look->flight[i];
-        if (!flight)
-            continue;
-        const struct store_get *get = &gets[look->gets_at[i]];
-        bool asked_outcome = look->gets_at[i] + 2 < n && get[2].kind == STORE_OUTCOME;
-        flight->look = NULL;
-        if (saw_entry(flight, &get[0]) || (asked_outcome && saw_outcome(flight, &get[2])))
-            continue;
-        saw_lease(flight, &get[1]);
-    }
-    look_release(look);
-    flights_flush(flights);
-}
-
-/* ---- looking ---- */
-
-bool flight_look_at_wanted(struct flights *flights) {
-    struct look *look = NULL;
-    if (flights->looks_wanted == 0)
-        return false;
-    for (struct flight *flight = flights->first_following; flight; flight = flight->next_following) {
-        if (!flight->look_wanted || flight->look)
-            continue;
-        if (!look && !(look = look_take(flights)))
-            return false; /* no memory now: the timer comes back to them */
-        if (look->n_flights == LOOK_FLIGHTS || look_has_key(look, &flight->key))
-            continue;
-        /* First the interest, then the look: a leader that ends in between wakes us. */
-        shared_interest_register(flights->shared, flights->slot, key_hash(&flight->key));
-        unwant_look(flight);
-        look_add(look, flight);
-    }
-    if (!look)
-        return false; /* each of them waits for a look that is under way */
-    store_get_many(flights->store, look->gets, look->n_gets, looked, look);
-    return true;
+static void on_looked(struct store_look *look) {
+    struct flight *flight = look->user;
+    bool look_again = flight->look_again;
+    flight->look_again = false;
+    if (saw_entry(flight, &look->gets[0]) || (look->n == 3 && saw_outcome(flight, &look->gets[2])))
+        return;
+    saw_lease(flight, &look->gets[1], look_again);
 }
 
 void flights_woken(struct flights *flights, const uint64_t words[INTEREST_WORDS / 64]) {
-    for (struct flight *flight = flights->first_following; flight; flight = flight->next_following) {
+    struct flight *flight;
+    TAILQ_FOREACH(flight, &flights->following, links) {
         unsigned word = shared_interest_word(key_hash(&flight->key));
         if (words[word / 64] >> (word % 64) & 1)
-            want_look(flight);
+            start_look(flight);
     }
-    flights_flush(flights);
 }
 
 /* ---- following ---- */
@@ -235,23 +147,22 @@ static void time_out(struct flight *flight) {
     fail_as_followed(flight, &failure);
 }
 
-static void tick(uv_timer_t *timer) {
+static void on_tick(uv_timer_t *timer) {
     struct flights *flights = timer->data;
     uint64_t now_us = clock_monotonic_us(flights->clock);
-    struct flight *flight = flights->first_following;
+    struct flight *flight = TAILQ_FIRST(&flights->following);
     while (flight) {
         /* Answering can only end this flight and make others leave their waiters, which may end the next:
          * start over then. */
         if (now_us >= flight->deadline_us) {
             time_out(flight);
-            flight = flights->first_following;
+            flight = TAILQ_FIRST(&flights->following);
             continue;
         }
         if (!flight->owner_wakes_us && now_us >= flight->look_at_us)
-            want_look(flight);
-        flight = flight->next_following;
+            start_look(flight);
+        flight = TAILQ_NEXT(flight, links);
     }
-    flights_flush(flights);
 }
 
 void flight_follow(struct flight *flight) {
@@ -261,31 +172,19 @@ void flight_follow(struct flight *flight) {
     flight->owner_wakes_us = false;
     flight->looks = 0;
     flight->look_at_us = 0;
-    flight->look = NULL;
-    want_look(flight);
     flight->deadline_us = clock_monotonic_us(flights->clock) + flights->longest_us + GIVE_UP_MARGIN_US;
-    flight->previous_following = NULL;
-    flight->next_following = flights->first_following;
-    if (flights->first_following)
-        flights->first_following->previous_following = flight;
-    else
-        uv_timer_start(flights->timer, tick, TICK_MS, TICK_MS);
-    flights->first_following = flight;
+    if (TAILQ_EMPTY(&flights->following))
+        uv_timer_start(flights->timer, on_tick, TICK_MS, TICK_MS);
+    TAILQ_INSERT_HEAD(&flights->following, flight, links);
+    start_look(flight);
 }
 
 void flight_unfollow(struct flight *flight) {
     struct flights *flights = flight->flights;
-    if (flight->look)
-        flight->look->flight[flight->look_place] = NULL;
-    flight->look = NULL;
-    unwant_look(flight);
-    if (flight->previous_following)
-        flight->previous_following->next_following = flight->next_following;
-    else
-        flights->first_following = flight->next_following;
-    if (flight->next_following)
-        flight->next_following->previous_following = flight->previous_following;
-    if (!flights->first_following)
+    store_look_forget(flights->store, &flight->look);
+    flight->look_again = false;
+    TAILQ_REMOVE(&flights->following, flight, links);
+    if (TAILQ_EMPTY(&flights->following))
         uv_timer_stop(flights->timer);
     flight->phase = FLIGHT_LEASING;
 }
@@ -305,9 +204,4 @@ static void free_timer(uv_handle_t *handle) {
 
 void flight_following_teardown(struct flights *flights) {
     uv_close((uv_handle_t *)flights->timer, free_timer);
-    while (flights->looks) {
-        struct look *look = flights->looks;
-        flights->looks = look->next_made;
-        free(look);
-    }
 }

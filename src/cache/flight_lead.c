@@ -193,7 +193,6 @@ static bool encode(struct flight *flight, const struct engine_answer *answer, ui
 }
 
 static void failed(struct flight *flight, const struct engine_answer *answer) {
-    struct flights *flights = flight->flights;
     flight_set_failure(flight, answer);
     flight->refused = flight_is_refusal(answer);
     if (flight->refused) {
@@ -203,7 +202,6 @@ static void failed(struct flight *flight, const struct engine_answer *answer) {
     leave_outcome(flight, flight->refused ? OUTCOME_REFUSED : OUTCOME_FAILED);
     tell_followers(flight);
     flight_fail(flight);
-    flights_flush(flights); /* somebody may have started over */
 }
 
 static void inferred(struct engine_job *job, const struct engine_answer *answer) {
@@ -240,47 +238,32 @@ static void lead(struct flight *flight) {
         flight->job.arrived_us = 0;
     flight->job.done = inferred;
     flight->job.user = flight;
-    flight->next_leading = NULL;
     flight->listed = true;
-    *flights->end_of_leading = flight;
-    flights->end_of_leading = &flight->next_leading;
+    TAILQ_INSERT_TAIL(&flights->leading, flight, links);
+    turn_at_end(flights->turn, &flights->hand_over);
 }
 
 bool flight_unlist_leading(struct flight *flight) {
-    struct flights *flights = flight->flights;
     if (!flight->listed)
         return false;
-    struct flight **link = &flights->first_leading;
-    while (*link != flight)
-        link = &(*link)->next_leading;
-    *link = flight->next_leading;
-    if (flights->end_of_leading == &flight->next_leading)
-        flights->end_of_leading = link;
+    TAILQ_REMOVE(&flight->flights->leading, flight, links);
     flight->listed = false;
     return true;
 }
 
-static void hand_over(struct flights *flights) {
+void flights_on_hand_over(void *user) {
+    struct flights *flights = user;
     struct engine_job *jobs[HANDOVER_MAX];
+    struct flight *flight;
     size_t n = 0;
-    while (flights->first_leading && n < HANDOVER_MAX) {
-        struct flight *flight = flights->first_leading;
+    while (n < HANDOVER_MAX && (flight = TAILQ_FIRST(&flights->leading)) != NULL) {
         flight_unlist_leading(flight);
         jobs[n++] = &flight->job;
     }
-    engine_infer(flights->engine, jobs, n);
-}
-
-void flights_flush(struct flights *flights) {
-    /* A store that answers at once calls back into here; the outer call goes on until nothing is left. */
-    if (flights->flushing)
-        return;
-    flights->flushing = true;
-    do {
-        while (flights->first_leading)
-            hand_over(flights);
-    } while (flight_look_at_wanted(flights) || flights->first_leading);
-    flights->flushing = false;
+    if (!TAILQ_EMPTY(&flights->leading))
+        turn_at_end(flights->turn, &flights->hand_over);
+    if (n > 0)
+        engine_infer(flights->engine, jobs, n);
 }
 
 void flight_abandoned(struct flight *flight) {
@@ -306,19 +289,19 @@ bool flight_accepts(const struct flight *flight, const struct entry *entry, uint
 
 /* Between our look-up, which missed, and our lease another flight may have ended: what it stored is ours too.
  */
-static void looked_before_inferring(void *user, struct store_get *gets, size_t n) {
-    struct flight *flight = user;
+static void on_looked_before_inferring(struct store_look *look) {
+    struct flight *flight = look->user;
     struct flights *flights = flight->flights;
     uint64_t now_us = clock_wall_us(flights->clock);
+    const struct store_get *get = &look->gets[0];
     struct entry entry;
-    (void)n;
-    if (!flight->first_waiter && !flight->background) {
+    if (TAILQ_EMPTY(&flight->waiters) && !flight->background) {
         flight->phase = FLIGHT_FAILING;
         tell_followers(flight);
         flight_destroy(flight);
         return;
     }
-    if (gets->status == STORE_OK && entry_read(gets->value, &flight->key, now_us, &entry) == ENTRY_GOOD &&
+    if (get->status == STORE_OK && entry_read(get->value, &flight->key, now_us, &entry) == ENTRY_GOOD &&
         flight_accepts(flight, &entry, now_us)) {
         flight->phase = FLIGHT_STORING;
         flight->followed = true;
@@ -329,22 +312,25 @@ static void looked_before_inferring(void *user, struct store_get *gets, size_t n
     lead(flight);
 }
 
-static void look_before_inferring(struct flight *flight) {
-    flight->get = (struct store_get){.kind = STORE_ENTRY, .key = flight->key.bytes};
-    store_get_many(flight->flights->store, &flight->get, 1, looked_before_inferring, flight);
+static void look_for_entry(struct flight *flight, store_looked looked) {
+    flight->look.gets[0] = (struct store_get){.kind = STORE_ENTRY, .key = flight->key.bytes};
+    flight->look.n = 1;
+    flight->look.done = looked;
+    flight->look.user = flight;
+    store_look(flight->flights->store, &flight->look);
 }
 
 static void leased(void *user, enum store_status status) {
     struct flight *flight = user;
     if (status == STORE_EXISTS) {
-        if (flight->background || !flight->first_waiter)
+        if (flight->background || TAILQ_EMPTY(&flight->waiters))
             flight_destroy(flight);
         else
             flight_follow(flight);
         return;
     }
     flight->lease_held = status == STORE_OK;
-    look_before_inferring(flight);
+    look_for_entry(flight, on_looked_before_inferring);
 }
 
 void flight_lease(struct flight *flight) {
@@ -377,14 +363,14 @@ void flight_lead_alone(struct flight *flight) {
 
 /* ---- failing ---- */
 
-static void looked_for_stale(void *user, struct store_get *gets, size_t n) {
-    struct flight *flight = user;
+static void on_looked_for_stale(struct store_look *look) {
+    struct flight *flight = look->user;
+    const struct store_get *get = &look->gets[0];
+    uint64_t now_us = clock_wall_us(flight->flights->clock);
     struct entry entry;
-    (void)n;
-    bool found =
-        gets->status == STORE_OK &&
-        entry_read(gets->value, &flight->key, clock_wall_us(flight->flights->clock), &entry) == ENTRY_GOOD &&
-        entry.generation == flight->generation;
+    bool found = get->status == STORE_OK &&
+                 entry_read(get->value, &flight->key, now_us, &entry) == ENTRY_GOOD &&
+                 entry.generation == flight->generation;
     flight_fail_all(flight, found ? &entry : NULL);
 }
 
@@ -396,14 +382,13 @@ void flight_fail(struct flight *flight) {
      * more is not served what it once was. */
     bool refused = flight->failure.status == ENGINE_REJECTED;
     bool wants_stale = false;
-    for (const struct cache_request *request = flight->first_waiter; request && !wants_stale;
-         request = request->next)
-        wants_stale =
-            policy_wants_stale_on_error(&request->control, flights->settings->cache_stale_if_error_ms);
+    const struct cache_request *request;
+    TAILQ_FOREACH(request, &flight->waiters, links)
+    wants_stale = wants_stale ||
+                  policy_wants_stale_on_error(&request->control, flights->settings->cache_stale_if_error_ms);
     if (!wants_stale || refused || flight->generation == 0) {
         flight_fail_all(flight, NULL);
         return;
     }
-    flight->get = (struct store_get){.kind = STORE_ENTRY, .key = flight->key.bytes};
-    store_get_many(flights->store, &flight->get, 1, looked_for_stale, flight);
+    look_for_entry(flight, on_looked_for_stale);
 }

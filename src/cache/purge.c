@@ -1,3 +1,4 @@
+/* Purges a namespace, removes a key, inspects an entry. */
 #include "inferonce/cache/purge.h"
 
 #include <stdlib.h>
@@ -11,7 +12,8 @@ struct purges {
     const struct clock *clock;
     struct stats *stats;
     struct purge *first;
-    uv_idle_t *sweeper; /* runs while some purge sweeps; freed by its close callback */
+    struct turn *turn;
+    struct turn_task sweep; /* scheduled while some purge sweeps */
 };
 
 /* One operation.
@@ -35,29 +37,23 @@ struct purge {
     uint64_t epoch;
     uint64_t removed;
     unsigned cursor;
-    struct store_get gets[2]; /* generation, entry */
+    struct store_look look; /* generation, entry */
 };
 
-static void close_sweeper(uv_handle_t *handle) {
-    free(handle);
-}
+static void on_sweep(void *user);
 
-struct purges *purges_create(const struct purges_options *options, struct error *error) {
+struct purges *purges_create(const struct context *context, struct store *store, struct error *error) {
     struct purges *purges = calloc(1, sizeof(*purges));
-    uv_idle_t *sweeper = malloc(sizeof(*sweeper));
-    if (!purges || !sweeper) {
-        error_set(error, "no memory for purges");
-        free(purges);
-        free(sweeper);
+    if (!purges) {
+        error_set(error, "out of memory");
         return NULL;
     }
-    purges->settings = options->settings;
-    purges->store = options->store;
-    purges->clock = options->clock;
-    purges->stats = options->stats;
-    purges->sweeper = sweeper;
-    INVARIANT(uv_idle_init(options->loop, sweeper) == 0);
-    sweeper->data = purges;
+    purges->settings = context->settings;
+    purges->store = store;
+    purges->clock = context->clock;
+    purges->stats = context->stats;
+    purges->turn = context->turn;
+    purges->sweep = (struct turn_task){.run = on_sweep, .user = purges};
     return purges;
 }
 
@@ -68,6 +64,7 @@ static void end(struct purge *purge) {
         purge->purges->first = purge->next;
     if (purge->next)
         purge->next->previous = purge->previous;
+    store_look_forget(purge->purges->store, &purge->look);
     free(purge);
 }
 
@@ -85,7 +82,7 @@ void purges_destroy(struct purges **purges) {
         return;
     while ((*purges)->first)
         end((*purges)->first);
-    uv_close((uv_handle_t *)(*purges)->sweeper, close_sweeper);
+    turn_forget(&(*purges)->sweep);
     free(*purges);
     *purges = NULL;
 }
@@ -122,13 +119,12 @@ static struct purge *next_sweeping(struct purges *purges) {
 }
 
 /* One small part of one sweep a turn of the loop, so that requests are served in between. */
-static void sweep(uv_idle_t *sweeper) {
-    struct purges *purges = sweeper->data;
+static void on_sweep(void *user) {
+    struct purges *purges = user;
     struct purge *purge = next_sweeping(purges);
-    if (!purge) {
-        uv_idle_stop(sweeper);
+    if (!purge)
         return;
-    }
+    turn_in_next(purges->turn, &purges->sweep);
     if (!store_sweep(purges->store, key_hash(&purge->generation_key), purge->epoch, &purge->cursor,
                      &purge->removed))
         finish(purge, purge->pending ? CACHE_ADMIN_PENDING : CACHE_ADMIN_OK, NULL);
@@ -142,7 +138,7 @@ static void raised(void *user, enum store_status status) {
     }
     purge->pending = status == STORE_PENDING;
     purge->phase = PURGE_SWEEPING;
-    uv_idle_start(purge->purges->sweeper, sweep);
+    turn_in_next(purge->purges->turn, &purge->purges->sweep);
 }
 
 void purges_namespace(struct purges *purges, struct bytes cache_namespace, cache_admin_done done,
@@ -186,11 +182,11 @@ static void remove_key(struct purge *purge, uint64_t generation) {
                  flights_tombstone_ms(purges->settings), removed, purge);
 }
 
-static void looked(void *user, struct store_get *gets, size_t n) {
-    struct purge *purge = user;
+static void on_looked(struct store_look *look) {
+    struct purge *purge = look->user;
     struct purges *purges = purge->purges;
+    const struct store_get *gets = look->gets;
     uint64_t now_us = clock_wall_us(purges->clock);
-    (void)n;
     if (gets[0].status == STORE_ERROR || gets[1].status == STORE_ERROR) {
         finish(purge, CACHE_ADMIN_ERROR, NULL);
         return;
@@ -224,9 +220,14 @@ static void look(struct purges *purges, const struct key *key, struct bytes cach
     purge->phase = PURGE_LOOKING;
     purge->removes = removes;
     purge->key = *key;
-    purge->gets[0] = (struct store_get){.kind = STORE_GENERATION, .key = purge->generation_key.bytes};
-    purge->gets[1] = (struct store_get){.kind = STORE_ENTRY, .key = purge->key.bytes};
-    store_get_many(purges->store, purge->gets, 2, looked, purge);
+    purge->look = (struct store_look){
+        .gets = {{.kind = STORE_GENERATION, .key = purge->generation_key.bytes},
+                 {.kind = STORE_ENTRY, .key = purge->key.bytes}},
+        .n = 2,
+        .done = on_looked,
+        .user = purge,
+    };
+    store_look(purges->store, &purge->look);
 }
 
 void purges_key(struct purges *purges, const struct key *key, struct bytes cache_namespace,

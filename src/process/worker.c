@@ -23,6 +23,7 @@ struct worker {
     struct clock clock;
     uv_loop_t loop;
     struct stats *stats;
+    struct context context;
     struct blobs *blobs;
     struct store *store;
     struct engine *engine;
@@ -32,9 +33,6 @@ struct worker {
     struct exchange_pool *exchanges;
     struct fastcgi_server *server;
     struct turn *turn;
-    uv_check_t end_of_turn;
-    uv_prepare_t before_wait;
-    uv_idle_t awake; /* active while requests are collected: the loop must not sleep on them */
     uv_poll_t wakes;
     uv_timer_t heartbeat;
     uv_timer_t leave; /* active from SIGTERM on */
@@ -63,28 +61,6 @@ static void on_request(void *context, struct fastcgi_request *request) {
 static void on_abandoned(void *context, struct fastcgi_request *request) {
     (void)context;
     exchange_abandon(request->user);
-}
-
-static void on_awake(uv_idle_t *awake) {
-    (void)awake;
-}
-
-/* After the sockets of this turn were read: what they asked is looked up together. */
-static void on_end_of_turn(uv_check_t *check) {
-    struct worker *worker = check->data;
-    cache_turn(worker->cache);
-    if (cache_has_collected(worker->cache))
-        uv_idle_start(&worker->awake, on_awake);
-    else
-        uv_idle_stop(&worker->awake);
-}
-
-/* Requests that a timer or an idle handle has brought, such as a large body whose last slice was read, are
- * collected too. */
-static void on_before_wait(uv_prepare_t *prepare) {
-    struct worker *worker = prepare->data;
-    if (cache_has_collected(worker->cache))
-        uv_idle_start(&worker->awake, on_awake);
 }
 
 static void on_wake(uv_poll_t *poll, int status, int events) {
@@ -199,14 +175,14 @@ static bool setup_parts(struct worker *worker, struct error *error) {
         error_set(error, "no memory for the table of large answers");
         return false;
     }
-    worker->store = store_open(&(struct store_options){.settings = settings,
-                                                       .shared = options->shared,
-                                                       .slot = options->slot,
-                                                       .loop = &worker->loop,
-                                                       .clock = &worker->clock,
-                                                       .stats = worker->stats,
-                                                       .turn = worker->turn},
-                               error);
+    worker->context = (struct context){.settings = settings,
+                                       .shared = options->shared,
+                                       .slot = options->slot,
+                                       .loop = &worker->loop,
+                                       .clock = &worker->clock,
+                                       .stats = worker->stats,
+                                       .turn = worker->turn};
+    worker->store = store_open(&worker->context, error);
     if (!worker->store)
         return false;
     worker->engine = engine_create(
@@ -215,16 +191,7 @@ static bool setup_parts(struct worker *worker, struct error *error) {
         error);
     if (!worker->engine)
         return false;
-    worker->cache = cache_create(&(struct cache_options){.settings = settings,
-                                                         .store = worker->store,
-                                                         .engine = worker->engine,
-                                                         .shared = options->shared,
-                                                         .slot = options->slot,
-                                                         .loop = &worker->loop,
-                                                         .clock = &worker->clock,
-                                                         .stats = worker->stats,
-                                                         .blobs = worker->blobs},
-                                 error);
+    worker->cache = cache_create(&worker->context, worker->store, worker->engine, worker->blobs, error);
     if (!worker->cache)
         return false;
     worker->api = (struct api){.settings = settings,
@@ -269,19 +236,14 @@ static bool setup_server(struct worker *worker, struct error *error) {
 
 static bool setup_handles(struct worker *worker, struct error *error) {
     int wake = worker->options->shared->wake_descriptors[worker->options->slot];
-    bool made = uv_check_init(&worker->loop, &worker->end_of_turn) == 0 &&
-                uv_prepare_init(&worker->loop, &worker->before_wait) == 0 &&
-                uv_idle_init(&worker->loop, &worker->awake) == 0 &&
-                uv_poll_init(&worker->loop, &worker->wakes, wake) == 0 &&
+    bool made = uv_poll_init(&worker->loop, &worker->wakes, wake) == 0 &&
                 uv_timer_init(&worker->loop, &worker->heartbeat) == 0 &&
                 uv_timer_init(&worker->loop, &worker->leave) == 0 &&
                 uv_signal_init(&worker->loop, &worker->terminate) == 0 &&
                 uv_signal_init(&worker->loop, &worker->orphaned) == 0;
-    worker->before_wait.data = worker->end_of_turn.data = worker->wakes.data = worker->heartbeat.data =
-        worker->leave.data = worker->terminate.data = worker->orphaned.data = worker;
-    made = made && uv_check_start(&worker->end_of_turn, on_end_of_turn) == 0 &&
-           uv_prepare_start(&worker->before_wait, on_before_wait) == 0 &&
-           uv_poll_start(&worker->wakes, UV_READABLE, on_wake) == 0 &&
+    worker->wakes.data = worker->heartbeat.data = worker->leave.data = worker->terminate.data =
+        worker->orphaned.data = worker;
+    made = made && uv_poll_start(&worker->wakes, UV_READABLE, on_wake) == 0 &&
            uv_timer_start(&worker->heartbeat, on_heartbeat, 0, HEARTBEAT_MS) == 0 &&
            uv_signal_start(&worker->terminate, on_terminate, SIGTERM) == 0 &&
            uv_signal_start(&worker->orphaned, on_orphaned, SIGCONT) == 0;

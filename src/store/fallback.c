@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "inferonce/store/memory.h"
+#include "store/backend.h"
 
 struct fallback {
     struct store store;
@@ -16,9 +17,6 @@ struct fallback {
 struct operation {
     struct fallback *fallback;
     struct operation *next, *previous;
-    struct store_get *gets; /* of a look-up */
-    size_t n;
-    store_got got;
     bool adds; /* of a put or an add */
     struct store_item item;
     uint8_t key[STORE_KEY_LENGTH];
@@ -67,76 +65,44 @@ static bool may_end(struct operation *operation) {
 
 /* ---- get ---- */
 
-/* The gets that the servers could not answer, for the memory. */
+static void get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user) {
+    store_get_many(fallback_of(store)->servers, gets, n, got, user);
+}
+
+/* The items of a look that are asked of the memory. */
 struct rest {
-    struct operation *operation;
-    size_t *at; /* in the batch */
+    struct store_look *look;
+    unsigned at[STORE_LOOK_MAX]; /* in the look */
 };
 
-static void got_rest(void *user, struct store_get *gets, size_t n) {
+static void on_got_rest(void *user, struct store_get *gets, size_t n) {
     struct rest *rest = user;
-    struct operation *operation = rest->operation;
     for (size_t i = 0; i < n; i++)
-        operation->gets[rest->at[i]] = gets[i];
-    operation->got(operation->user, operation->gets, operation->n);
+        rest->look->gets[rest->at[i]] = gets[i];
+    rest->look->done(rest->look);
 }
 
-static void ask_memory_for_rest(struct operation *operation, size_t n_errors) {
-    struct store_get *gets = calloc(n_errors, sizeof(*gets));
-    size_t *at = calloc(n_errors, sizeof(*at));
-    struct rest rest = {.operation = operation, .at = at};
-    if (gets && at) {
-        size_t n = 0;
-        for (size_t i = 0; i < operation->n; i++) {
-            if (operation->gets[i].status != STORE_ERROR)
-                continue;
-            at[n] = i;
-            gets[n++] = operation->gets[i];
-        }
-        store_get_many(operation->fallback->memory, gets, n, got_rest, &rest);
-    } else {
-        operation->got(operation->user, operation->gets, operation->n);
-    }
-    free(gets);
-    free(at);
+static bool lacks_generation(const struct store_look *look) {
+    for (unsigned i = 0; i < look->n; i++)
+        if (look->gets[i].kind == STORE_GENERATION && look->gets[i].status == STORE_ERROR)
+            return true;
+    return false;
 }
 
-static void got_from_servers(void *user, struct store_get *gets, size_t n) {
-    struct operation *operation = user;
-    size_t errors = 0;
-    bool no_generation = false;
-    for (size_t i = 0; i < n; i++) {
-        if (gets[i].status != STORE_ERROR)
+/* An entry is judged by the generation of the store that it comes from: without that, all of the look comes
+ * from the memory. */
+static void mend(struct store *store, struct store_look *look) {
+    struct rest rest = {.look = look};
+    struct store_get gets[STORE_LOOK_MAX];
+    bool whole = lacks_generation(look);
+    unsigned n = 0;
+    for (unsigned i = 0; i < look->n; i++) {
+        if (!whole && look->gets[i].status != STORE_ERROR)
             continue;
-        errors++;
-        no_generation = no_generation || gets[i].kind == STORE_GENERATION;
+        rest.at[n] = i;
+        gets[n++] = (struct store_get){.kind = look->gets[i].kind, .key = look->gets[i].key};
     }
-    if (errors == 0)
-        operation->got(operation->user, gets, n);
-    else if (no_generation)
-        store_get_many(operation->fallback->memory, gets, n, operation->got, operation->user);
-    else
-        ask_memory_for_rest(operation, errors);
-    if (may_end(operation))
-        end(operation);
-}
-
-static void get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user) {
-    struct fallback *fallback = fallback_of(store);
-    struct operation *operation = begin(fallback, user);
-    if (!operation) {
-        for (size_t i = 0; i < n; i++)
-            gets[i] = (struct store_get){.kind = gets[i].kind, .key = gets[i].key, .status = STORE_ERROR};
-        got(user, gets, n);
-        return;
-    }
-    operation->gets = gets;
-    operation->n = n;
-    operation->got = got;
-    store_get_many(fallback->servers, gets, n, got_from_servers, operation);
-    operation->begun = false;
-    if (operation->returned)
-        end(operation);
+    store_get_many(fallback_of(store)->memory, gets, n, on_got_rest, &rest);
 }
 
 /* ---- put, add ---- */
@@ -276,15 +242,15 @@ static void empty_memory(void *user) {
 
 /* A worker that dies or is replaced while a server is away does not empty the memory when the server returns:
  * the one in its place begins with nothing. */
-struct store *fallback_open(const struct store_options *options, remote_open open, struct error *error) {
+struct store *fallback_open(const struct context *context, remote_open open, struct error *error) {
     struct fallback *fallback = calloc(1, sizeof(*fallback));
     if (!fallback) {
         error_set(error, "out of memory");
         return NULL;
     }
-    fallback->memory = memory_open(options, error);
+    fallback->memory = memory_open(context, error);
     if (fallback->memory)
-        fallback->servers = open(options,
+        fallback->servers = open(context,
                                  &(struct remote_options){.pendings = memory_pendings(fallback->memory),
                                                           .returns = empty_memory,
                                                           .user = fallback},
@@ -298,6 +264,7 @@ struct store *fallback_open(const struct store_options *options, remote_open ope
     fallback->operations = (struct store_operations){
         .name = fallback->servers->operations->name,
         .get_many = get_many,
+        .mend = mend,
         .put = put,
         .add = add,
         .remove = remove_item,

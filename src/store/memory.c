@@ -6,9 +6,12 @@
 #include "inferonce/store/memory_lock.h"
 #include "inferonce/store/memory_log.h"
 #include "inferonce/store/memory_part.h"
+#include "store/backend.h"
 
 /* Memory for the values of a batch that is kept until the next one. */
 #define SCRATCH_KEEP (UINT64_C(1) << 20)
+
+static const struct store_operations OPERATIONS;
 
 struct memory {
     struct store store;
@@ -18,7 +21,7 @@ struct memory {
 };
 
 static struct memory *memory_of(struct store *store) {
-    INVARIANT(store->operations == &MEMORY_OPERATIONS);
+    INVARIANT(store->operations == &OPERATIONS);
     return (struct memory *)store; /* `store` is its first member */
 }
 
@@ -367,26 +370,26 @@ static void close_memory(struct store *store) {
     free(memory);
 }
 
-struct store *memory_open(const struct store_options *options, struct error *error) {
+struct store *memory_open(const struct context *context, struct error *error) {
     struct memory *memory = calloc(1, sizeof(*memory));
     if (!memory) {
         error_set(error, "out of memory");
         return NULL;
     }
-    memory->store.operations = &MEMORY_OPERATIONS;
-    memory->context.clock = options->clock;
-    memory->context.stats = options->stats;
-    if (!memory_region_attach(&memory->context, options->shared->region, options->shared->region_bytes)) {
+    memory->store.operations = &OPERATIONS;
+    memory->context.clock = context->clock;
+    memory->context.stats = context->stats;
+    if (!memory_region_attach(&memory->context, context->shared->region, context->shared->region_bytes)) {
         error_set(error, "the shared mapping holds no memory store, or one of another size");
         free(memory);
         return NULL;
     }
-    memory->part = shared_place(options->slot) % memory->context.geometry.parts;
+    memory->part = shared_place(context->slot) % memory->context.geometry.parts;
     buffer_init(&memory->scratch, memory->context.geometry.region_bytes);
     return &memory->store;
 }
 
-const struct store_operations MEMORY_OPERATIONS = {
+static const struct store_operations OPERATIONS = {
     .name = "memory",
     .get_many = get_many,
     .put = put,

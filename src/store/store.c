@@ -1,23 +1,5 @@
-#include "inferonce/store/store.h"
-
-#include "inferonce/store/fallback.h"
-#include "inferonce/store/memcached.h"
-#include "inferonce/store/memory.h"
-#include "inferonce/store/redis.h"
-
-/* By enum cache_backend. A backend without a `remote` is the memory itself. */
-static const struct {
-    remote_open remote;
-} STORES[] = {
-    [CACHE_BACKEND_MEMORY] = {NULL},
-    [CACHE_BACKEND_MEMCACHED] = {memcached_open},
-    [CACHE_BACKEND_REDIS] = {redis_open},
-};
-
-struct store *store_open(const struct store_options *options, struct error *error) {
-    remote_open remote = STORES[options->settings->cache_backend].remote;
-    return remote ? fallback_open(options, remote, error) : memory_open(options, error);
-}
+/* The store's operations, handed to the backend. */
+#include "store/backend.h"
 
 static void ignore(void *user, enum store_status status) {
     (void)user;
@@ -56,6 +38,10 @@ bool store_sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *
     return false;
 }
 
+const char *store_name(const struct store *store) {
+    return store->operations->name;
+}
+
 void store_figures(struct store *store, struct store_figures *figures) {
     store->operations->figures(store, figures);
 }
@@ -63,6 +49,8 @@ void store_figures(struct store *store, struct store_figures *figures) {
 void store_close(struct store **store) {
     if (!*store)
         return;
+    struct store_batches *batches = (*store)->batches;
     (*store)->operations->close(*store);
+    store_batches_destroy(&batches);
     *store = NULL;
 }

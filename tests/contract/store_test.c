@@ -8,6 +8,7 @@
 #include "cache_server.h"
 #include "inferonce/store/memory.h"
 #include "inferonce/store/store.h"
+#include "store/backend.h"
 #include "unit.h"
 
 #define WORKERS     2
@@ -183,10 +184,10 @@ static void rig_open(struct rig *rig) {
     need(rig->turn != NULL, "turns of the loop");
     backend->setup(rig);
     for (unsigned slot = 0; slot < WORKERS; slot++) {
-        struct store_options options = {&rig->settings,           &rig->shared, slot, &rig->loop, &rig->clock,
-                                        &rig->shared.stats[slot], rig->turn};
+        struct context context = {&rig->settings,           &rig->shared, slot, &rig->loop, &rig->clock,
+                                  &rig->shared.stats[slot], rig->turn};
         struct error error = {""};
-        rig->store[slot] = store_open(&options, &error);
+        rig->store[slot] = store_open(&context, &error);
         need(rig->store[slot] != NULL, error.text);
     }
 }

@@ -81,13 +81,16 @@ static void setup_shared(const struct host *host, unsigned n) {
 static void setup_worker(const struct host *host, struct host_worker *worker, unsigned slot) {
     struct error error = {""};
     worker->stats = &host->shared->stats[slot];
-    worker->store = store_open(&(struct store_options){.settings = host->settings,
-                                                       .shared = host->shared,
-                                                       .slot = slot,
-                                                       .loop = host->loop,
-                                                       .clock = host->clock,
-                                                       .stats = worker->stats},
-                               &error);
+    worker->turn = turn_create(host->loop, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(worker->turn);
+    worker->context = (struct context){.settings = host->settings,
+                                       .shared = host->shared,
+                                       .slot = slot,
+                                       .loop = host->loop,
+                                       .clock = host->clock,
+                                       .stats = worker->stats,
+                                       .turn = worker->turn};
+    worker->store = store_open(&worker->context, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(worker->store);
     opening = worker;
     worker->engine = engine_create_with(
@@ -96,15 +99,7 @@ static void setup_worker(const struct host *host, struct host_worker *worker, un
             .settings = host->settings, .loop = host->loop, .clock = host->clock, .stats = worker->stats},
         &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(worker->engine);
-    worker->cache = cache_create(&(struct cache_options){.settings = host->settings,
-                                                         .store = worker->store,
-                                                         .engine = worker->engine,
-                                                         .shared = host->shared,
-                                                         .slot = slot,
-                                                         .loop = host->loop,
-                                                         .clock = host->clock,
-                                                         .stats = worker->stats},
-                                 &error);
+    worker->cache = cache_create(&worker->context, worker->store, worker->engine, NULL, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(worker->cache);
 }
 
@@ -131,6 +126,7 @@ void host_teardown(const struct host *host, struct host_worker *workers, size_t 
         cache_destroy(&workers[w].cache);
         engine_destroy(&workers[w].engine);
         store_close(&workers[w].store);
+        turn_destroy(&workers[w].turn);
     }
     uv_walk(host->loop, close_handle, NULL);
     uv_run(host->loop, UV_RUN_DEFAULT);

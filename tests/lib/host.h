@@ -17,6 +17,8 @@ struct host {
 
 /* What a worker's process holds. */
 struct host_worker {
+    struct turn *turn;
+    struct context context;
     struct store *store;
     struct engine *engine;
     struct cache *cache;

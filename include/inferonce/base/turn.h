@@ -46,6 +46,9 @@ uint64_t turn_number(const struct turn *turn);
 void turn_at_end(struct turn *turn, struct turn_task *task);
 void turn_in_next(struct turn *turn, struct turn_task *task);
 
+/* The end of this turn, now: what the loop does before it waits. For tests, which do not wait. */
+void turn_end(struct turn *turn);
+
 /* Takes a task back; one that is not scheduled is accepted. */
 void turn_forget(struct turn_task *task);
 

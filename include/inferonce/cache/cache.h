@@ -1,17 +1,14 @@
 /* What may be answered, and when: the one place where requests, entries and inferences meet.
  *
- * Requests that become complete in one loop turn are collected by cache_ask and looked up together by
- * cache_turn, in one store_get_many for their entries and their namespaces' generations, each key once. What
- * is usable is answered at once. What is not joins a flight (flight.h) or, with no-store, has an inference of
- * its own.
+ * Each request is one look (store.h) at its entry and its namespace's generation. What is usable is answered
+ * as soon as that is there. What is not joins a flight (flight.h) or, with no-store, has an inference of its
+ * own.
  *
- *   COLLECTED  waits for the end of the turn   -> LOOKED_UP
- *                                              -> SOLO       no-store
- *   LOOKED_UP  the store was asked             -> answered
- *                                              -> COLLECTED  its generation was just made
- *                                              -> WAITING
- *   WAITING    parked in a flight              -> answered
- *   SOLO       an inference for it alone       -> answered
+ *   LOOKING   the store is asked              -> answered
+ *                                             -> LOOKING    its generation was just made
+ *                                             -> WAITING
+ *   WAITING   parked in a flight              -> answered
+ *   SOLO      an inference for it alone       -> answered
  *
  * Nothing here blocks. A failure of the store never fails a request: what cannot be looked up is inferred. */
 #ifndef INFERONCE_CACHE_CACHE_H
@@ -22,36 +19,19 @@
 
 struct cache;
 
-struct cache_options {
-    const struct settings *settings;
-    struct store *store;
-    struct engine *engine;
-    struct shared *shared;
-    unsigned slot;
-    uv_loop_t *loop;
-    const struct clock *clock;
-    struct stats *stats;
-    struct blobs *blobs;
-};
-
-/* Returns owned; NULL: error tells why. */
-struct cache *cache_create(const struct cache_options *options, struct error *error);
+/* Borrows all of them; `blobs` may be NULL. Returns owned; NULL: error tells why. */
+struct cache *cache_create(const struct context *context, struct store *store, struct engine *engine,
+                           struct blobs *blobs, struct error *error) MUST_CHECK;
 
 /* Drops all flights and requests without answering them; closes its handles, for which the loop must be run
  * once more. Before the engine and the store are. */
 void cache_destroy(struct cache **cache);
 
-/* Collects a request for the end of this turn. */
+/* Answers a request, never before this returns but for one with no-store that cannot be inferred. */
 void cache_ask(struct cache *cache, struct cache_request *request);
 
 /* The client has left: `done` is not called. An inference that runs goes on and is stored. */
 void cache_forget(struct cache *cache, struct cache_request *request);
-
-/* Looks up what was collected. Called at the end of each loop turn. */
-void cache_turn(struct cache *cache);
-
-/* Whether something was collected since: the loop must not sleep. */
-bool cache_has_collected(const struct cache *cache);
 
 /* Inferences and lookups under way, with or without somebody waiting: what a draining worker lets end. */
 size_t cache_busy(const struct cache *cache);

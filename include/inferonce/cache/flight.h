@@ -43,20 +43,9 @@
 
 struct flights;
 
-struct flights_options {
-    const struct settings *settings;
-    struct store *store;
-    struct engine *engine;
-    struct shared *shared;
-    unsigned slot;
-    uv_loop_t *loop;
-    const struct clock *clock;
-    struct stats *stats;
-    struct blobs *blobs;
-};
-
-/* Returns owned; NULL: error tells why. */
-struct flights *flights_create(const struct flights_options *options, struct error *error);
+/* Borrows all of them; `blobs` may be NULL. Returns owned; NULL: error tells why. */
+struct flights *flights_create(const struct context *context, struct store *store, struct engine *engine,
+                               struct blobs *blobs, struct error *error) MUST_CHECK;
 void flights_destroy(struct flights **flights);
 
 /* Parks `request` in the flight of its key and `epoch`, starting one if there is none. `generation` is what
@@ -76,10 +65,6 @@ void flights_refresh(struct flights *flights, struct cache_request *request, uin
 
 /* The request's client has left. It is out of its flight when this returns. */
 void flights_leave(struct flights *flights, struct cache_request *request);
-
-/* Hands the flights that came to lead since the last call to the engine, together, and takes the first look
- * for those that came to follow. Called whenever the cache is done with a set of requests. */
-void flights_flush(struct flights *flights);
 
 /* Looks again at what was followed in these words. */
 void flights_woken(struct flights *flights, const uint64_t words[INTEREST_WORDS / 64]);

@@ -29,15 +29,14 @@ struct lease_owner {
 struct flight {
     struct flights *flights;
     struct flight *next_in_bucket;
-    struct flight *next_following, *previous_following;
-    struct flight *next_leading; /* in the list for flights_flush */
-    bool listed;                 /* it is in that list */
+    TAILQ_ENTRY(flight) links; /* of those that follow, or that are to be handed to the engine */
+    bool listed;               /* it is to be handed to the engine at the end of the turn */
     struct key key;
     uint64_t epoch;
     uint64_t generation;
     uint64_t group; /* of the entry: its namespace */
     enum flight_phase phase;
-    struct cache_request *first_waiter, *last_waiter;
+    struct cache_requests waiters;
     uint64_t ttl_ms;
     uint64_t deadline_us; /* monotonic: after it a follower fails */
 
@@ -72,14 +71,15 @@ struct flight {
     bool owner_wakes_us;    /* it is a worker of our own master */
     unsigned looks;         /* how often it was looked for: spaces the looks out */
     uint64_t look_at_us;    /* monotonic: the next look at a leader that cannot wake us */
-    struct look *look;      /* the look it is part of */
-    size_t look_place;
-    bool look_wanted; /* set again by a wake while a look is under way, which may have been too early */
+    bool look_again;        /* a wake came while a look was under way, which may have been too early */
+    struct key outcome_key; /* of owner_nonce */
 
-    struct store_get get; /* of the entry: before inferring, and for a stale one after a failure */
+    /* FOLLOWING: entry, lease and, once its owner is known, outcome. Before inferring, and for a stale answer
+     * after a failure: the entry. */
+    struct store_look look;
 };
 
-struct look; /* flight_follow.c */
+TAILQ_HEAD(flight_list, flight);
 
 /* One for each word of interest, so that the removal of a lease needs no memory of its own. */
 struct flight_release {
@@ -100,14 +100,12 @@ struct flights {
     struct blobs *blobs;
     size_t count;
     struct flight *buckets[FLIGHT_BUCKETS];
-    struct flight *first_following;
-    struct flight *first_leading, **end_of_leading;
+    struct flight_list following;
+    struct flight_list leading; /* what is handed to the engine at the end of the turn */
+    struct turn *turn;
+    struct turn_task hand_over;
     struct solos solos;
     uv_timer_t *timer; /* runs while something is followed; freed by its close callback */
-    struct look *free_looks;
-    struct look *looks; /* all, also those that are with the store */
-    size_t looks_wanted;
-    bool flushing;
     struct flight_release releases[INTEREST_WORDS];
 };
 
@@ -143,6 +141,9 @@ bool flight_accepts(const struct flight *flight, const struct entry *entry, uint
 /* FAILING: looks for a stale entry if one would do, then answers all. */
 void flight_fail(struct flight *flight);
 
+/* Hands the flights that came to lead in this turn to the engine, together. */
+void flights_on_hand_over(void *user);
+
 /* Takes a flight out of the list of those that are to be handed to the engine; false: the engine has it
  * already. */
 bool flight_unlist_leading(struct flight *flight);
@@ -174,10 +175,6 @@ void flight_follow(struct flight *flight);
 
 /* Leaves off following, whatever comes next. */
 void flight_unfollow(struct flight *flight);
-
-/* Looks for the flights that want it, as many as fit into one batch of the store; false when there was
- * nothing to do. */
-bool flight_look_at_wanted(struct flights *flights);
 
 bool flight_following_setup(struct flights *flights, uv_loop_t *loop);
 void flight_following_teardown(struct flights *flights);

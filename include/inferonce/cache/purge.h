@@ -8,16 +8,9 @@
 
 struct purges;
 
-struct purges_options {
-    const struct settings *settings;
-    struct store *store;
-    uv_loop_t *loop;
-    const struct clock *clock;
-    struct stats *stats;
-};
-
-/* Returns owned; NULL: error tells why. */
-struct purges *purges_create(const struct purges_options *options, struct error *error);
+/* Borrows both. Returns owned; NULL: error tells why. */
+struct purges *purges_create(const struct context *context, struct store *store,
+                             struct error *error) MUST_CHECK;
 void purges_destroy(struct purges **purges);
 
 void purges_namespace(struct purges *purges, struct bytes cache_namespace, cache_admin_done done, void *user);

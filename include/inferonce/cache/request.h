@@ -8,6 +8,7 @@
 #include "inferonce/engine/engine.h"
 #include "inferonce/http/cache_control.h"
 #include "inferonce/http/cache_status.h"
+#include "inferonce/store/store.h"
 
 enum cache_result {
     CACHE_HIT,
@@ -31,14 +32,14 @@ struct cache_answer {
 };
 
 struct cache_request;
-struct cache_batch;
+TAILQ_HEAD(cache_requests, cache_request);
 struct flight;
 struct solo;
 
 /* Called exactly once for a request, unless cache_forget was. The request may be reused or freed in it. */
 typedef void (*cache_done)(struct cache_request *request, const struct cache_answer *answer);
 
-enum cache_phase { CACHE_IDLE, CACHE_COLLECTED, CACHE_LOOKED_UP, CACHE_WAITING, CACHE_SOLO };
+enum cache_phase { CACHE_IDLE, CACHE_LOOKING, CACHE_WAITING, CACHE_SOLO };
 
 /* Text and parameters are not needed any more: an inference has a copy of its own, or somebody else's is
  * waited for. Called before `done`, at most once. */
@@ -78,13 +79,11 @@ struct cache_request {
     enum cache_forward forward; /* why it did not hit */
     uint64_t asked_us;          /* wall clock */
     unsigned generation_tries;
-    bool collapsed;                 /* it joined a flight that was there */
-    struct cache_request *next;     /* in the collection or a flight's list */
-    struct cache_request *previous; /* in a flight's list */
+    bool collapsed;                   /* it joined a flight that was there */
+    struct store_look look;           /* generation, entry */
+    TAILQ_ENTRY(cache_request) links; /* in its flight */
     struct flight *flight;
     struct solo *solo;
-    struct cache_batch *batch;
-    size_t batch_at;
 };
 
 /* Fills the part of an answer that comes from an entry: body, age, ttl. */

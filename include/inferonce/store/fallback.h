@@ -1,8 +1,8 @@
 /* A store on cache servers, with this host's memory standing in for servers that are away.
  *
- *   get       the servers are asked; what they cannot say, because a server is away, is asked of the memory.
- *             When a namespace's generation is among that, the whole batch is: its entries must be judged by
- *             the generation of the store they come from
+ *   look      the servers are asked; what they cannot say, because a server is away, is asked of the memory.
+ *             When a namespace's generation is among that, the whole look is: its entry must be judged by the
+ *             generation of the store it comes from
  *   put, add  the servers; if they are away, the memory
  *   a purge, a removal
  *             both. STORE_PENDING is passed on
@@ -15,10 +15,10 @@
 
 #include "inferonce/store/remote.h"
 
-typedef struct store *(*remote_open)(const struct store_options *options, const struct remote_options *remote,
+typedef struct store *(*remote_open)(const struct context *context, const struct remote_options *remote,
                                      struct error *error);
 
 /* Returns owned; NULL: error tells why. */
-struct store *fallback_open(const struct store_options *options, remote_open open, struct error *error);
+struct store *fallback_open(const struct context *context, remote_open open, struct error *error);
 
 #endif

@@ -18,7 +18,7 @@
 #include "inferonce/store/remote.h"
 
 /* Returns owned; NULL: error tells why. That a server does not answer is no error. */
-struct store *memcached_open(const struct store_options *options, const struct remote_options *remote,
+struct store *memcached_open(const struct context *context, const struct remote_options *remote,
                              struct error *error);
 
 #endif

@@ -62,14 +62,12 @@ void memory_region_empty(void *region, size_t bytes, const struct clock *clock);
 
 /* Over a region that memory_region_setup has made; its layout holds, whatever the settings say by now.
  * Returns owned; NULL: error tells why. */
-struct store *memory_open(const struct store_options *options, struct error *error);
+struct store *memory_open(const struct context *context, struct error *error);
 
 /* Removes every entry, lease and outcome, of all parts; generations and tombstones stay. */
 void memory_empty(struct store *store);
 
 /* What cache servers have still to be told (store/pending.h); in the region, so that all workers see it. */
 struct pendings *memory_pendings(struct store *store);
-
-extern const struct store_operations MEMORY_OPERATIONS;
 
 #endif

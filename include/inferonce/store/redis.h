@@ -13,7 +13,7 @@
 #include "inferonce/store/remote.h"
 
 /* Returns owned; NULL: error tells why. That the server does not answer is no error. */
-struct store *redis_open(const struct store_options *options, const struct remote_options *remote,
+struct store *redis_open(const struct context *context, const struct remote_options *remote,
                          struct error *error);
 
 #endif

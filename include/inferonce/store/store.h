@@ -1,9 +1,10 @@
-/* Where entries live. A table of functions, one per backend: a backend is one file and one row of STORES in
- * store.c.
+/* Where entries live. A backend (backend.h) is a folder or a file and one row of STORES in open.c.
  *
- * Every operation completes through a callback, exactly once: at once (memory) or later (servers). A
- * failure is a result (STORE_ERROR), counted by the backend in store_errors, never an abort. Nothing waits
- * longer than STORE_TIMEOUT_MS for a server.
+ * Every operation completes through a callback, exactly once. Looks are collected and asked for together at
+ * the end of the loop turn, each item once (batch.c). Writes are done at once (memory) or go out at the end
+ * of the turn too, in the servers' pipelines, ahead of the looks. A failure is a result (STORE_ERROR),
+ * counted in store_errors, never an abort. A server that says nothing for STORE_TIMEOUT_MS while something is
+ * asked of it has failed.
  *
  * Four kinds of items, each with its own keys:
  *
@@ -26,14 +27,11 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
+#include <sys/queue.h>
 
 #include "inferonce/base/buffer.h"
-#include "inferonce/base/clock.h"
+#include "inferonce/base/context.h"
 #include "inferonce/base/server_address.h"
-#include "inferonce/base/settings.h"
-#include "inferonce/base/shared.h"
-#include "inferonce/base/turn.h"
 
 #define STORE_KEY_LENGTH        32 /* SHA-256 */
 #define STORE_SMALL_MAX         48
@@ -62,11 +60,42 @@ struct store_get {
     const uint8_t *key;       /* STORE_KEY_LENGTH bytes */
     enum store_status status; /* out */
     uint64_t epoch;           /* out: of the entry or tombstone; 0 otherwise */
-    struct bytes value;       /* out: borrowed until the batch's callback returns */
+    struct bytes value;       /* out: borrowed until the callback returns */
 };
 
-/* All of a batch is done. `gets` is the caller's array. */
-typedef void (*store_got)(void *user, struct store_get *gets, size_t n);
+/* The most items of one look: entry, lease and outcome. */
+#define STORE_LOOK_MAX 3
+
+struct store_look;
+struct store_batch;
+
+/* The look is done; `gets` has the results. It is idle again: it may be asked anew, or freed, in here. */
+typedef void (*store_looked)(struct store_look *look);
+
+enum store_look_state {
+    STORE_LOOK_IDLE,
+    STORE_LOOK_COLLECTED, /* waits for the end of the turn */
+    STORE_LOOK_ASKED      /* the backend has been asked */
+};
+
+/* Up to three items that are answered together, all by the servers or, when one of them is away, by what
+ * stands in for them: a namespace's generation and an entry that is judged by it are one look.
+ *
+ *   IDLE -> COLLECTED -> ASKED -> IDLE, and `done` is called
+ *
+ * Embedded by its owner; zero-initialised: idle. Its keys are borrowed until it is done or forgotten. */
+struct store_look {
+    struct store_get gets[STORE_LOOK_MAX];
+    unsigned n;
+    store_looked done;
+    void *user;
+
+    /* private but for reading `state` */
+    enum store_look_state state;
+    TAILQ_ENTRY(store_look) links; /* COLLECTED */
+    struct store_batch *batch;     /* ASKED */
+    size_t place;                  /* in the batch */
+};
 
 /* One put, add or remove is done. */
 typedef void (*store_done)(void *user, enum store_status status);
@@ -104,40 +133,16 @@ struct store_figures {
 
 struct store;
 
-struct store_operations {
-    const char *name;
-    void (*get_many)(struct store *store, struct store_get *gets, size_t n, store_got got, void *user);
-    void (*put)(struct store *store, const struct store_item *item, store_done done, void *user);
-    void (*add)(struct store *store, const struct store_item *item, store_done done, void *user);
-    void (*remove)(struct store *store, enum store_kind kind, const uint8_t *key, uint64_t epoch,
-                   uint64_t tombstone_ms, store_done done, void *user);
-    bool (*sweep)(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor,
-                  uint64_t *removed); /* or NULL */
-    void (*figures)(struct store *store, struct store_figures *figures);
-    void (*close)(struct store *store);
-};
+/* Opens the backend that CACHE_BACKEND names (open.c). Returns owned; NULL: error tells why. */
+struct store *store_open(const struct context *context, struct error *error) MUST_CHECK;
 
-/* The head of every backend's own struct. */
-struct store {
-    const struct store_operations *operations;
-};
+/* Asks for what look->gets names, at the end of this turn. A look that is done in that end may be asked anew,
+ * a few times; then it waits for the next turn, after the loop has seen to its sockets. The look is idle;
+ * `done` is never called before this returns. */
+void store_look(struct store *store, struct store_look *look);
 
-struct store_options {
-    const struct settings *settings;
-    struct shared *shared;
-    unsigned slot; /* the worker's */
-    uv_loop_t *loop;
-    const struct clock *clock;
-    struct stats *stats; /* the worker's */
-    struct turn *turn;   /* the loop's; needed by a backend on servers */
-};
-
-/* Opens the backend that CACHE_BACKEND names. Returns owned; NULL: error tells why. */
-struct store *store_open(const struct store_options *options, struct error *error);
-
-/* Looks up `n` items in one round trip. `gets` is borrowed until `got` was called; the same key may not stand
- * twice with one kind. `got` may be called before this returns. */
-void store_get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user);
+/* Takes a look back: `done` is not called. An idle one is accepted. */
+void store_look_forget(struct store *store, struct store_look *look);
 
 /* Writes an item over what is there, subject to the rule of epochs. STORE_OK, STORE_REFUSED, STORE_TOO_LARGE,
  * STORE_PENDING, STORE_ERROR. `done` may be NULL, here and below. */
@@ -157,6 +162,9 @@ void store_remove(struct store *store, enum store_kind kind, const uint8_t *key,
  * next one goes on; `*removed` is raised by what was removed. False: that was the last part. A backend that
  * cannot sweep (its server evicts what nobody asks for) sets `*removed` to UINT64_MAX. */
 bool store_sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor, uint64_t *removed);
+
+/* The backend's name, as CACHE_BACKEND has it. */
+const char *store_name(const struct store *store);
 
 /* At once, from what the backend knows now. */
 void store_figures(struct store *store, struct store_figures *figures);

@@ -219,7 +219,7 @@ static void close_memcached(struct store *store) {
     free(memcached);
 }
 
-static bool add_server(struct memcached *memcached, const struct store_options *options,
+static bool add_server(struct memcached *memcached, const struct context *context,
                        const struct server_address *address) {
     struct memcached_server *server = &memcached->servers[memcached->n++];
     server->memcached = memcached;
@@ -228,25 +228,24 @@ static bool add_server(struct memcached *memcached, const struct store_options *
         return false;
     server->connection = memcached_connection_create(
         &(struct memcached_connection_options){.loop = memcached->loop,
-                                               .turn = options->turn,
+                                               .turn = context->turn,
                                                .address = &server->remote.resolver.numeric,
                                                .name_length = memcached->names.length,
-                                               .timeout_ms = options->settings->store_timeout_ms,
+                                               .timeout_ms = context->settings->store_timeout_ms,
                                                .failed = on_failed,
                                                .user = server});
     return server->connection != NULL;
 }
 
-static bool add_servers(struct memcached *memcached, const struct store_options *options,
-                        struct error *error) {
-    struct bytes list = bytes_of(options->settings->memcached_servers);
+static bool add_servers(struct memcached *memcached, const struct context *context, struct error *error) {
+    struct bytes list = bytes_of(context->settings->memcached_servers);
     struct server_address address;
     while (list.length > 0) {
         if (memcached->n == SERVERS_MAX || !server_address_next(&list, &address)) {
             error_set(error, "MEMCACHED_SERVERS is no list of at most %d servers", SERVERS_MAX);
             return false;
         }
-        if (!add_server(memcached, options, &address)) {
+        if (!add_server(memcached, context, &address)) {
             error_set(error, "out of memory");
             return false;
         }
@@ -269,7 +268,7 @@ static bool start_asking(struct memcached *memcached) {
     return true;
 }
 
-struct store *memcached_open(const struct store_options *options, const struct remote_options *remote,
+struct store *memcached_open(const struct context *context, const struct remote_options *remote,
                              struct error *error) {
     struct memcached *memcached = calloc(1, sizeof(*memcached));
     struct remote_server *servers[SERVERS_MAX];
@@ -278,13 +277,13 @@ struct store *memcached_open(const struct store_options *options, const struct r
         return NULL;
     }
     memcached->store.operations = &OPERATIONS;
-    memcached->clock = options->clock;
-    memcached->stats = options->stats;
-    memcached->loop = options->loop;
+    memcached->clock = context->clock;
+    memcached->stats = context->stats;
+    memcached->loop = context->loop;
     memcached->remote = *remote;
-    item_names_init(&memcached->names, options->settings->cache_key_prefix);
+    item_names_init(&memcached->names, context->settings->cache_key_prefix);
     TAILQ_INIT(&memcached->free_lookups);
-    if (!add_servers(memcached, options, error)) {
+    if (!add_servers(memcached, context, error)) {
         close_memcached(&memcached->store);
         return NULL;
     }

@@ -7,6 +7,7 @@
 
 #include "inferonce/store/item.h"
 #include "inferonce/store/memcached.h"
+#include "store/backend.h"
 #include "store/memcached/connection.h"
 #include "store/remote/server.h"
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "inferonce/base/little_endian.h"
+#include "store/backend.h"
 #include "store/redis/connection.h"
 
 #define WORDS_MAX 8
@@ -500,7 +501,7 @@ static const struct store_operations OPERATIONS = {
     .close = close_redis,
 };
 
-struct store *redis_open(const struct store_options *options, const struct remote_options *remote,
+struct store *redis_open(const struct context *context, const struct remote_options *remote,
                          struct error *error) {
     struct redis *redis = calloc(1, sizeof(*redis));
     if (!redis) {
@@ -508,13 +509,13 @@ struct store *redis_open(const struct store_options *options, const struct remot
         return NULL;
     }
     redis->store.operations = &OPERATIONS;
-    redis->clock = options->clock;
-    redis->stats = options->stats;
+    redis->clock = context->clock;
+    redis->stats = context->stats;
     redis->remote = *remote;
-    item_names_init(&redis->names, options->settings->cache_key_prefix);
+    item_names_init(&redis->names, context->settings->cache_key_prefix);
     redis->connection =
-        redis_connection_create(&(struct redis_connection_options){.settings = options->settings,
-                                                                   .loop = options->loop,
+        redis_connection_create(&(struct redis_connection_options){.settings = context->settings,
+                                                                   .loop = context->loop,
                                                                    .remote = remote,
                                                                    .operations = &SERVER,
                                                                    .user = redis},

@@ -278,7 +278,7 @@ static bool sweep_nothing(struct store *store, uint64_t group, uint64_t epoch, u
 
 static void test_clear_without_a_count(void) {
     service_setup(NULL);
-    late_begin(service.worker.store);
+    late_begin(&service.worker);
     struct store_operations uncounted = LATE_OPERATIONS;
     uncounted.sweep = sweep_nothing;
     struct sent *sent = service_send("DELETE", "/cache", NULL, NULL);
@@ -448,7 +448,7 @@ static void test_store_fails(void) {
     for (size_t i = 0; i < N_ERRANDS; i++) {
         for (size_t step = 0, steps = 1; step < steps; step++) {
             service_setup(NULL);
-            late_begin(service.worker.store);
+            late_begin(&service.worker);
             struct sent *sent = service_ask(ERRANDS[i].method, ERRANDS[i].path, NULL, ERRANDS[i].body);
             size_t done = 0;
             for (; late.n > 0; done++) {
@@ -473,7 +473,7 @@ static void test_client_leaves(void) {
         bool over = false;
         for (size_t step = 0; !over; step++) {
             service_setup(NULL);
-            late_begin(service.worker.store);
+            late_begin(&service.worker);
             struct sent *sent = service_send(ERRANDS[i].method, ERRANDS[i].path, NULL, ERRANDS[i].body);
             for (size_t done = 0; done < step && late.n > 0; done++)
                 late_answer();
@@ -493,8 +493,9 @@ static void test_client_leaves_a_purge(void) {
     service_setup(NULL);
     store_text(NULL, "{\"text\":\"a\"}", 0);
     store_text(NULL, "{\"text\":\"b\"}", 0);
-    late_begin(service.worker.store);
+    late_begin(&service.worker);
     struct sent *sent = service_send("POST", "/cache/purge", NULL, "{\"texts\":[\"a\",\"b\"]}");
+    turn_end(service.worker.turn);
     late_answer();
     service_leave(sent);
     late_answer_all();

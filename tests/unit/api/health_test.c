@@ -1,6 +1,7 @@
 #include "inferonce/api/health.h"
 
 #include "service.h"
+#include "store/backend.h"
 
 static void check_ok(struct sent *sent, const char *body) {
     CU_ASSERT_EQUAL(sent->status, 200);

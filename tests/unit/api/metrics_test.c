@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "service.h"
+#include "store/backend.h"
 
 /* What is in it; that its grammar is right is judged by the end-to-end tests, with a parser. */
 

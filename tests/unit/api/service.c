@@ -211,10 +211,8 @@ uint64_t service_counted(enum statistic statistic) {
 /* ---- time ---- */
 
 void service_turn(void) {
-    do {
-        cache_turn(service.worker.cache);
-        uv_run(&service.loop, UV_RUN_NOWAIT);
-    } while (cache_has_collected(service.worker.cache));
+    turn_end(service.worker.turn);
+    uv_run(&service.loop, UV_RUN_NOWAIT);
 }
 
 void service_wait_ms(uint64_t ms) {

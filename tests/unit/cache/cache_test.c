@@ -1,6 +1,7 @@
 #include "inferonce/cache/cache.h"
 
 #include "inferonce/cache/flight.h"
+#include "store/backend.h"
 #include "world.h"
 
 #define CHECK_ANSWER(asked_, result_, body_)          \

@@ -226,7 +226,7 @@ static void test_no_memory_to_start_over(void) {
 /* The leader's store answers late, and each step of it meets a follower that does not. */
 static void test_late_store(void) {
     world_setup(NULL);
-    late_begin(world.workers[0].store);
+    late_begin(&world.workers[0]);
     struct asked *bad = world_ask_as(0, "bad", "a");
     for (unsigned i = 0; i < 100 && running(0) == 0; i++) {
         late_answer();

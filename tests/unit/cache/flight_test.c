@@ -47,7 +47,7 @@ static void settle_until(enum late_verb verb, enum store_kind kind) {
 
 static void test_late_store(void) {
     world_setup(NULL);
-    late_begin(world.workers[0].store);
+    late_begin(&world.workers[0]);
     struct asked *miss = world_ask(0, "a", NULL);
     settle_until(LATE_ADD, STORE_LEASE);
     settle_until(LATE_PUT, STORE_ENTRY);
@@ -73,7 +73,7 @@ static void test_joins_at_each_step(void) {
     } STEPS[] = {{LATE_ADD, STORE_LEASE}, {LATE_GET, STORE_ENTRY}, {LATE_PUT, STORE_ENTRY}};
     for (size_t i = 0; i < sizeof(STEPS) / sizeof(STEPS[0]); i++) {
         world_setup(NULL);
-        late_begin(world.workers[0].store);
+        late_begin(&world.workers[0]);
         struct asked *first = world_ask(0, "a", NULL);
         settle_until(STEPS[i].verb, STEPS[i].kind);
         CU_ASSERT_EQUAL(late.n, 1);
@@ -102,7 +102,7 @@ static struct asked *ask_behind_late_store(void) {
     world_model_answers(0, "old");
     check_answer(before, CACHE_MISS, "old");
     world_wait_ms(3000);
-    late_begin(world.workers[0].store);
+    late_begin(&world.workers[0]);
     return world_ask(0, "a", NULL);
 }
 
@@ -171,7 +171,7 @@ static void test_ends_while_following(void) {
     for (unsigned steps = 0; steps < 10; steps++) {
         world_setup(NULL);
         world_ask(1, "a", NULL);
-        late_begin(world.workers[0].store);
+        late_begin(&world.workers[0]);
         struct asked *follows = world_ask(0, "a", NULL);
         for (unsigned i = 0; i < steps; i++)
             step(false);
@@ -189,7 +189,7 @@ static void test_follows_with_late_store(void) {
     for (unsigned steps = 0; steps < 8; steps++) {
         world_setup(NULL);
         world_ask(1, "a", NULL);
-        late_begin(world.workers[0].store);
+        late_begin(&world.workers[0]);
         struct asked *follows = world_ask(0, "a", NULL);
         for (unsigned i = 0; i < steps; i++)
             step(false);
@@ -212,7 +212,7 @@ static void test_store_fails_at_each_step(void) {
     unsigned steps;
     for (steps = 0; !over; steps++) {
         world_setup(NULL);
-        late_begin(world.workers[0].store);
+        late_begin(&world.workers[0]);
         struct asked *asked = world_ask(0, "a", NULL);
         for (unsigned i = 0; i < steps; i++)
             step(false);
@@ -240,7 +240,7 @@ static void test_store_fails_while_following(void) {
     for (unsigned steps = 0; steps < 8; steps++) {
         world_setup(NULL);
         world_ask(1, "a", NULL);
-        late_begin(world.workers[0].store);
+        late_begin(&world.workers[0]);
         struct asked *follows = world_ask(0, "a", NULL);
         for (unsigned i = 0; i < steps; i++)
             step(false);
@@ -267,7 +267,7 @@ static void test_refused_entry(void) {
     } ROWS[] = {{STORE_TOO_LARGE, 1}, {STORE_REFUSED, 0}, {STORE_ERROR, 0}};
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
         world_setup(NULL);
-        late_begin(world.workers[0].store);
+        late_begin(&world.workers[0]);
         struct asked *leads = world_ask(0, "a", NULL);
         while (running(0) == 0 && step(false))
             continue;
@@ -304,7 +304,7 @@ static void test_many_followers(void) {
         asked[i] = world_ask(1, texts[i], NULL);
     }
     CU_ASSERT_EQUAL(running(1), 0);
-    late_begin(world.workers[1].store);
+    late_begin(&world.workers[1]);
     CU_ASSERT_EQUAL(flights_tombstone_ms(&world.settings),
                     (engine_longest_us(&world.settings) + 10000000) / 1000);
     for (size_t i = 0; i < 150; i++) {
@@ -349,7 +349,7 @@ static void test_two_flights_of_one_key(void) {
     struct asked *after = world_ask(1, "a", NULL);
     CU_ASSERT_EQUAL(running(0), 2);
     CU_ASSERT_EQUAL(running(1), 0);
-    late_begin(world.workers[1].store);
+    late_begin(&world.workers[1]);
     shared_wake_all(&world.shared); /* both look, one after the other */
     do {
         world_turn();

@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-#include "inferonce/store/store.h"
+#include "host.h"
+#include "store/backend.h"
 #include "unit.h"
 
 #define LATE_MAX 256
@@ -31,6 +32,7 @@ struct late_operation {
 
 static struct {
     struct store *store;
+    struct turn *turn;
     const struct store_operations *real;
     struct late_operation line[LATE_MAX];
     size_t n;
@@ -112,12 +114,13 @@ static const struct store_operations LATE_OPERATIONS = {.name = "late",
                                                         .sweep = late_sweep,
                                                         .figures = late_figures};
 
-/* From now on `store` answers late. */
-static inline void late_begin(struct store *store) {
-    late.store = store;
-    late.real = store->operations;
+/* From now on the worker's store answers late. */
+static inline void late_begin(const struct host_worker *worker) {
+    late.store = worker->store;
+    late.turn = worker->turn;
+    late.real = late.store->operations;
     late.n = 0;
-    store->operations = &LATE_OPERATIONS;
+    late.store->operations = &LATE_OPERATIONS;
 }
 
 /* It answers at once again; what waits in line is dropped, as store_close does. */
@@ -186,6 +189,7 @@ static inline void late_answer_at(size_t at) {
     free(operation.value);
     if (operation.done)
         operation.done(operation.user, operation.status);
+    turn_end(late.turn); /* what that made them look for is in line */
 }
 
 static inline void late_answer(void) {
@@ -203,13 +207,13 @@ static inline void late_answer_without(enum store_kind kind) {
 static inline void late_refuse(enum store_status status) {
     struct late_operation operation = late_take(0);
     free(operation.value);
-    if (operation.done) {
-        operation.done(operation.user, status);
-        return;
-    }
     for (size_t i = 0; i < operation.n; i++)
         operation.gets[i].status = status;
-    operation.got(operation.user, operation.gets, operation.n);
+    if (operation.done)
+        operation.done(operation.user, status);
+    else
+        operation.got(operation.user, operation.gets, operation.n);
+    turn_end(late.turn);
 }
 
 static inline void late_answer_all(void) {

@@ -1,6 +1,6 @@
-#include "inferonce/cache/batch.h"
 #include "inferonce/cache/cache.h"
 #include "late.h"
+#include "store/batch.h"
 #include "world.h"
 
 /* From being asked to the flight: how requests are collected and looked up, by a store that answers late, in
@@ -46,12 +46,12 @@ static void test_leaving_the_collection(void) {
         for (size_t i = 0; i < 4; i++)
             if (subset >> i & 1)
                 cache_forget(cache(), &asked[i]->request);
-        CU_ASSERT_EQUAL(cache_has_collected(cache()), subset != 15);
+        CU_ASSERT_EQUAL(cache_busy(cache()), 4 - (size_t)__builtin_popcount(subset));
         world_turn();
         infer_all();
         for (size_t i = 0; i < 4; i++)
             CU_ASSERT_EQUAL(asked[i]->answers, subset >> i & 1 ? 0 : 1);
-        CU_ASSERT_FALSE(cache_has_collected(cache()));
+        CU_ASSERT_EQUAL(cache_busy(cache()), 0);
         world_teardown();
     }
 }
@@ -68,7 +68,7 @@ static void test_order(void) {
     }
     for (size_t i = 0; i < 300; i++)
         asked[i] = ask(texts[i]);
-    cache_turn(cache());
+    turn_end(world.workers[0].turn);
     for (size_t i = 0; i < 300; i++) {
         check_answer(asked[i], CACHE_HIT, "A");
         CU_ASSERT_EQUAL(asked[i]->order, 300 + i + 1);
@@ -76,12 +76,13 @@ static void test_order(void) {
     world_teardown();
 }
 
-static struct asked *next_asked;
+static unsigned n_busy;
 
 static void ask_next(struct cache_request *request, const struct cache_answer *answer) {
     (void)answer;
     ((struct asked *)request->user)->answers++;
-    next_asked = ask("a");
+    if (++n_busy < 50)
+        ask("a")->request.done = ask_next;
 }
 
 /* A connection that asks as soon as it is answered does not keep the loop from its other work. */
@@ -89,14 +90,14 @@ static void test_asking_while_answered(void) {
     world_setup(NULL);
     world_ask(0, "a", NULL);
     infer_all();
-    struct asked *first = ask("a");
-    first->request.done = ask_next;
-    cache_turn(cache());
-    CU_ASSERT_EQUAL(first->answers, 1);
-    CU_ASSERT_EQUAL(next_asked->answers, 0);
-    CU_ASSERT(cache_has_collected(cache()));
-    cache_turn(cache());
-    check_answer(next_asked, CACHE_HIT, "A");
+    n_busy = 0;
+    ask("a")->request.done = ask_next;
+    turn_end(world.workers[0].turn);
+    CU_ASSERT(n_busy > 0 && n_busy < 10);
+    CU_ASSERT_EQUAL(cache_busy(cache()), 1);
+    while (n_busy < 50)
+        world_turn();
+    CU_ASSERT_EQUAL(cache_busy(cache()), 0);
     world_teardown();
 }
 
@@ -110,17 +111,17 @@ static void make_leave(struct cache_request *request, const struct cache_answer 
 
 /* An answer makes another one leave that was looked up with it, or that is still collected. */
 static void test_leaving_while_answered(void) {
-    struct asked *asked[2 * BATCH_REQUESTS];
-    for (size_t leaving = 1; leaving < 2 * BATCH_REQUESTS; leaving += BATCH_REQUESTS / 2) {
+    struct asked *asked[2 * BATCH_LOOKS];
+    for (size_t leaving = 1; leaving < 2 * BATCH_LOOKS; leaving += BATCH_LOOKS / 2) {
         world_setup(NULL);
         world_ask(0, "a", NULL);
         infer_all();
-        for (size_t i = 0; i < 2 * BATCH_REQUESTS; i++)
+        for (size_t i = 0; i < 2 * BATCH_LOOKS; i++)
             asked[i] = ask("a");
         asked[0]->request.done = make_leave;
         to_leave = asked[leaving];
         world_turn();
-        for (size_t i = 0; i < 2 * BATCH_REQUESTS; i++)
+        for (size_t i = 0; i < 2 * BATCH_LOOKS; i++)
             CU_ASSERT_EQUAL(asked[i]->answers, i == leaving ? 0 : 1);
         world_teardown();
     }
@@ -132,10 +133,10 @@ static void test_late_look_up(void) {
     world_setup(NULL);
     world_ask(0, "other", NULL);
     infer_all();
-    late_begin(world.workers[0].store);
+    late_begin(&world.workers[0]);
     struct asked *asked = ask("a");
     CU_ASSERT_EQUAL(cache_busy(cache()), 1); /* collected */
-    cache_turn(cache());
+    turn_end(world.workers[0].turn);
     CU_ASSERT_EQUAL(cache_busy(cache()), 1); /* with the store */
     late_answer();
     CU_ASSERT_EQUAL(cache_busy(cache()), 1); /* in a flight */
@@ -160,9 +161,9 @@ static void test_half_an_answer(void) {
         world_setup(NULL);
         world_ask(0, "a", NULL);
         infer_all();
-        late_begin(world.workers[0].store);
+        late_begin(&world.workers[0]);
         struct asked *asked = ask("a");
-        cache_turn(cache());
+        turn_end(world.workers[0].turn);
         late_answer_without(ROWS[i].withheld);
         for (unsigned n = 0; n < 10 && running() == 0; n++) {
             /* What is there by now is found by the look before the inference. */
@@ -184,10 +185,10 @@ static void test_half_an_answer(void) {
 static void test_store_forgets(void) {
     unsigned written = 0;
     world_setup(NULL);
-    late_begin(world.workers[0].store);
+    late_begin(&world.workers[0]);
     struct asked *asked = ask("a");
     for (unsigned n = 0; n < 100 && running() == 0; n++) {
-        cache_turn(cache());
+        turn_end(world.workers[0].turn);
         if (late_verb() == LATE_ADD) {
             CU_ASSERT_EQUAL(late_kind(), STORE_GENERATION);
             written++;
@@ -215,7 +216,7 @@ static void test_no_memory_to_look_up(void) {
     struct asked *cached = world_ask_in(0, NULL, "a", "only-if-cached");
     unit_allocations_count_start();
     unit_allocations_fail(1, true); /* the batch */
-    cache_turn(cache());
+    turn_end(world.workers[0].turn);
     unit_allocations_heal();
     bool failed = unit_allocations_count() > 0; /* no sanitizer has the allocator */
     world_turn();
@@ -230,17 +231,10 @@ static void test_no_memory_to_look_up(void) {
 
 static void test_no_memory_to_begin(void) {
     world_setup(NULL);
-    const struct cache_options options = {.settings = &world.settings,
-                                          .store = world.workers[0].store,
-                                          .engine = world.workers[0].engine,
-                                          .shared = &world.shared,
-                                          .slot = world.shared.claimed[0],
-                                          .loop = &world.loop,
-                                          .clock = &world.clock,
-                                          .stats = world.workers[0].stats};
     struct error error = {""};
     unit_allocations_count_start();
-    struct cache *other = cache_create(&options, &error);
+    struct cache *other = cache_create(&world.workers[0].context, world.workers[0].store,
+                                       world.workers[0].engine, NULL, &error);
     unsigned allocations = (unsigned)unit_allocations_count();
     CU_ASSERT_PTR_NOT_NULL(other);
     cache_destroy(&other);
@@ -248,7 +242,8 @@ static void test_no_memory_to_begin(void) {
     for (unsigned n = 1; n <= 2 * allocations; n++) {
         error.text[0] = '\0';
         unit_allocations_fail(1 + (n - 1) / 2, n % 2 == 0);
-        other = cache_create(&options, &error);
+        other = cache_create(&world.workers[0].context, world.workers[0].store, world.workers[0].engine, NULL,
+                             &error);
         unit_allocations_heal();
         CU_ASSERT_PTR_NULL(other);
         CU_ASSERT(error.text[0] != '\0');

@@ -1,6 +1,7 @@
 #include "inferonce/cache/purge.h"
 
 #include "late.h"
+#include "store/backend.h"
 #include "world.h"
 
 /* Purges behind a store that answers late or fails, several at once, and clocks that go back. What they do to
@@ -27,12 +28,7 @@ static void done(void *user, enum cache_admin_status status, const struct entry 
 static void begin(void) {
     struct error error = {""};
     world_setup(NULL);
-    purges = purges_create(&(struct purges_options){.settings = &world.settings,
-                                                    .store = world.workers[0].store,
-                                                    .loop = &world.loop,
-                                                    .clock = &world.clock,
-                                                    .stats = world.workers[0].stats},
-                           &error);
+    purges = purges_create(&world.workers[0].context, world.workers[0].store, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(purges);
 }
 
@@ -56,6 +52,13 @@ static bool is_stored(const char *cache_namespace, const char *text) {
     world_turn();
     CU_ASSERT_EQUAL(asked->answers, 1);
     return asked->result == CACHE_HIT;
+}
+
+/* Asks, and lets the turn end in which the store is asked. */
+static void ask(void (*ask_)(struct purges *, const struct key *, struct bytes, cache_admin_done, void *),
+                const struct key *key, struct bytes cache_namespace, struct told *told) {
+    ask_(purges, key, cache_namespace, done, told);
+    turn_end(world.workers[0].turn);
 }
 
 /* Until each of `n` was told, and no longer than a sweep can take. */
@@ -119,7 +122,7 @@ static void test_twice_at_once(void) {
 static void test_sweeps_past_another(void) {
     struct told told[3] = {{0}};
     begin();
-    late_begin(world.workers[0].store);
+    late_begin(&world.workers[0]);
     for (size_t i = 0; i < 3; i++)
         purges_namespace(purges, bytes_of("ns"), done, &told[i]);
     late_answer_at(1);
@@ -135,10 +138,10 @@ static void test_key(void) {
     struct told told[2] = {{0}};
     begin();
     struct key key = store_text("ns", "a")->request.key;
-    purges_key(purges, &key, bytes_of("ns"), done, &told[0]);
+    ask(purges_key, &key, bytes_of("ns"), &told[0]);
     CU_ASSERT_EQUAL(told[0].status, CACHE_ADMIN_OK);
     CU_ASSERT_EQUAL(told[0].count, 1);
-    purges_key(purges, &key, bytes_of("ns"), done, &told[1]);
+    ask(purges_key, &key, bytes_of("ns"), &told[1]);
     CU_ASSERT_EQUAL(told[1].status, CACHE_ADMIN_MISSING);
     CU_ASSERT_EQUAL(told[1].count, 0);
     CU_ASSERT_EQUAL(world_counted(STAT_purges), 2); /* the second forbids what may be on its way */
@@ -160,7 +163,7 @@ static void test_clock_goes_back(void) {
     store_text("ns", "a");
     CU_ASSERT(is_stored("ns", "a"));
     world.clock.wall_us -= 500000;
-    purges_key(purges, &key, bytes_of("ns"), done, &told[1]);
+    ask(purges_key, &key, bytes_of("ns"), &told[1]);
     world_turn();
     CU_ASSERT_EQUAL(told[1].calls, 1);
     CU_ASSERT_FALSE(is_stored("ns", "a"));
@@ -172,7 +175,7 @@ static void test_clock_goes_back(void) {
 static void test_namespace_with_late_store(void) {
     struct told told = {0};
     begin();
-    late_begin(world.workers[0].store);
+    late_begin(&world.workers[0]);
     purges_namespace(purges, bytes_of("ns"), done, &told);
     CU_ASSERT_EQUAL(late_verb(), LATE_PUT);
     CU_ASSERT_EQUAL(late_kind(), STORE_GENERATION);
@@ -189,16 +192,16 @@ static void test_store_fails(void) {
     struct told told[4] = {{0}};
     struct key key = {{1}};
     begin();
-    late_begin(world.workers[0].store);
+    late_begin(&world.workers[0]);
     purges_namespace(purges, bytes_of("ns"), done, &told[0]);
     late_refuse(STORE_ERROR);
-    purges_key(purges, &key, bytes_of("ns"), done, &told[1]);
+    ask(purges_key, &key, bytes_of("ns"), &told[1]);
     late_refuse(STORE_ERROR);
-    purges_key(purges, &key, bytes_of("ns"), done, &told[2]);
+    ask(purges_key, &key, bytes_of("ns"), &told[2]);
     late_answer();
     CU_ASSERT_EQUAL(late_verb(), LATE_REMOVE); /* no entry is there, but one may be on its way */
     late_refuse(STORE_ERROR);
-    purges_look(purges, &key, bytes_of("ns"), done, &told[3]);
+    ask(purges_look, &key, bytes_of("ns"), &told[3]);
     late_refuse(STORE_ERROR);
     for (size_t i = 0; i < 4; i++) {
         CU_ASSERT_EQUAL(told[i].calls, 1);
@@ -216,10 +219,10 @@ static void test_half_an_answer(void) {
         struct told told[2] = {{0}};
         begin();
         struct key key = store_text("ns", "a")->request.key;
-        late_begin(world.workers[0].store);
-        purges_key(purges, &key, bytes_of("ns"), done, &told[0]);
+        late_begin(&world.workers[0]);
+        ask(purges_key, &key, bytes_of("ns"), &told[0]);
         late_answer_without(KINDS[i]);
-        purges_look(purges, &key, bytes_of("ns"), done, &told[1]);
+        ask(purges_look, &key, bytes_of("ns"), &told[1]);
         late_answer_without(KINDS[i]);
         CU_ASSERT_EQUAL(told[0].status, CACHE_ADMIN_ERROR);
         CU_ASSERT_EQUAL(told[1].status, CACHE_ADMIN_ERROR);
@@ -235,8 +238,8 @@ static void test_key_of_another_namespace(void) {
     struct told told = {0};
     begin();
     struct key key = store_text("ns", "a")->request.key;
-    late_begin(world.workers[0].store);
-    purges_key(purges, &key, bytes_of("other"), done, &told);
+    late_begin(&world.workers[0]);
+    ask(purges_key, &key, bytes_of("other"), &told);
     late_answer();
     CU_ASSERT_EQUAL(told.status, CACHE_ADMIN_MISSING);
     CU_ASSERT_EQUAL(late.n, 0);
@@ -250,12 +253,12 @@ static void test_look(void) {
     struct told told[3] = {{0}};
     begin();
     struct key key = store_text("ns", "a")->request.key;
-    purges_look(purges, &key, bytes_of("ns"), done, &told[0]);
+    ask(purges_look, &key, bytes_of("ns"), &told[0]);
     CU_ASSERT_EQUAL(told[0].status, CACHE_ADMIN_OK);
     CU_ASSERT(told[0].entry);
     world_wait_ms(1);
     purges_namespace(purges, bytes_of("ns"), done, &told[1]);
-    purges_look(purges, &key, bytes_of("ns"), done, &told[2]); /* its room is not given back yet */
+    ask(purges_look, &key, bytes_of("ns"), &told[2]); /* its room is not given back yet */
     CU_ASSERT_EQUAL(told[2].status, CACHE_ADMIN_MISSING);
     CU_ASSERT_FALSE(told[2].entry);
     wait_for(told, 2);
@@ -271,10 +274,10 @@ static void test_forget(void) {
     struct key key = store_text("ns", "a")->request.key;
     store_text("other", "a");
     world_wait_ms(1);
-    late_begin(world.workers[0].store);
-    purges_key(purges, &key, bytes_of("ns"), done, &told[0]);
+    late_begin(&world.workers[0]);
+    ask(purges_key, &key, bytes_of("ns"), &told[0]);
     purges_namespace(purges, bytes_of("other"), done, &told[1]);
-    purges_look(purges, &key, bytes_of("other"), done, &told[2]);
+    ask(purges_look, &key, bytes_of("other"), &told[2]);
     purges_forget(purges, &told[0]);
     purges_forget(purges, &told[1]);
     late_answer_all();
@@ -291,11 +294,11 @@ static void test_end_of_all(void) {
     struct told told[3] = {{0}};
     struct key key = {{1}};
     begin();
-    late_begin(world.workers[0].store);
+    late_begin(&world.workers[0]);
     purges_namespace(purges, bytes_of("ns"), done, &told[0]);
     late_answer();
     purges_namespace(purges, bytes_of("ns"), done, &told[1]);
-    purges_key(purges, &key, bytes_of("ns"), done, &told[2]);
+    ask(purges_key, &key, bytes_of("ns"), &told[2]);
     late_end();
     end();
     CU_ASSERT_EQUAL(told[0].calls + told[1].calls + told[2].calls, 0);
@@ -308,7 +311,7 @@ static void test_no_memory(void) {
     unit_allocations_count_start();
     unit_allocations_fail(1, false);
     purges_namespace(purges, bytes_of("ns"), done, &told[0]);
-    purges_key(purges, &key, bytes_of("ns"), done, &told[1]);
+    ask(purges_key, &key, bytes_of("ns"), &told[1]);
     unit_allocations_heal();
     if (unit_allocations_count() > 0) /* no sanitizer has the allocator */
         for (size_t i = 0; i < 2; i++) {
@@ -321,22 +324,15 @@ static void test_no_memory(void) {
 
 static void test_no_memory_to_begin(void) {
     begin();
-    const struct purges_options options = {.settings = &world.settings,
-                                           .store = world.workers[0].store,
-                                           .loop = &world.loop,
-                                           .clock = &world.clock,
-                                           .stats = world.workers[0].stats};
-    for (unsigned n = 1; n <= 2; n++) {
-        struct error error = {""};
-        unit_allocations_count_start();
-        unit_allocations_fail(n, true);
-        struct purges *others = purges_create(&options, &error);
-        unit_allocations_heal();
-        /* None is counted, and none fails, where a sanitizer has the allocator. */
-        CU_ASSERT_EQUAL(others == NULL, unit_allocations_count() > 0);
-        CU_ASSERT_EQUAL(others == NULL, error.text[0] != '\0');
-        purges_destroy(&others);
-    }
+    struct error error = {""};
+    unit_allocations_count_start();
+    unit_allocations_fail(1, true);
+    struct purges *others = purges_create(&world.workers[0].context, world.workers[0].store, &error);
+    unit_allocations_heal();
+    /* None is counted, and none fails, where a sanitizer has the allocator. */
+    CU_ASSERT_EQUAL(others == NULL, unit_allocations_count() > 0);
+    CU_ASSERT_EQUAL(others == NULL, error.text[0] != '\0');
+    purges_destroy(&others);
     end();
 }
 

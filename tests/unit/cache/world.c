@@ -22,10 +22,12 @@ void world_teardown(void) {
 
 void world_model_answer(unsigned w, const struct engine_answer *answer) {
     host_model_answer(&world.workers[w], answer);
+    turn_end(world.workers[w].turn);
 }
 
 void world_model_answers(unsigned w, const char *body) {
     host_model_answers(&world.workers[w], body);
+    turn_end(world.workers[w].turn);
 }
 
 void world_model_fails(unsigned w, enum engine_status status) {
@@ -102,7 +104,7 @@ void world_turn(void) {
             uint64_t words[INTEREST_WORDS / 64];
             shared_wakes_take(&world.shared, world.shared.claimed[w], words);
             cache_woken(world.workers[w].cache, words);
-            cache_turn(world.workers[w].cache);
+            turn_end(world.workers[w].turn);
         }
         uv_run(&world.loop, UV_RUN_NOWAIT);
     }

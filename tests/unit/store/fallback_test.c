@@ -7,6 +7,7 @@
 
 #include "inferonce/base/little_endian.h"
 #include "inferonce/store/memory.h"
+#include "store/backend.h"
 #include "unit.h"
 
 #define MINUTE_MS 60000
@@ -71,9 +72,9 @@ static const struct store_operations SERVERS = {.name = "servers",
                                                 .figures = servers_figures,
                                                 .close = servers_close};
 
-static struct store *servers_open(const struct store_options *options, const struct remote_options *remote,
+static struct store *servers_open(const struct context *context, const struct remote_options *remote,
                                   struct error *error) {
-    (void)options;
+    (void)context;
     (void)error;
     servers.store.operations = &SERVERS;
     servers.remote = *remote;
@@ -84,18 +85,23 @@ struct rig {
     struct settings settings;
     struct clock clock;
     struct shared shared;
+    uv_loop_t loop;
+    struct turn *turn;
     struct store *store;
 };
 
 /* As a worker does, the first and those that take its place. */
 static void start_worker(struct rig *rig) {
     struct error error = {""};
-    struct store_options options = {.settings = &rig->settings,
-                                    .shared = &rig->shared,
-                                    .clock = &rig->clock,
-                                    .stats = &rig->shared.stats[0]};
-    rig->store = fallback_open(&options, servers_open, &error);
+    struct context context = {.settings = &rig->settings,
+                              .shared = &rig->shared,
+                              .clock = &rig->clock,
+                              .stats = &rig->shared.stats[0],
+                              .turn = rig->turn};
+    rig->store = fallback_open(&context, servers_open, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(rig->store);
+    rig->store->batches = store_batches_create(rig->store, &context);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(rig->store->batches);
 }
 
 static void rig_open(struct rig *rig) {
@@ -112,11 +118,17 @@ static void rig_open(struct rig *rig) {
     }
     memory_region_setup(rig->shared.region, &layout, true, &rig->clock);
     shared_ready(&rig->shared);
+    CU_ASSERT_EQUAL_FATAL(uv_loop_init(&rig->loop), 0);
+    rig->turn = turn_create(&rig->loop, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(rig->turn);
     start_worker(rig);
 }
 
 static void rig_close(struct rig *rig) {
     store_close(&rig->store);
+    turn_destroy(&rig->turn);
+    uv_run(&rig->loop, UV_RUN_DEFAULT);
+    CU_ASSERT_EQUAL(uv_loop_close(&rig->loop), 0);
     shared_destroy(&rig->shared);
 }
 
@@ -144,15 +156,23 @@ static enum store_status put(struct rig *rig, enum store_kind kind, const char *
     return status;
 }
 
-static void copy_gets(void *user, struct store_get *gets, size_t n) {
-    memcpy(user, gets, n * sizeof(*gets));
+static void on_looked(struct store_look *look) {
+    ++*(unsigned *)look->user;
+}
+
+static void look_at(struct rig *rig, struct store_look *look) {
+    unsigned calls = 0;
+    look->done = on_looked;
+    look->user = &calls;
+    store_look(rig->store, look);
+    turn_end(rig->turn);
+    CU_ASSERT_EQUAL(calls, 1);
 }
 
 static enum store_status get(struct rig *rig, enum store_kind kind) {
-    struct store_get get_ = {.kind = kind, .key = KEY};
-    struct store_get copy;
-    store_get_many(rig->store, &get_, 1, copy_gets, &copy);
-    return copy.status;
+    struct store_look look = {.gets = {{.kind = kind, .key = KEY}}, .n = 1};
+    look_at(rig, &look);
+    return look.gets[0].status;
 }
 
 static void test_servers_are_there(void) {
@@ -192,26 +212,56 @@ static void test_a_failure_alone(void) {
     rig_close(&rig);
 }
 
-/* With the generation all of the batch comes from the memory: entries of the servers were judged by another.
+static const uint8_t OTHER_KEY[STORE_KEY_LENGTH] = {1};
+
+static struct store_look generation_and_entry(const uint8_t *entry) {
+    return (struct store_look){
+        .gets = {{.kind = STORE_GENERATION, .key = KEY}, {.kind = STORE_ENTRY, .key = entry}}, .n = 2};
+}
+
+/* With the generation all of the look comes from the memory: entries of the servers were judged by another.
  */
 static void test_no_generation(void) {
     struct rig rig;
-    struct store_get copies[2];
     rig_open(&rig);
     go_away();
     put(&rig, STORE_ENTRY, "value", false);
     put(&rig, STORE_GENERATION, "12345678", true);
     servers.status[STORE_ENTRY] = STORE_MISSING;
-    struct store_get gets[2] = {{.kind = STORE_GENERATION, .key = KEY}, {.kind = STORE_ENTRY, .key = KEY}};
-    store_get_many(rig.store, gets, 2, copy_gets, copies);
-    CU_ASSERT_EQUAL(copies[0].status, STORE_OK);
-    CU_ASSERT_EQUAL(copies[1].status, STORE_OK);
+    struct store_look look = generation_and_entry(KEY);
+    look_at(&rig, &look);
+    CU_ASSERT_EQUAL(look.gets[0].status, STORE_OK);
+    CU_ASSERT_EQUAL(look.gets[1].status, STORE_OK);
     /* One of several servers is away: the generation is known, and what the others say counts. */
     servers.status[STORE_GENERATION] = STORE_MISSING;
     servers.status[STORE_ENTRY] = STORE_ERROR;
-    store_get_many(rig.store, gets, 2, copy_gets, copies);
-    CU_ASSERT_EQUAL(copies[0].status, STORE_MISSING);
-    CU_ASSERT_EQUAL(copies[1].status, STORE_OK);
+    look_at(&rig, &look);
+    CU_ASSERT_EQUAL(look.gets[0].status, STORE_MISSING);
+    CU_ASSERT_EQUAL(look.gets[1].status, STORE_OK);
+    rig_close(&rig);
+}
+
+/* Another look of the same turn, which the servers can answer, is not the memory's affair. */
+static void test_each_look_for_itself(void) {
+    struct rig rig;
+    unsigned calls = 0;
+    rig_open(&rig);
+    go_away();
+    put(&rig, STORE_ENTRY, "value", false);
+    put(&rig, STORE_GENERATION, "12345678", true);
+    servers.status[STORE_ENTRY] = STORE_MISSING;
+    struct store_look looks[2] = {generation_and_entry(OTHER_KEY),
+                                  {.gets = {{.kind = STORE_ENTRY, .key = KEY}}, .n = 1}};
+    for (size_t i = 0; i < 2; i++) {
+        looks[i].done = on_looked;
+        looks[i].user = &calls;
+        store_look(rig.store, &looks[i]);
+    }
+    turn_end(rig.turn);
+    CU_ASSERT_EQUAL(calls, 2);
+    CU_ASSERT_EQUAL(looks[0].gets[0].status, STORE_OK);
+    CU_ASSERT_EQUAL(looks[0].gets[1].status, STORE_MISSING);
+    CU_ASSERT_EQUAL(looks[1].gets[0].status, STORE_MISSING); /* the memory has it */
     rig_close(&rig);
 }
 
@@ -231,10 +281,7 @@ static void test_invalidations_reach_both(void) {
     struct store_item item = {.kind = STORE_GENERATION, .key = KEY, .value = {number, sizeof(number)}};
     store_put(rig.store, &item, done, &status);
     CU_ASSERT_EQUAL(status, STORE_PENDING);
-    struct store_get get_ = {.kind = STORE_GENERATION, .key = KEY};
-    struct store_get copy;
-    store_get_many(rig.store, &get_, 1, copy_gets, &copy);
-    CU_ASSERT_EQUAL(copy.status, STORE_OK);
+    CU_ASSERT_EQUAL(get(&rig, STORE_GENERATION), STORE_OK);
     servers.removal = STORE_MISSING;
     store_remove(rig.store, STORE_GENERATION, KEY, 0, 0, done, &status);
     CU_ASSERT_EQUAL(status, STORE_OK); /* there was one in the memory */
@@ -304,7 +351,8 @@ static const struct unit_case CASES[] = {
     {"the memory is not used while servers are there", test_servers_are_there},
     {"the memory stands in", test_servers_are_away},
     {"a failure of servers that are there", test_a_failure_alone},
-    {"a batch without its generation", test_no_generation},
+    {"a look without its generation", test_no_generation},
+    {"each look for itself", test_each_look_for_itself},
     {"invalidations reach both", test_invalidations_reach_both},
     {"invalidations that fail", test_invalidations_that_fail},
     {"the memory is emptied when a server returns", test_emptied_on_return},

@@ -14,6 +14,7 @@
 #include "inferonce/base/log.h"
 #include "inferonce/base/shared.h"
 #include "names.h"
+#include "store/backend.h"
 #include "store/memcached/parts.h"
 #include "unit.h"
 
@@ -52,13 +53,13 @@ static void rig_open_on(struct rig *rig, const char *servers, uint64_t timeout_m
     pendings_setup(&rig->pendings, true);
     uv_loop_init(&rig->loop);
     rig->turn = turn_create(&rig->loop, &error);
-    struct store_options options = {.settings = &rig->settings,
-                                    .loop = &rig->loop,
-                                    .clock = &rig->clock,
-                                    .stats = &rig->stats,
-                                    .turn = rig->turn};
+    struct context context = {.settings = &rig->settings,
+                              .loop = &rig->loop,
+                              .clock = &rig->clock,
+                              .stats = &rig->stats,
+                              .turn = rig->turn};
     struct remote_options remote = {.pendings = &rig->pendings, .returns = returned, .user = rig};
-    rig->store = memcached_open(&options, &remote, &error);
+    rig->store = memcached_open(&context, &remote, &error);
     if (!rig->store) {
         fprintf(stderr, "memcached: cannot set up: %s\n", error.text);
         exit(2);

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "inferonce/store/memory.h"
+#include "store/backend.h"
 #include "unit.h"
 
 struct memory_rig {
@@ -49,14 +50,14 @@ static inline void memory_rig_open(struct memory_rig *rig, unsigned workers) {
 }
 
 static inline struct store *memory_rig_store(struct memory_rig *rig, unsigned slot) {
-    struct store_options options = {.settings = &rig->settings,
-                                    .shared = &rig->shared,
-                                    .slot = slot,
-                                    .clock = &rig->clock,
-                                    .stats = &rig->shared.stats[slot]};
+    struct context context = {.settings = &rig->settings,
+                              .shared = &rig->shared,
+                              .slot = slot,
+                              .clock = &rig->clock,
+                              .stats = &rig->shared.stats[slot]};
     struct error error = {""};
     if (!rig->stores[slot])
-        rig->stores[slot] = store_open(&options, &error);
+        rig->stores[slot] = store_open(&context, &error);
     memory_rig_need(rig->stores[slot] != NULL, error.text);
     return rig->stores[slot];
 }

@@ -59,14 +59,14 @@ static void test_foreign_region(void) {
     struct memory_rig rig;
     memory_rig_init(&rig);
     struct shared shared = {.region = region, .region_bytes = sizeof(region)};
-    struct store_options options = {.settings = &rig.settings, .shared = &shared, .clock = &rig.clock};
+    struct context context = {.settings = &rig.settings, .shared = &shared, .clock = &rig.clock};
     struct error error = {""};
-    CU_ASSERT_PTR_NULL(store_open(&options, &error));
+    CU_ASSERT_PTR_NULL(store_open(&context, &error));
     CU_ASSERT_NOT_EQUAL(error.text[0], 0);
     memory_rig_open(&rig, 1);
     rig.shared.region_bytes--;
-    options.shared = &rig.shared;
-    CU_ASSERT_PTR_NULL(store_open(&options, &error));
+    context.shared = &rig.shared;
+    CU_ASSERT_PTR_NULL(store_open(&context, &error));
     rig.shared.region_bytes++;
     memory_rig_close(&rig);
 }
