@@ -27,9 +27,15 @@ def find(program):
 
 
 def run_program(*flags, timeout_s=60, prepare=None, **settings):
-    """Runs inferonce to its end: for --help, wrong settings and the like."""
-    return subprocess.run([PROGRAM, *flags], env=environment(settings), stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=timeout_s, check=False, preexec_fn=prepare)
+    """Runs inferonce to its end: for --help, wrong settings and the like. It is opened first: `prepare` may become a user who may not
+    go where it lies."""
+    program = os.open(PROGRAM, os.O_PATH)
+    try:
+        return subprocess.run([PROGRAM, *flags], executable=f"/proc/self/fd/{program}", pass_fds=(program,), env=environment(settings),
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False,
+                              preexec_fn=prepare)
+    finally:
+        os.close(program)
 
 
 class Inferonce(Child):
