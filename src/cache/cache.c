@@ -75,23 +75,17 @@ static void on_looked(struct store_look *look);
 static void look_up(struct cache *cache, struct cache_request *request) {
     struct store_look *look = &request->look;
     request->phase = CACHE_LOOKING;
-    look->gets[0] = (struct store_get){.kind = STORE_GENERATION, .key = request->generation_key.bytes};
-    look->gets[1] = (struct store_get){.kind = STORE_ENTRY, .key = request->key.bytes};
-    look->n = 2;
+    generation_look(look, &request->generation_key, &request->key);
     look->done = on_looked;
     look->user = cache;
     cache->n_looking++;
     store_look(cache->store, look);
 }
 
-/* Makes the namespace's generation and looks once more. Another host may make it at the same time, and wins
- * or loses the `add`: the next look tells which number holds. */
-static void make_generation(struct cache *cache, struct cache_request *request, uint64_t now_us) {
-    char value[GENERATION_LENGTH];
-    generation_encode(now_us, value);
-    struct store_item item = {
-        .kind = STORE_GENERATION, .key = request->generation_key.bytes, .value = {value, sizeof(value)}};
-    store_add(cache->store, &item, NULL, NULL);
+/* Another host may make it at the same time, and wins or loses the `add`: the next look tells which number
+ * holds. */
+static void look_up_with_generation(struct cache *cache, struct cache_request *request, uint64_t now_us) {
+    generation_make(cache->store, &request->generation_key, now_us);
     request->generation_tries++;
     look_up(cache, request);
 }
@@ -108,19 +102,19 @@ static bool read_entry(struct cache *cache, const struct cache_request *request,
     return entry->generation == generation;
 }
 
-static void judge(struct cache *cache, struct cache_request *request, const struct store_get *generation_get,
-                  const struct store_get *entry_get) {
+static void judge(struct cache *cache, struct cache_request *request) {
+    const struct store_get *entry_get = &request->look.gets[GENERATION_ENTRY];
     uint64_t now_us = clock_wall_us(cache->clock);
+    uint64_t generation, epoch;
+    enum store_status status = generation_read(&request->look, &generation, &epoch);
     /* A request that only asks writes nothing. */
-    if (generation_get->status == STORE_MISSING && !request->control.only_if_cached &&
+    if (status == STORE_MISSING && !request->control.only_if_cached &&
         request->generation_tries < GENERATION_TRIES) {
-        make_generation(cache, request, now_us);
+        look_up_with_generation(cache, request, now_us);
         return;
     }
-    uint64_t generation = generation_get->status == STORE_OK ? generation_decode(generation_get->value) : 0;
     struct entry entry;
-    bool found = generation != 0 && read_entry(cache, request, entry_get, generation, now_us, &entry);
-    uint64_t epoch = entry_get->epoch > generation ? entry_get->epoch : generation;
+    bool found = status == STORE_OK && read_entry(cache, request, entry_get, generation, now_us, &entry);
 
     switch (policy_judge(&request->control, found ? &entry : NULL, entry_get->status == STORE_EXPIRED, now_us,
                          &request->forward)) {
@@ -138,7 +132,7 @@ static void judge(struct cache *cache, struct cache_request *request, const stru
         answer_unsatisfiable(cache, request);
         return;
     case POLICY_FORWARD:
-        flights_join(cache->flights, request, generation == 0 ? 0 : epoch, generation);
+        flights_join(cache->flights, request, epoch, generation);
         return;
     }
 }
@@ -148,7 +142,7 @@ static void on_looked(struct store_look *look) {
     struct cache_request *request =
         (struct cache_request *)((char *)look - offsetof(struct cache_request, look));
     cache->n_looking--;
-    judge(cache, request, &look->gets[0], &look->gets[1]);
+    judge(cache, request);
 }
 
 /* ---- asking ---- */

@@ -28,6 +28,7 @@ struct flights *flights_create(const struct context *context, struct store *stor
     flights->clock = context->clock;
     flights->stats = context->stats;
     flights->longest_us = engine_longest_us(context->settings) + FLIGHT_MARGIN_US;
+    generation_renewals_init(&flights->renewals, context->settings);
     TAILQ_INIT(&flights->following);
     TAILQ_INIT(&flights->leading);
     flights->turn = context->turn;
@@ -70,9 +71,11 @@ static struct flight **bucket_of(struct flights *flights, const struct key *key)
     return &flights->buckets[key_hash(key) % FLIGHT_BUCKETS];
 }
 
-static struct flight *find(struct flights *flights, const struct key *key, uint64_t epoch) {
+static struct flight *find(struct flights *flights, const struct key *key, uint64_t epoch,
+                           uint64_t generation) {
     for (struct flight *flight = *bucket_of(flights, key); flight; flight = flight->next_in_bucket)
-        if (flight->epoch == epoch && flight->joinable && key_equal(&flight->key, key))
+        if (flight->epoch == epoch && flight->generation == generation && flight->joinable &&
+            key_equal(&flight->key, key))
             return flight;
     return NULL;
 }
@@ -184,7 +187,7 @@ static void answer_overload(struct flights *flights, struct cache_request *reque
  */
 static void join(struct flights *flights, struct cache_request *request, uint64_t epoch, uint64_t generation,
                  const struct flight *after) {
-    struct flight *flight = find(flights, &request->key, epoch);
+    struct flight *flight = find(flights, &request->key, epoch, generation);
     request->collapsed = flight != NULL;
     if (flight) {
         park(flight, request);
@@ -211,7 +214,7 @@ void flights_join(struct flights *flights, struct cache_request *request, uint64
 
 void flights_refresh(struct flights *flights, struct cache_request *request, uint64_t epoch,
                      uint64_t generation) {
-    if (find(flights, &request->key, epoch))
+    if (find(flights, &request->key, epoch, generation))
         return;
     /* Without memory the stale answer still stands; the next request tries again. */
     struct flight *flight = create(flights, request, epoch, generation, NULL);

@@ -192,6 +192,15 @@ static bool encode(struct flight *flight, const struct engine_answer *answer, ui
     return true;
 }
 
+/* What judges the entry lasts at least as long as the entry. */
+static void keep_generation(struct flight *flight) {
+    struct flights *flights = flight->flights;
+    struct key generation;
+    key_of_generation(flight->texts.cache_namespace, &generation);
+    if (generation_is_due(&flights->renewals, &generation, clock_monotonic_us(flights->clock)))
+        generation_make(flights->store, &generation, clock_wall_us(flights->clock));
+}
+
 static void failed(struct flight *flight, const struct engine_answer *answer) {
     flight_set_failure(flight, answer);
     flight->refused = flight_is_refusal(answer);
@@ -220,6 +229,7 @@ static void inferred(struct engine_job *job, const struct engine_answer *answer)
                                   .epoch = flight->epoch,
                                   .group = flight->group,
                                   .ttl_ms = ttl_ms};
+        keep_generation(flight);
         store_put(flight->flights->store, &item, stored, flight);
         return;
     }
@@ -342,7 +352,7 @@ void flight_lease(struct flight *flight) {
     flight->phase = FLIGHT_LEASING;
     flight->nonce = ++flights->nonces ? flights->nonces : ++flights->nonces;
     if (flight->attempt == 0)
-        key_of_lease(&flight->key, flight->epoch, &flight->lease_key);
+        key_of_lease(&flight->key, flight->epoch, flight->generation, &flight->lease_key);
     flight->lease_until_us = clock_monotonic_us(flights->clock) + flights->longest_us;
     char value[STORE_SMALL_MAX];
     const struct lease_owner owner = {.instance = flights->shared->instance,

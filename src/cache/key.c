@@ -105,8 +105,13 @@ static void key_of_pair(const char *domain, const struct key *first, uint64_t se
     key_writer_end(&writer, key);
 }
 
-void key_of_lease(const struct key *entry, uint64_t epoch, struct key *key) {
-    key_of_pair("lease", entry, epoch, key);
+void key_of_lease(const struct key *entry, uint64_t epoch, uint64_t generation, struct key *key) {
+    struct key_writer writer;
+    start(&writer, "lease");
+    put_key_field(&writer, entry);
+    put_number_field(&writer, epoch);
+    put_number_field(&writer, generation);
+    key_writer_end(&writer, key);
 }
 
 void key_of_next_lease(const struct key *lease, struct key *key) {

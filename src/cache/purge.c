@@ -37,7 +37,7 @@ struct purge {
     uint64_t epoch;
     uint64_t removed;
     unsigned cursor;
-    struct store_look look; /* generation, entry */
+    struct store_look look; /* generation_look */
 };
 
 static void on_sweep(void *user);
@@ -172,29 +172,29 @@ static void removed(void *user, enum store_status status) {
 }
 
 /* Removes what is there, or forbids what is being inferred: the tombstone stands for as long as a flight that
- * began before it can last. */
-static void remove_key(struct purge *purge, uint64_t generation) {
+ * began before it can last. `seen`: the last invalidation before this one. */
+static void remove_key(struct purge *purge, uint64_t seen) {
     struct purges *purges = purge->purges;
     uint64_t now_us = clock_wall_us(purges->clock);
     purge->phase = PURGE_REMOVING;
     stats_count(purges->stats, STAT_purges);
-    store_remove(purges->store, STORE_ENTRY, purge->key.bytes, now_us > generation ? now_us : generation + 1,
+    store_remove(purges->store, STORE_ENTRY, purge->key.bytes, now_us > seen ? now_us : seen + 1,
                  flights_tombstone_ms(purges->settings), removed, purge);
 }
 
 static void on_looked(struct store_look *look) {
     struct purge *purge = look->user;
     struct purges *purges = purge->purges;
-    const struct store_get *gets = look->gets;
+    const struct store_get *get = &look->gets[GENERATION_ENTRY];
     uint64_t now_us = clock_wall_us(purges->clock);
-    if (gets[0].status == STORE_ERROR || gets[1].status == STORE_ERROR) {
+    uint64_t generation, epoch;
+    if (generation_read(look, &generation, &epoch) == STORE_ERROR || get->status == STORE_ERROR) {
         finish(purge, CACHE_ADMIN_ERROR, NULL);
         return;
     }
-    uint64_t generation = gets[0].status == STORE_OK ? generation_decode(gets[0].value) : 0;
     struct entry entry;
     bool readable =
-        gets[1].status == STORE_OK && entry_read(gets[1].value, &purge->key, now_us, &entry) == ENTRY_GOOD;
+        get->status == STORE_OK && entry_read(get->value, &purge->key, now_us, &entry) == ENTRY_GOOD;
     struct key owner;
     bool ours = false;
     if (readable) {
@@ -207,7 +207,7 @@ static void on_looked(struct store_look *look) {
     else if (readable && !ours)
         finish(purge, CACHE_ADMIN_MISSING, NULL); /* another namespace's: neither seen nor touched */
     else
-        remove_key(purge, generation);
+        remove_key(purge, epoch);
 }
 
 static void look(struct purges *purges, const struct key *key, struct bytes cache_namespace, bool removes,
@@ -220,13 +220,9 @@ static void look(struct purges *purges, const struct key *key, struct bytes cach
     purge->phase = PURGE_LOOKING;
     purge->removes = removes;
     purge->key = *key;
-    purge->look = (struct store_look){
-        .gets = {{.kind = STORE_GENERATION, .key = purge->generation_key.bytes},
-                 {.kind = STORE_ENTRY, .key = purge->key.bytes}},
-        .n = 2,
-        .done = on_looked,
-        .user = purge,
-    };
+    generation_look(&purge->look, &purge->generation_key, &purge->key);
+    purge->look.done = on_looked;
+    purge->look.user = purge;
     store_look(purges->store, &purge->look);
 }
 

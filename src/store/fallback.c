@@ -2,14 +2,17 @@
 
 #include <stdlib.h>
 
+#include "inferonce/base/little_endian.h"
 #include "inferonce/store/memory.h"
 #include "store/backend.h"
+#include "store/remote/history.h"
 
 struct fallback {
     struct store store;
     struct store_operations operations; /* ours, under the servers' name */
     struct store *servers;
     struct store *memory;
+    const struct clock *clock;
     struct operation *first; /* under way */
 };
 
@@ -105,6 +108,19 @@ static void mend(struct store *store, struct store_look *look) {
     store_get_many(fallback_of(store)->memory, gets, n, on_got_rest, &rest);
 }
 
+/* ---- purges ---- */
+
+/* On every server, so that one which forgets this purge is found out. What comes of it is not waited for: a
+ * server that cannot be told now is told before it is used again, as with the purge itself. */
+static void note_purge(struct fallback *fallback) {
+    const struct clock *clock = fallback->clock;
+    char value[STORE_GENERATION_LENGTH];
+    store_u64(value, history_next(memory_pendings(fallback->memory), clock_wall_us(clock)));
+    const struct store_item item = {
+        .kind = STORE_GENERATION, .key = STORE_LAST_PURGE, .value = {value, sizeof(value)}};
+    store_put(fallback->servers, &item, NULL, NULL);
+}
+
 /* ---- put, add ---- */
 
 static bool is_degraded(struct fallback *fallback) {
@@ -154,8 +170,10 @@ static void write_item(struct store *store, const struct store_item *item, bool 
     operation->item = *item;
     operation->done = done;
     /* A purge reaches the memory whatever becomes of it elsewhere. */
-    if (item->kind == STORE_GENERATION && !adds)
+    if (item->kind == STORE_GENERATION && !adds) {
         store_put(fallback->memory, item, NULL, NULL);
+        note_purge(fallback);
+    }
     if (adds)
         store_add(fallback->servers, item, written, operation);
     else
@@ -203,6 +221,8 @@ static void remove_item(struct store *store, enum store_kind kind, const uint8_t
     }
     operation->done = done;
     operation->item.kind = kind;
+    if (kind == STORE_ENTRY && tombstone_ms > 0)
+        note_purge(fallback);
     store_remove(fallback->memory, kind, key, epoch, tombstone_ms, removed_from_memory,
                  &operation->memory_status);
     store_remove(fallback->servers, kind, key, epoch, tombstone_ms, removed_from_servers, operation);
@@ -248,6 +268,7 @@ struct store *fallback_open(const struct context *context, remote_open open, str
         error_set(error, "out of memory");
         return NULL;
     }
+    fallback->clock = context->clock;
     fallback->memory = memory_open(context, error);
     if (fallback->memory)
         fallback->servers = open(context,

@@ -1,3 +1,4 @@
+/* Remembers the invalidations that cache servers have still to be told. */
 #include "inferonce/store/pending.h"
 
 #include <string.h>
@@ -85,10 +86,18 @@ uint64_t pending_count(struct pendings *pendings, uint64_t server) {
     uint64_t count = 0;
     if (!pending_any(pendings) || !lock(pendings))
         return 0;
-    for (unsigned i = 0; i < PENDING_MAX; i++)
-        count += pendings->places[i].number != 0 && pendings->places[i].server == server;
+    for (unsigned i = 0; i < PENDING_MAX; i++) {
+        const struct pending *place = &pendings->places[i];
+        count += place->number != 0 && place->server == server &&
+                 memcmp(place->key, STORE_LAST_PURGE, STORE_KEY_LENGTH) != 0;
+    }
     memory_lock_give(&pendings->lock);
     return count;
+}
+
+bool pending_has(struct pendings *pendings, uint64_t server) {
+    struct pending pending;
+    return pending_any(pendings) && pending_next(pendings, server, 0, &pending);
 }
 
 bool pending_next(struct pendings *pendings, uint64_t server, uint64_t after, struct pending *pending) {
@@ -113,5 +122,56 @@ void pending_done(struct pendings *pendings, uint64_t number) {
         if (pendings->places[i].number == number)
             pendings->places[i].number = 0;
     recount(pendings);
+    memory_lock_give(&pendings->lock);
+}
+
+uint64_t pending_last_purge(const struct pendings *pendings) {
+    return atomic_load_explicit(&pendings->last_purge, memory_order_acquire);
+}
+
+void pending_learn_purge(struct pendings *pendings, uint64_t number) {
+    uint64_t known = pending_last_purge(pendings);
+    while (known < number && !atomic_compare_exchange_weak(&pendings->last_purge, &known, number))
+        continue;
+}
+
+/* The place of a server, under the lock; NULL: it has none. */
+static uint64_t *purge_of(struct pendings *pendings, uint64_t server) {
+    for (unsigned i = 0; i < SERVERS_MAX; i++)
+        if (pendings->had[i].server == server)
+            return &pendings->had[i].last_purge;
+    return NULL;
+}
+
+/* With other settings there may have been other servers: the one that was told of a purge longest ago goes.
+ */
+static uint64_t *make_purge_of(struct pendings *pendings, uint64_t server) {
+    unsigned oldest = 0;
+    for (unsigned i = 1; i < SERVERS_MAX; i++)
+        if (pendings->had[i].last_purge < pendings->had[oldest].last_purge)
+            oldest = i;
+    pendings->had[oldest].server = server;
+    pendings->had[oldest].last_purge = 0;
+    return &pendings->had[oldest].last_purge;
+}
+
+uint64_t pending_server_purge(struct pendings *pendings, uint64_t server) {
+    if (!lock(pendings))
+        return 0;
+    const uint64_t *had = purge_of(pendings, server);
+    uint64_t number = had ? *had : 0;
+    memory_lock_give(&pendings->lock);
+    return number;
+}
+
+void pending_server_has_purge(struct pendings *pendings, uint64_t server, uint64_t number) {
+    pending_learn_purge(pendings, number);
+    if (number == 0 || !lock(pendings))
+        return;
+    uint64_t *had = purge_of(pendings, server);
+    if (!had)
+        had = make_purge_of(pendings, server);
+    if (*had < number)
+        *had = number;
     memory_lock_give(&pendings->lock);
 }

@@ -1,6 +1,22 @@
 /* The store's operations, handed to the backend. */
 #include "store/backend.h"
 
+/* What an entry may last longer than its settings say: a server's seconds, clocks, an inference under way. */
+#define GENERATION_MARGIN_MS UINT64_C(3600000)
+
+const uint8_t STORE_ALL_NAMESPACES[STORE_KEY_LENGTH] = {'a', 'l', 'l'};
+const uint8_t STORE_LAST_PURGE[STORE_KEY_LENGTH] = {'l', 'a', 's', 't'};
+
+static uint64_t greater(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+uint64_t store_generation_ms(const struct settings *settings) {
+    uint64_t fresh_ms = greater(settings->cache_ttl_ms, settings->cache_ttl_max_ms);
+    uint64_t stale_ms = greater(settings->cache_stale_while_revalidate_ms, settings->cache_stale_if_error_ms);
+    return 2 * (fresh_ms + stale_ms + GENERATION_MARGIN_MS);
+}
+
 static void ignore(void *user, enum store_status status) {
     (void)user;
     (void)status;

@@ -140,7 +140,7 @@ class Away(Case):
         server = self.server_class(self)
         server.kill()
         client = self.serve(STORE_TIMEOUT_MS=100, **self.server_class.settings(server))
-        statuses = [client.delete(f"/cache/{number:064x}").status for number in range(520)]
+        statuses = [client.delete(f"/cache/{number:064x}").status for number in range(600)]
         self.assertEqual(set(statuses[:512]), {202})
         refused = client.delete(f"/cache/{1000:064x}")
         self.assertProblem(refused, 503)

@@ -1,7 +1,7 @@
 /* Flights: all requests that wait for one inference, here, in other workers and on other hosts.
  *
- * A flight is named by its key and its epoch, the time of the last invalidation that its first request had
- * seen; who comes after a purge has another epoch and so meets none from before it.
+ * A flight is named by its key, its generation and its epoch, the time of the last invalidation that its
+ * first request had seen: a request from after a purge meets no flight from before it.
  *
  * One worker leads: the one whose `add` of the flight's lease succeeded. The others follow. The leader stores
  * the entry, removes the lease and wakes the workers of its host that registered interest (base/shared.h);

@@ -4,6 +4,7 @@
 #define INFERONCE_CACHE_FLIGHT_PARTS_H
 
 #include "inferonce/cache/flight.h"
+#include "inferonce/cache/generation.h"
 #include "inferonce/cache/solo.h"
 #include "inferonce/cache/texts.h"
 
@@ -104,6 +105,7 @@ struct flights {
     struct flight_list leading; /* what is handed to the engine at the end of the turn */
     struct turn *turn;
     struct turn_task hand_over;
+    struct generation_renewals renewals;
     struct solos solos;
     uv_timer_t *timer; /* runs while something is followed; freed by its close callback */
     struct flight_release releases[INTEREST_WORDS];

@@ -57,9 +57,9 @@ void key_writer_end(struct key_writer *writer, struct key *key);
 /* Of a namespace's generation item. */
 void key_of_generation(struct bytes cache_namespace, struct key *key);
 
-/* Of a flight's lease: the entry's key and the flight's epoch, so that who comes after a purge does not meet
- * who came before. */
-void key_of_lease(const struct key *entry, uint64_t epoch, struct key *key);
+/* Of a flight's lease: the entry's key, the flight's epoch and its generation, so that a request from after a
+ * purge does not meet one from before. */
+void key_of_lease(const struct key *entry, uint64_t epoch, uint64_t generation, struct key *key);
 
 /* Of the lease that a flight goes on to when the owner of `lease` died (cache/flight.h). `key` may be
  * `lease`. */

@@ -80,7 +80,7 @@ struct cache_request {
     uint64_t asked_us;          /* wall clock */
     unsigned generation_tries;
     bool collapsed;                   /* it joined a flight that was there */
-    struct store_look look;           /* generation, entry */
+    struct store_look look;           /* generation_look */
     TAILQ_ENTRY(cache_request) links; /* in its flight */
     struct flight *flight;
     struct solo *solo;

@@ -12,7 +12,8 @@
 
 #include "inferonce/store/store.h"
 
-#define PENDING_MAX 512
+/* Beside purges and removals what history.h adds for each server. */
+#define PENDING_MAX (512 + 2 * SERVERS_MAX)
 
 struct pending {
     uint64_t number; /* names it; 0: an empty place */
@@ -28,6 +29,11 @@ struct pendings {
     pthread_mutex_t lock; /* robust */
     _Atomic uint32_t count;
     uint64_t numbers;
+    _Atomic uint64_t last_purge; /* of any host, that this one knows of; microseconds since 1970 */
+    struct {
+        uint64_t server; /* 0: none */
+        uint64_t last_purge;
+    } had[SERVERS_MAX]; /* what a server once said or took */
     struct pending places[PENDING_MAX];
 };
 
@@ -40,14 +46,29 @@ uint64_t pending_server(const char *name);
 /* Remembers one, whose `number` is 0. False: there is no place for it. */
 bool pending_add(struct pendings *pendings, const struct pending *pending) MUST_CHECK;
 
-/* How many there are for this server. */
+/* How many invalidations there are for this server: the time of the last purge, which goes with them, is
+ * none.
+ */
 uint64_t pending_count(struct pendings *pendings, uint64_t server);
+
+/* Whether there is anything for this server. */
+bool pending_has(struct pendings *pendings, uint64_t server);
 
 /* The next one for this server whose number is above `after`; false: there is none. */
 bool pending_next(struct pendings *pendings, uint64_t server, uint64_t after, struct pending *pending);
 
 /* It was done. A later one for the same key has another number and stays. */
 void pending_done(struct pendings *pendings, uint64_t number);
+
+/* The last purge that is known of; learning an earlier one changes nothing. */
+uint64_t pending_last_purge(const struct pendings *pendings);
+void pending_learn_purge(struct pendings *pendings, uint64_t number);
+
+/* The last purge that this server is known to have had; 0: none. */
+uint64_t pending_server_purge(struct pendings *pendings, uint64_t server);
+
+/* The server has one of this time. An earlier one changes nothing. */
+void pending_server_has_purge(struct pendings *pendings, uint64_t server, uint64_t number);
 
 /* Cheap: whether there is any, for any server. */
 static inline bool pending_any(const struct pendings *pendings) {

@@ -13,8 +13,8 @@
  *   OUTCOME     what became of a flight that stored nothing, for those who wait elsewhere; expires within
  *               seconds
  *   GENERATION  of a namespace, a number: 8 bytes, little-endian. A `put` raises it, by 1 when it is not
- *               below already. Not evicted by a backend that can help it; a lost one means misses, until a
- *               greater one is added
+ *               below already. Memory keeps it; servers keep it for store_generation_ms, which an `add` of
+ *               one that exists begins anew. A lost one means misses, until a greater one is added
  *
  * Each entry has an epoch (microseconds since 1970): the time of the last invalidation that its inference had
  * seen when it began. A `put` is refused when what is there, an entry or the tombstone that `remove` leaves,
@@ -38,6 +38,11 @@
 #define STORE_GENERATION_LENGTH 8
 
 #define SERVER_NAME_MAX (SERVER_HOST_MAX + sizeof("unix:65535"))
+
+/* Generations that are no namespace's, under keys that no hash will have: one that counts in every namespace,
+ * and the time of the last purge or removal that any host made (remote/history.h). */
+extern const uint8_t STORE_ALL_NAMESPACES[STORE_KEY_LENGTH];
+extern const uint8_t STORE_LAST_PURGE[STORE_KEY_LENGTH];
 
 enum store_kind { STORE_ENTRY, STORE_LEASE, STORE_OUTCOME, STORE_GENERATION };
 
@@ -106,7 +111,7 @@ struct store_item {
     struct bytes value; /* borrowed until the operation returned */
     uint64_t epoch;     /* ENTRY only */
     uint64_t group;     /* ENTRY: which entries are invalidated together (store_sweep) */
-    uint64_t ttl_ms;    /* after it the item is as if removed; a GENERATION stays whatever it says */
+    uint64_t ttl_ms;    /* after it the item is as if removed; of a GENERATION it says nothing */
 };
 
 /* A server of the backend: what it said of itself last, at most a second or two ago; UINT64_MAX: nothing yet.
@@ -140,6 +145,10 @@ struct store *store_open(const struct context *context, struct error *error) MUS
  * a few times; then it waits for the next turn, after the loop has seen to its sockets. The look is idle;
  * `done` is never called before this returns. */
 void store_look(struct store *store, struct store_look *look);
+
+/* How long a server keeps a generation at least: twice what the longest entry lasts, so that it need not be
+ * renewed with every entry that is stored. */
+uint64_t store_generation_ms(const struct settings *settings);
 
 /* Takes a look back: `done` is not called. An idle one is accepted. */
 void store_look_forget(struct store *store, struct store_look *look);

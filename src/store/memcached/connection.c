@@ -470,6 +470,16 @@ void memcached_send_delete(struct memcached_connection *connection, struct memca
     enqueue(connection, command, before);
 }
 
+void memcached_send_touch(struct memcached_connection *connection, struct memcached_command *command,
+                          const char *name, uint64_t ttl_ms) {
+    size_t before = connection->output.length;
+    command->verb = MEMCACHED_TOUCH;
+    memcached_append_touch(&connection->output, (struct bytes){name, connection->options.name_length},
+                           ttl_ms);
+    connection->wrote = true;
+    enqueue(connection, command, before);
+}
+
 void memcached_send_write(struct memcached_connection *connection, struct memcached_command *command,
                           const char *name, struct bytes head, struct bytes body, uint64_t ttl_ms,
                           uint64_t cas) {

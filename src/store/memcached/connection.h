@@ -94,6 +94,8 @@ void memcached_connection_destroy(struct memcached_connection **connection);
 void memcached_send_get(struct memcached_connection *connection, struct memcached_command *command);
 void memcached_send_delete(struct memcached_connection *connection, struct memcached_command *command,
                            const char *name);
+void memcached_send_touch(struct memcached_connection *connection, struct memcached_command *command,
+                          const char *name, uint64_t ttl_ms);
 void memcached_send_write(struct memcached_connection *connection, struct memcached_command *command,
                           const char *name, struct bytes head, struct bytes body, uint64_t ttl_ms,
                           uint64_t cas);

@@ -1,10 +1,12 @@
 /* Generations on memcached: every server has a copy, so that a look asks only the servers that it asks
  * anyway. Copies that are missing or behind are raised as soon as that is seen; a purge raises all of them.
+ * An add of one that exists has all copies last as long as a new one.
  */
 #include <stdlib.h>
 
 #include "inferonce/base/little_endian.h"
 #include "store/memcached/parts.h"
+#include "store/remote/history.h"
 
 static uint64_t number_of(const struct memcached_found *found, const struct buffer *values) {
     return found->found && found->length == STORE_GENERATION_LENGTH ? load_u64(values->data + found->at) : 0;
@@ -57,7 +59,8 @@ static void write_copy(struct raise *raise) {
     raise->writing = true;
     raise->command.verb = raise->found.found ? MEMCACHED_CAS : MEMCACHED_ADD;
     memcached_send_write(raise->server->connection, &raise->command, raise->name, (struct bytes){NULL, 0},
-                         (struct bytes){value, sizeof(value)}, 0, raise->found.cas);
+                         (struct bytes){value, sizeof(value)}, raise->server->memcached->generation_ms,
+                         raise->found.cas);
 }
 
 static void on_copy_read(struct raise *raise) {
@@ -292,7 +295,9 @@ static void remember(struct copies *copies, unsigned server) {
 static void on_put_copy(void *user, bool done) {
     struct copy *copy = user;
     struct copies *copies = copy->copies;
-    if (!done)
+    if (done)
+        history_written(&copies->memcached->servers[copy - copies->copy].remote, copies->key, copies->number);
+    else
         remember(copies, (unsigned)(copy - copies->copy));
     step_ended(copies, end_with_done);
 }
@@ -389,7 +394,28 @@ static void add_next(struct copies *copies) {
     copy->command = (struct memcached_command){.verb = MEMCACHED_ADD, .ended = on_added};
     store_u64(value, copies->number);
     memcached_send_write(copy->server->connection, &copy->command, copies->name, (struct bytes){NULL, 0},
-                         (struct bytes){value, sizeof(value)}, 0, 0);
+                         (struct bytes){value, sizeof(value)}, memcached->generation_ms, 0);
+}
+
+/* What became of it does not matter: a copy that is gone is made anew when that is seen. */
+static void on_renewed(struct memcached_command *command, enum memcached_outcome outcome) {
+    (void)outcome;
+    step_ended(((struct copy *)command)->copies, end_with_done);
+}
+
+static void renew(struct copies *copies) {
+    struct memcached *memcached = copies->memcached;
+    copies->running = 1;
+    for (unsigned i = 0; i < memcached->n; i++) {
+        struct memcached_server *server = &memcached->servers[i];
+        if (!memcached_may_send(server, false))
+            continue;
+        copies->copy[i].command = (struct memcached_command){.ended = on_renewed};
+        copies->running++;
+        memcached_send_touch(server->connection, &copies->copy[i].command, copies->name,
+                             memcached->generation_ms);
+    }
+    step_ended(copies, end_with_done);
 }
 
 static void on_settled_before_add(void *user, enum store_status status, uint64_t number, bool failed) {
@@ -402,7 +428,10 @@ static void on_settled_before_add(void *user, enum store_status status, uint64_t
         return;
     }
     copies->status = status == STORE_OK ? STORE_EXISTS : STORE_ERROR;
-    end_with_done(copies);
+    if (status == STORE_OK)
+        renew(copies);
+    else
+        end_with_done(copies);
 }
 
 void memcached_generation_add(struct memcached *memcached, const uint8_t *key, uint64_t number,

@@ -2,8 +2,10 @@
  */
 #include <stdlib.h>
 
+#include "inferonce/base/little_endian.h"
 #include "inferonce/base/log.h"
 #include "store/memcached/parts.h"
+#include "store/remote/history.h"
 
 #define FIGURES_MS 1000
 
@@ -80,6 +82,29 @@ static void on_failed(void *user, enum breaker_failure failure, const char *why)
     server->known = false;
 }
 
+/* ---- the time of the last purge ---- */
+
+static uint64_t last_purge(const struct memcached_server *server) {
+    const struct memcached_found *found = &server->purge_found;
+    return found->found && found->length == STORE_GENERATION_LENGTH
+               ? load_u64(server->purge_value.data + found->at)
+               : 0;
+}
+
+static void read_last_purge(struct memcached_server *server, memcached_ended ended) {
+    buffer_reset(&server->purge_value, STORE_SMALL_MAX);
+    server->purge_found = (struct memcached_found){.found = false};
+    server->purge_get = (struct memcached_command){.verb = MEMCACHED_GET,
+                                                   .ended = ended,
+                                                   .names = server->purge_name,
+                                                   .n = 1,
+                                                   .found = &server->purge_found,
+                                                   .values = &server->purge_value};
+    memcached_send_get(server->connection, &server->purge_get);
+}
+
+/* ---- the probe ---- */
+
 /* The answer to the read stands before that to the write; a server without room for the item is used. */
 static void on_probe_ended(struct memcached_command *command, enum memcached_outcome outcome) {
     struct memcached_server *server =
@@ -87,7 +112,7 @@ static void on_probe_ended(struct memcached_command *command, enum memcached_out
     if (server->memcached->closing || server->remote.state != REMOTE_PROBING)
         return; /* the connection failed, and with it the probe */
     if (outcome == MEMCACHED_DONE || outcome == MEMCACHED_FULL)
-        remote_server_probed(&server->remote);
+        remote_server_probed(&server->remote, last_purge(server));
     else
         remote_server_failed(&server->remote, BREAKER_WRONG, "it does not take an item");
 }
@@ -98,18 +123,8 @@ static void on_probe_read(struct memcached_command *command, enum memcached_outc
 }
 
 static void probe(struct remote_server *remote) {
-    static const uint8_t NOBODYS[STORE_KEY_LENGTH] = {0};
     struct memcached_server *server = server_of(remote);
-    memcached_name(server->memcached, STORE_OUTCOME, NOBODYS, server->probe_name);
-    buffer_reset(&server->probe_values, STORE_SMALL_MAX);
-    server->probe_found = (struct memcached_found){.found = false};
-    server->probe_get = (struct memcached_command){.verb = MEMCACHED_GET,
-                                                   .ended = on_probe_read,
-                                                   .names = server->probe_name,
-                                                   .n = 1,
-                                                   .found = &server->probe_found,
-                                                   .values = &server->probe_values};
-    memcached_send_get(server->connection, &server->probe_get);
+    read_last_purge(server, on_probe_read);
     server->probe_set = (struct memcached_command){.verb = MEMCACHED_SET, .ended = on_probe_ended};
     memcached_send_write(server->connection, &server->probe_set, server->probe_name, (struct bytes){NULL, 0},
                          LITERAL("probe"), PROBE_TTL_MS, 0);
@@ -146,6 +161,13 @@ static void on_figure(struct memcached_command *command, struct bytes line) {
     }
 }
 
+static void on_purge_read(struct memcached_command *command, enum memcached_outcome outcome) {
+    struct memcached_server *server =
+        (struct memcached_server *)((char *)command - offsetof(struct memcached_server, purge_get));
+    if (outcome == MEMCACHED_DONE && !server->memcached->closing && server->remote.state == REMOTE_USED)
+        history_read(&server->remote, last_purge(server), false);
+}
+
 static void on_figures_ended(struct memcached_command *command, enum memcached_outcome outcome) {
     struct memcached_server *server =
         (struct memcached_server *)((char *)command - offsetof(struct memcached_server, figures_command));
@@ -165,6 +187,7 @@ static void on_ask_figures(uv_timer_t *timer) {
         server->asking = true;
         server->items_read = server->bytes_read = server->evictions_read = UINT64_MAX;
         server->figures_command = (struct memcached_command){.ended = on_figures_ended, .stat = on_figure};
+        read_last_purge(server, on_purge_read);
         memcached_send_stats(server->connection, &server->figures_command);
     }
 }
@@ -209,7 +232,7 @@ static void close_memcached(struct store *store) {
     for (unsigned i = 0; i < memcached->n; i++) {
         memcached_connection_destroy(&memcached->servers[i].connection);
         remote_server_fini(&memcached->servers[i].remote);
-        buffer_fini(&memcached->servers[i].probe_values);
+        buffer_fini(&memcached->servers[i].purge_value);
     }
     memcached_free_lookups(memcached);
     if (memcached->has_ring)
@@ -223,8 +246,11 @@ static bool add_server(struct memcached *memcached, const struct context *contex
                        const struct server_address *address) {
     struct memcached_server *server = &memcached->servers[memcached->n++];
     server->memcached = memcached;
-    buffer_init(&server->probe_values, STORE_SMALL_MAX);
-    if (!remote_server_init(&server->remote, &REMOTE, &memcached->remote, memcached->loop, address))
+    static const uint8_t PROBE[STORE_KEY_LENGTH] = {0};
+    memcached_name(memcached, STORE_OUTCOME, PROBE, server->probe_name);
+    memcached_name(memcached, STORE_GENERATION, STORE_LAST_PURGE, server->purge_name);
+    buffer_init(&server->purge_value, STORE_SMALL_MAX);
+    if (!remote_server_init(&server->remote, &REMOTE, &memcached->remote, context, address))
         return false;
     server->connection = memcached_connection_create(
         &(struct memcached_connection_options){.loop = memcached->loop,
@@ -282,6 +308,7 @@ struct store *memcached_open(const struct context *context, const struct remote_
     memcached->loop = context->loop;
     memcached->remote = *remote;
     item_names_init(&memcached->names, context->settings->cache_key_prefix);
+    memcached->generation_ms = store_generation_ms(context->settings);
     TAILQ_INIT(&memcached->free_lookups);
     if (!add_servers(memcached, context, error)) {
         close_memcached(&memcached->store);

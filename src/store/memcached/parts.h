@@ -24,15 +24,17 @@ struct memcached_server {
 
     /* What it says of itself; asked for once a second. */
     struct memcached_command figures_command;
+    struct memcached_command purge_get; /* of STORE_LAST_PURGE */
+    struct memcached_found purge_found;
+    struct buffer purge_value;
+    char purge_name[ITEM_NAME_MAX];
     bool asking;
     bool known;
     uint64_t items, bytes, evictions;
     uint64_t items_read, bytes_read, evictions_read; /* of the answer under way */
 
-    /* The probe: a read and a write of an item that is the probe's own. */
-    struct memcached_command probe_get, probe_set;
-    struct memcached_found probe_found;
-    struct buffer probe_values;
+    /* The probe: a read of STORE_LAST_PURGE and a write of an item that is the probe's own. */
+    struct memcached_command probe_set;
     char probe_name[ITEM_NAME_MAX];
 };
 
@@ -50,8 +52,9 @@ struct memcached {
     memcached_st ring; /* chooses servers; never connects. Only with several servers */
     bool has_ring;
     struct item_names names;
-    uv_timer_t *asker; /* for figures; freed by its close callback */
-    bool closing;      /* operations that end now tell nobody */
+    uint64_t generation_ms; /* how long a generation stays */
+    uv_timer_t *asker;      /* for figures; freed by its close callback */
+    bool closing;           /* operations that end now tell nobody */
     struct memcached_lookups free_lookups;
     unsigned n_free_lookups;
 };

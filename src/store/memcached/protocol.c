@@ -29,6 +29,14 @@ static uint64_t seconds_of(uint64_t ttl_ms) {
     return seconds < TTL_MAX_S ? seconds : TTL_MAX_S;
 }
 
+void memcached_append_touch(struct buffer *out, struct bytes name, uint64_t ttl_ms) {
+    APPEND_LITERAL(out, "touch ");
+    buffer_append_bytes(out, name);
+    buffer_append_char(out, ' ');
+    buffer_append_number(out, seconds_of(ttl_ms));
+    APPEND_LITERAL(out, "\r\n");
+}
+
 void memcached_append_write(struct buffer *out, enum memcached_verb verb, struct bytes name,
                             struct bytes head, struct bytes body, uint64_t ttl_ms, uint64_t cas) {
     buffer_append_text(out, verb == MEMCACHED_SET ? "set " : verb == MEMCACHED_ADD ? "add " : "cas ");
@@ -121,6 +129,10 @@ enum memcached_line memcached_line_read(enum memcached_verb verb, struct bytes l
         return is(line, "NOT_FOUND") ? LINE_NOTHING : read_server_error(line);
     case MEMCACHED_DELETE:
         if (is(line, "DELETED"))
+            return LINE_DONE;
+        return is(line, "NOT_FOUND") ? LINE_NOTHING : read_server_error(line);
+    case MEMCACHED_TOUCH:
+        if (is(line, "TOUCHED"))
             return LINE_DONE;
         return is(line, "NOT_FOUND") ? LINE_NOTHING : read_server_error(line);
     case MEMCACHED_STATS:

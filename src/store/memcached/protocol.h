@@ -20,6 +20,7 @@ enum memcached_verb {
     MEMCACHED_ADD,
     MEMCACHED_CAS,
     MEMCACHED_DELETE,
+    MEMCACHED_TOUCH,
     MEMCACHED_STATS,
     MEMCACHED_BARRIER /* asks for the version: an answer that no other command has */
 };
@@ -28,7 +29,7 @@ enum memcached_line {
     LINE_VALUE,     /* a data block follows */
     LINE_END,       /* of the answer to a get or to stats */
     LINE_STAT,      /* one figure of stats */
-    LINE_DONE,      /* STORED, DELETED, VERSION */
+    LINE_DONE,      /* STORED, DELETED, TOUCHED, VERSION */
     LINE_NOTHING,   /* NOT_FOUND */
     LINE_CONFLICT,  /* NOT_STORED of an add, EXISTS of a cas */
     LINE_TOO_LARGE, /* the item; the stream goes on */
@@ -52,6 +53,9 @@ enum memcached_line memcached_line_read(enum memcached_verb verb, struct bytes l
 void memcached_append_get(struct buffer *out, enum memcached_verb verb, const char *names, size_t name_length,
                           unsigned n);
 void memcached_append_delete(struct buffer *out, struct bytes name);
+
+/* The item stays for `ttl_ms` from now on. */
+void memcached_append_touch(struct buffer *out, struct bytes name, uint64_t ttl_ms);
 
 /* `verb` SET, ADD or CAS. The item stays for `ttl_ms` and up to two seconds longer; 0: for good. The value is
  * `head` and `body`, one behind the other. */

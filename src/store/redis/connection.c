@@ -17,6 +17,7 @@ TAILQ_HEAD(redis_commands, redis_command);
 struct redis_connection {
     struct remote_server server; /* first: its callbacks get back to the connection */
     uv_loop_t *loop;
+    void (*asks)(void *user);
     void *user;
     struct redis_url url;
     uint64_t timeout_ms;
@@ -240,6 +241,7 @@ static void on_ask_figures(uv_timer_t *timer) {
         }
         connection->figures_asked++;
     }
+    connection->asks(connection->user);
 }
 
 void redis_connection_figures(struct redis_connection *connection, struct store_figures *figures) {
@@ -293,17 +295,18 @@ struct redis_connection *redis_connection_create(const struct redis_connection_o
         error_set(error, "out of memory");
         return NULL;
     }
-    connection->loop = options->loop;
+    connection->loop = options->context->loop;
     connection->user = options->user;
-    connection->timeout_ms = options->settings->store_timeout_ms;
+    connection->asks = options->asks;
+    connection->timeout_ms = options->context->settings->store_timeout_ms;
     TAILQ_INIT(&connection->commands);
-    if (!redis_url_read(bytes_of(options->settings->redis_url), &connection->url)) {
+    if (!redis_url_read(bytes_of(options->context->settings->redis_url), &connection->url)) {
         error_set(error, "REDIS_URL is no such URL");
         free(connection);
         return NULL;
     }
-    bool made = remote_server_init(&connection->server, options->operations, options->remote, options->loop,
-                                   &connection->url.address);
+    bool made = remote_server_init(&connection->server, options->operations, options->remote,
+                                   options->context, &connection->url.address);
     connection->deadline = make_timer(connection);
     connection->asker = make_timer(connection);
     if (!made || !connection->deadline || !connection->asker) {

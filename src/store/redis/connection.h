@@ -25,10 +25,10 @@ struct redis_command {
 };
 
 struct redis_connection_options {
-    const struct settings *settings;
-    uv_loop_t *loop;
+    const struct context *context;
     const struct remote_options *remote;
     const struct remote_server_operations *operations; /* of `server` */
+    void (*asks)(void *user); /* called when the server is asked for its figures, once a second */
     void *user;
 };
 

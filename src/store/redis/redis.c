@@ -8,6 +8,7 @@
 #include "inferonce/base/little_endian.h"
 #include "store/backend.h"
 #include "store/redis/connection.h"
+#include "store/remote/history.h"
 
 #define WORDS_MAX 8
 
@@ -19,8 +20,11 @@ struct redis {
     struct stats *stats;
     struct remote_options remote;
     struct item_names names;
+    char generation_px[24]; /* how long a generation stays, in milliseconds */
     struct redis_connection *connection;
-    struct store_get probe_get;
+    struct store_get purge_get; /* of STORE_LAST_PURGE */
+    uint64_t probed_purge;      /* what the probe read of it */
+    bool asking;                /* for it, while the server is used */
 };
 
 /* A look-up. */
@@ -175,7 +179,14 @@ static const char REMOVE_ENTRY[] =
     "else redis.call('SET', KEYS[1], struct.pack('<I8', epoch) .. string.sub(ARGV[1], 9), 'PX', ARGV[3]) end "
     "return exists";
 
-/* Raises a generation. ARGV: the number. 1. */
+/* Makes a generation, or has the one that is there last as long as a new one. ARGV: the number, PX. 1: made.
+ */
+static const char ADD_GENERATION[] =
+    "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end "
+    "redis.call('PEXPIRE', KEYS[1], ARGV[2]) "
+    "return 0";
+
+/* Raises a generation. ARGV: the number, PX. 1. */
 static const char RAISE_GENERATION[] =
     "local old = redis.call('GET', KEYS[1]) "
     "local number = struct.unpack('<I8', ARGV[1]) "
@@ -183,7 +194,7 @@ static const char RAISE_GENERATION[] =
     "  local there = struct.unpack('<I8', old) "
     "  if there >= number then number = there + 1 end "
     "end "
-    "redis.call('SET', KEYS[1], struct.pack('<I8', number)) "
+    "redis.call('SET', KEYS[1], struct.pack('<I8', number), 'PX', ARGV[2]) "
     "return 1";
 
 static enum store_status status_of_set(const struct redisReply *reply) {
@@ -196,6 +207,12 @@ static enum store_status status_of_put(const struct redisReply *reply) {
     if (reply->type != REDIS_REPLY_INTEGER)
         return STORE_ERROR;
     return reply->integer == 1 ? STORE_OK : STORE_REFUSED;
+}
+
+static enum store_status status_of_add_generation(const struct redisReply *reply) {
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return STORE_ERROR;
+    return reply->integer == 1 ? STORE_OK : STORE_EXISTS;
 }
 
 static enum store_status status_of_remove(const struct redisReply *reply) {
@@ -227,6 +244,9 @@ static void changed(struct redis_command *command, const struct redisReply *repl
     enum store_status status = reply ? change->status_of(reply) : STORE_ERROR;
     if (status == STORE_ERROR)
         redis_connection_distrust(change->redis->connection, reply);
+    else if (change->invalidation.kind == STORE_GENERATION)
+        history_written(redis_connection_server(change->redis->connection), change->invalidation.key,
+                        change->invalidation.epoch);
     conclude(change, status);
 }
 
@@ -311,6 +331,7 @@ static bool send_raise(struct change *change, const uint8_t *key, uint64_t numbe
     store_u64(value, number);
     begin_script(change->redis, &words, RAISE_GENERATION, STORE_GENERATION, key);
     add_bytes(&words, value, sizeof(value));
+    add_text(&words, change->redis->generation_px);
     change->status_of = status_of_put;
     return (even_if_not_used || is_used(change->redis)) && send_words(change, &words);
 }
@@ -367,11 +388,20 @@ static void set(struct change *change, const struct store_item *item, bool only_
     add_bytes(&words, item->value.length > 0 ? item->value.data : "", item->value.length);
     if (only_if_missing)
         add_text(&words, "NX");
-    if (item->ttl_ms > 0 && item->kind != STORE_GENERATION) {
+    if (item->ttl_ms > 0) {
         add_text(&words, "PX");
         add_text(&words, px);
     }
     change->status_of = status_of_set;
+    send_or_fail(change, &words);
+}
+
+static void add_generation(struct change *change, const struct store_item *item) {
+    struct words words;
+    begin_script(change->redis, &words, ADD_GENERATION, STORE_GENERATION, item->key);
+    add_bytes(&words, item->value.data, item->value.length);
+    add_text(&words, change->redis->generation_px);
+    change->status_of = status_of_add_generation;
     send_or_fail(change, &words);
 }
 
@@ -396,10 +426,12 @@ static void put(struct store *store, const struct store_item *item, store_done d
 
 static void add(struct store *store, const struct store_item *item, store_done done, void *user) {
     struct change *change = begin(redis_of(store), done, user);
-    if (change)
-        set(change, item, true);
-    else
+    if (!change)
         done(user, STORE_ERROR);
+    else if (item->kind == STORE_GENERATION)
+        add_generation(change, item);
+    else
+        set(change, item, true);
 }
 
 static void remove_item(struct store *store, enum store_kind kind, const uint8_t *key, uint64_t epoch,
@@ -442,21 +474,28 @@ static void tell(struct remote_server *server, const struct pending *pending) {
         remote_server_told(server, false);
 }
 
+static uint64_t number_of(const struct store_get *get) {
+    return get->status == STORE_OK && get->value.length == STORE_GENERATION_LENGTH ? load_u64(get->value.data)
+                                                                                   : 0;
+}
+
 static void on_probe_written(struct redis_command *command, const struct redisReply *reply) {
     struct change *change = (struct change *)command;
     struct redis_connection *connection = change->redis->connection;
+    uint64_t last_purge = change->redis->probed_purge;
     bool done = reply && change->status_of(reply) != STORE_ERROR;
     free(change);
     if (!done)
         redis_connection_distrust(connection, reply);
     else if (redis_connection_server(connection)->state == REMOTE_PROBING)
-        remote_server_probed(redis_connection_server(connection));
+        remote_server_probed(redis_connection_server(connection), last_purge);
 }
 
+/* The answer to the write, which comes next, ends the probe. */
 static void on_probe_read(void *user, struct store_get *gets, size_t n) {
-    (void)user;
-    (void)gets;
+    struct redis *redis = user;
     (void)n;
+    redis->probed_purge = number_of(gets);
 }
 
 /* What work does, on an item that is the probe's own: a server that reads and refuses writes (a replica that
@@ -464,20 +503,38 @@ static void on_probe_read(void *user, struct store_get *gets, size_t n) {
 static void probe(struct remote_server *server) {
     static const uint8_t OWN_KEY[STORE_KEY_LENGTH] = {0};
     struct redis *redis = redis_connection_user(server);
-    redis->probe_get = (struct store_get){.kind = STORE_ENTRY, .key = OWN_KEY};
+    redis->purge_get = (struct store_get){.kind = STORE_GENERATION, .key = STORE_LAST_PURGE};
+    redis->probed_purge = 0;
     const struct store_item item = {
         .kind = STORE_ENTRY, .key = OWN_KEY, .value = LITERAL("probe"), .ttl_ms = PROBE_TTL_MS};
     struct change *change = begin(redis, NULL, NULL);
     if (change)
         change->command.answered = on_probe_written;
-    if (change && look_up(redis, &redis->probe_get, 1, on_probe_read, NULL) && send_put(change, &item))
+    if (change && look_up(redis, &redis->purge_get, 1, on_probe_read, redis) && send_put(change, &item))
         return;
     free(change);
     if (server->state == REMOTE_PROBING)
         remote_server_failed(server, BREAKER_GONE, "no memory for the probe");
 }
 
-static const struct remote_server_operations SERVER = {.probe = probe, .tell = tell};
+static const struct remote_server_operations SERVER = {.restores = true, .probe = probe, .tell = tell};
+
+static void on_purge_read(void *user, struct store_get *gets, size_t n) {
+    struct redis *redis = user;
+    struct remote_server *server = redis_connection_server(redis->connection);
+    (void)n;
+    redis->asking = false;
+    if (gets->status != STORE_ERROR && server->state == REMOTE_USED)
+        history_read(server, number_of(gets), false);
+}
+
+static void on_asks(void *user) {
+    struct redis *redis = user;
+    if (redis->asking || redis_connection_server(redis->connection)->state != REMOTE_USED)
+        return;
+    redis->purge_get = (struct store_get){.kind = STORE_GENERATION, .key = STORE_LAST_PURGE};
+    redis->asking = look_up(redis, &redis->purge_get, 1, on_purge_read, redis);
+}
 
 /* ---- the rest ---- */
 
@@ -513,13 +570,12 @@ struct store *redis_open(const struct context *context, const struct remote_opti
     redis->stats = context->stats;
     redis->remote = *remote;
     item_names_init(&redis->names, context->settings->cache_key_prefix);
-    redis->connection =
-        redis_connection_create(&(struct redis_connection_options){.settings = context->settings,
-                                                                   .loop = context->loop,
-                                                                   .remote = remote,
-                                                                   .operations = &SERVER,
-                                                                   .user = redis},
-                                error);
+    snprintf(redis->generation_px, sizeof(redis->generation_px), "%" PRIu64,
+             store_generation_ms(context->settings));
+    redis->connection = redis_connection_create(
+        &(struct redis_connection_options){
+            .context = context, .remote = remote, .operations = &SERVER, .asks = on_asks, .user = redis},
+        error);
     if (!redis->connection) {
         free(redis);
         return NULL;

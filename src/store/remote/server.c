@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "inferonce/base/log.h"
+#include "store/remote/history.h"
 
 #define NAME_NOT_KNOWN "its name is not known"
 
@@ -29,7 +30,7 @@ static void move(struct remote_server *server, enum remote_server_state state) {
 static void tell_next(struct remote_server *server, uint64_t after) {
     struct pending pending;
     if (pending_next(server->remote.pendings, server->id, after, &pending)) {
-        server->telling = pending.number;
+        server->telling = pending;
         server->operations->tell(server, &pending);
         return;
     }
@@ -45,11 +46,16 @@ void remote_server_told(struct remote_server *server, bool done) {
         remote_server_failed(server, BREAKER_WRONG, "it does not take an invalidation");
         return;
     }
-    pending_done(server->remote.pendings, server->telling);
-    tell_next(server, server->telling);
+    if (server->telling.kind == STORE_GENERATION)
+        history_written(server, server->telling.key, server->telling.epoch);
+    pending_done(server->remote.pendings, server->telling.number);
+    tell_next(server, server->telling.number);
 }
 
-void remote_server_probed(struct remote_server *server) {
+void remote_server_probed(struct remote_server *server, uint64_t last_purge) {
+    history_read(server, last_purge, true);
+    if (server->state != REMOTE_PROBING)
+        return; /* what it lost cannot be made up for */
     move(server, REMOTE_TELLING);
     tell_next(server, 0);
 }
@@ -97,7 +103,7 @@ bool remote_server_failed(struct remote_server *server, enum breaker_failure fai
 bool remote_server_is_used(struct remote_server *server) {
     if (server->state != REMOTE_USED)
         return false;
-    if (!pending_any(server->remote.pendings) || pending_count(server->remote.pendings, server->id) == 0)
+    if (!pending_has(server->remote.pendings, server->id))
         return true;
     breaker_hold(&server->breaker, uv_now(server->loop));
     move(server, REMOTE_WAITING);
@@ -106,9 +112,9 @@ bool remote_server_is_used(struct remote_server *server) {
 }
 
 void remote_server_figures(struct remote_server *server, struct store_server *figures) {
-    uint64_t pending = pending_count(server->remote.pendings, server->id);
-    *figures = (struct store_server){.up = server->state == REMOTE_USED && pending == 0,
-                                     .pending = pending,
+    bool waits = pending_has(server->remote.pendings, server->id);
+    *figures = (struct store_server){.up = server->state == REMOTE_USED && !waits,
+                                     .pending = pending_count(server->remote.pendings, server->id),
                                      .items = UINT64_MAX,
                                      .memory_bytes = UINT64_MAX,
                                      .evictions = UINT64_MAX};
@@ -118,10 +124,13 @@ void remote_server_figures(struct remote_server *server, struct store_server *fi
 /* ---- set-up ---- */
 
 bool remote_server_init(struct remote_server *server, const struct remote_server_operations *operations,
-                        const struct remote_options *remote, uv_loop_t *loop,
+                        const struct remote_options *remote, const struct context *context,
                         const struct server_address *address) {
-    *server = (struct remote_server){.operations = operations, .remote = *remote, .loop = loop};
-    resolver_init(&server->resolver, loop, address, on_found, server);
+    *server = (struct remote_server){.operations = operations,
+                                     .remote = *remote,
+                                     .loop = context->loop,
+                                     .longest_entry_us = store_generation_ms(context->settings) / 2 * 1000};
+    resolver_init(&server->resolver, context->loop, address, on_found, server);
     if (address->port == 0)
         snprintf(server->name, sizeof(server->name), "unix:%s", address->host);
     else
@@ -130,7 +139,7 @@ bool remote_server_init(struct remote_server *server, const struct remote_server
     server->prober = malloc(sizeof(*server->prober));
     if (!server->prober)
         return false;
-    INVARIANT(uv_timer_init(loop, server->prober) == 0);
+    INVARIANT(uv_timer_init(context->loop, server->prober) == 0);
     server->prober->data = server;
     uv_unref((uv_handle_t *)server->prober);
     return true;

@@ -30,6 +30,8 @@ enum remote_server_state {
 struct remote_server;
 
 struct remote_server_operations {
+    bool restores; /* after a restart it may have entries from before, older than when it went */
+
     /* Does what work does, read and write, on items of its own. Then calls remote_server_probed, or
      * remote_server_failed. */
     void (*probe)(struct remote_server *server);
@@ -48,13 +50,15 @@ struct remote_server {
     char name[SERVER_NAME_MAX]; /* that address */
     uint64_t id;                /* pending_server(name) */
     struct breaker breaker;
-    uint64_t telling;   /* the number of the pending invalidation that the server is told */
-    uv_timer_t *prober; /* freed by its close callback */
+    uint64_t longest_entry_us; /* from when an entry is stored to when no server has it any more */
+    unsigned n_behind;         /* history.h */
+    struct pending telling;    /* what the server is told */
+    uv_timer_t *prober;        /* freed by its close callback */
 };
 
 /* False: no memory; fini all the same. */
 bool remote_server_init(struct remote_server *server, const struct remote_server_operations *operations,
-                        const struct remote_options *remote, uv_loop_t *loop,
+                        const struct remote_options *remote, const struct context *context,
                         const struct server_address *address) MUST_CHECK;
 void remote_server_fini(struct remote_server *server);
 
@@ -68,7 +72,8 @@ bool remote_server_is_used(struct remote_server *server);
 /* The server failed in any state. True: it was used until now. */
 bool remote_server_failed(struct remote_server *server, enum breaker_failure failure, const char *why);
 
-void remote_server_probed(struct remote_server *server);
+/* The server did what work does; `last_purge` is what it has of STORE_LAST_PURGE, 0 when it has none. */
+void remote_server_probed(struct remote_server *server, uint64_t last_purge);
 void remote_server_told(struct remote_server *server, bool done);
 
 /* Fills in name, state and pending invalidations. */

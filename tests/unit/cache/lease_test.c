@@ -38,7 +38,7 @@ static struct key prepare_lease(uint64_t *generation) {
     struct store_get get = {.kind = STORE_GENERATION, .key = namespace_key.bytes};
     store_get_many(world.workers[1].store, &get, 1, keep_generation, generation);
     key_of_entry(&(struct key_fields){.cache_namespace = bytes_of("default"), .text = bytes_of("a")}, &entry);
-    key_of_lease(&entry, *generation, &lease);
+    key_of_lease(&entry, *generation, *generation, &lease);
     return lease;
 }
 

@@ -107,6 +107,39 @@ static void test_kept_in_a_file(void) {
     end(pendings);
 }
 
+static void test_last_purge(void) {
+    struct pendings *pendings = make();
+    CU_ASSERT_EQUAL(pending_last_purge(pendings), 0);
+    CU_ASSERT_EQUAL(pending_server_purge(pendings, 7), 0);
+    pending_server_has_purge(pendings, 7, 20);
+    pending_server_has_purge(pendings, 7, 15); /* it had a later one */
+    pending_server_has_purge(pendings, 8, 30);
+    CU_ASSERT_EQUAL(pending_server_purge(pendings, 7), 20);
+    CU_ASSERT_EQUAL(pending_server_purge(pendings, 8), 30);
+    CU_ASSERT_EQUAL(pending_last_purge(pendings), 30);
+    pending_learn_purge(pendings, 25);
+    CU_ASSERT_EQUAL(pending_last_purge(pendings), 30);
+    for (unsigned n = 0; n < SERVERS_MAX;
+         n++) /* servers of other settings: the place of the oldest is taken */
+        pending_server_has_purge(pendings, 100 + n, 1000 + n);
+    CU_ASSERT_EQUAL(pending_server_purge(pendings, 7), 0);
+    CU_ASSERT_EQUAL(pending_server_purge(pendings, 100 + SERVERS_MAX - 1), 1000 + SERVERS_MAX - 1);
+    end(pendings);
+}
+
+/* The time of a purge goes with a purge, and waits for the server as it does, but is not counted as one. */
+static void test_time_of_a_purge(void) {
+    struct pendings *pendings = make();
+    struct pending pending = {.server = 7, .kind = STORE_GENERATION, .epoch = 20};
+    memcpy(pending.key, STORE_LAST_PURGE, STORE_KEY_LENGTH);
+    CU_ASSERT_FALSE(pending_has(pendings, 7));
+    CU_ASSERT_TRUE(add(pendings, pending));
+    CU_ASSERT_EQUAL(pending_count(pendings, 7), 0);
+    CU_ASSERT_TRUE(pending_has(pendings, 7));
+    CU_ASSERT_FALSE(pending_has(pendings, 8));
+    end(pendings);
+}
+
 /* Somebody is killed while he holds the lock: the others go on, with all that was acknowledged. */
 static void test_holder_is_killed(void) {
     struct pendings *pendings = make();
@@ -129,6 +162,8 @@ static void test_names(void) {
 }
 
 static const struct unit_case CASES[] = {
+    {"the last purge", test_last_purge},
+    {"the time of a purge", test_time_of_a_purge},
     {"in order, each server's own", test_in_order_and_by_server},
     {"the same item again", test_the_same_again},
     {"there is no place left", test_full},
