@@ -6,6 +6,11 @@
 #include "inferonce/cache/flight_parts.h"
 #include "inferonce/cache/policy.h"
 
+/* How often a request begins anew because only the request that led its flight failed, and with how much time
+ * left at least: a shorter time is none for an inference. */
+#define START_OVER_MOST     3
+#define START_OVER_LEAST_US UINT64_C(10000)
+
 /* What a flight may take beyond the inference itself: round trips to a store, a busy loop. */
 #define FLIGHT_MARGIN_US UINT64_C(5000000)
 
@@ -37,7 +42,8 @@ struct flights *flights_create(const struct context *context, struct store *stor
         flights->releases[word].flights = flights;
     flights->blobs = blobs;
     flights->texts_limit.stats = context->stats;
-    solos_init(&flights->solos, engine, &flights->texts_limit, context->stats);
+    deadlines_init(&flights->deadlines);
+    solos_init(&flights->solos, engine, &flights->texts_limit, context->stats, &flights->deadlines);
     /* Nonces only have to differ from those of other workers: they start somewhere and count. */
     if (getrandom(&flights->nonces, sizeof(flights->nonces), 0) != sizeof(flights->nonces)) {
         error_set(error, "no random numbers from the kernel");
@@ -89,9 +95,9 @@ static void unlist(struct flight *flight) {
 
 /* ---- a flight ---- */
 
-/* `after`: as in join. */
-static struct flight *create(struct flights *flights, struct cache_request *request, uint64_t epoch,
-                             uint64_t generation, const struct flight *after) {
+/* It has no texts. */
+static struct flight *allocate(struct flights *flights, const struct cache_request *request, uint64_t epoch,
+                               uint64_t generation) {
     struct flight *flight = calloc(1, sizeof(*flight));
     if (!flight)
         return NULL;
@@ -102,8 +108,24 @@ static struct flight *create(struct flights *flights, struct cache_request *requ
     flight->group = key_hash(&request->generation_key);
     flight->ttl_ms = request->ttl_ms;
     flight->began_us = clock_wall_us(flights->clock);
-    flight->joinable = true;
     TAILQ_INIT(&flight->waiters);
+    return flight;
+}
+
+static void list(struct flight *flight) {
+    struct flight **bucket = bucket_of(flight->flights, &flight->key);
+    flight->next_in_bucket = *bucket;
+    *bucket = flight;
+    flight->flights->count++;
+}
+
+/* `after`: as in join. */
+static struct flight *create(struct flights *flights, struct cache_request *request, uint64_t epoch,
+                             uint64_t generation, const struct flight *after) {
+    struct flight *flight = allocate(flights, request, epoch, generation);
+    if (!flight)
+        return NULL;
+    flight->joinable = true;
     flight->job.client = request->client;
     flight->job.arrived_us = request->arrived_us;
     if ((request->complete && !request->complete(request)) ||
@@ -112,10 +134,7 @@ static struct flight *create(struct flights *flights, struct cache_request *requ
         free(flight);
         return NULL;
     }
-    struct flight **bucket = bucket_of(flights, &flight->key);
-    flight->next_in_bucket = *bucket;
-    *bucket = flight;
-    flights->count++;
+    list(flight);
     return flight;
 }
 
@@ -141,6 +160,9 @@ static void park(struct flight *flight, struct cache_request *request) {
     TAILQ_INSERT_TAIL(&flight->waiters, request, links);
     if (request->forward == FORWARD_REQUEST || request->forward == FORWARD_STALE)
         flight->replaces = true;
+    /* An inference that has not begun has the time of the request that is due last. */
+    if (request->arrived_us > flight->job.arrived_us)
+        flight->job.arrived_us = request->arrived_us;
     /* Who refused what is stored waits for something newer than itself. */
     if (request->forward == FORWARD_REQUEST && request->asked_us >= flight->not_before_us)
         flight->not_before_us = request->asked_us + 1;
@@ -178,6 +200,7 @@ static void answer_overload(struct flights *flights, struct cache_request *reque
     struct cache_answer answer = {
         .result = CACHE_FAILED, .status = {.forward = request->forward}, .failure = &failure};
     count_forwarded(flights, request);
+    deadlines_remove(&flights->deadlines, request);
     request->phase = CACHE_IDLE;
     request->done(request, &answer);
 }
@@ -202,6 +225,7 @@ static void join(struct flights *flights, struct cache_request *request, uint64_
         flight->attempt = after->attempt;
         flight->lease_key = after->lease_key;
         flight->refuser = after->refuser;
+        flight->passed = after->passed;
     }
     park(flight, request);
     flight_lease(flight);
@@ -209,6 +233,8 @@ static void join(struct flights *flights, struct cache_request *request, uint64_
 
 void flights_join(struct flights *flights, struct cache_request *request, uint64_t epoch,
                   uint64_t generation) {
+    request->starts_over = 0;
+    flight_due_begin(flights, request);
     join(flights, request, epoch, generation, NULL);
 }
 
@@ -226,7 +252,18 @@ void flights_refresh(struct flights *flights, struct cache_request *request, uin
 }
 
 void flights_solo(struct flights *flights, struct cache_request *request) {
+    flight_due_begin(flights, request);
     solos_infer(&flights->solos, request);
+}
+
+/* A waiter left it before its end, which may have been the last one. */
+static void lost_waiter(struct flight *flight) {
+    if (!TAILQ_EMPTY(&flight->waiters) || flight->background)
+        return;
+    if (flight->phase == FLIGHT_FOLLOWING)
+        flight_destroy(flight);
+    else if (flight->phase == FLIGHT_LEADING)
+        flight_abandoned(flight);
 }
 
 void flights_leave(struct flights *flights, struct cache_request *request) {
@@ -236,13 +273,9 @@ void flights_leave(struct flights *flights, struct cache_request *request) {
     }
     struct flight *flight = request->flight;
     unpark(request);
+    deadlines_remove(&flights->deadlines, request);
     count_forwarded(flights, request);
-    if (!TAILQ_EMPTY(&flight->waiters) || flight->background)
-        return;
-    if (flight->phase == FLIGHT_FOLLOWING)
-        flight_destroy(flight);
-    else if (flight->phase == FLIGHT_LEADING)
-        flight_abandoned(flight);
+    lost_waiter(flight);
 }
 
 /* ---- answers ---- */
@@ -273,6 +306,7 @@ void flight_answer_all(struct flight *flight, bool stored, const struct entry *e
     flight->joinable = false;
     while ((request = next_waiter(flight)) != NULL) {
         uint64_t inference_us = entry ? entry->inference_us : flight->inference_us;
+        deadlines_remove(&flights->deadlines, request);
         count_forwarded(flights, request);
         count_shared(flights, request, inference_us);
         struct cache_answer answer = {
@@ -295,6 +329,7 @@ static void answer_stale(struct flights *flights, struct cache_request *request,
     stats_count(flights->stats, STAT_stale_hits);
     stats_add(flights->stats, STAT_inference_us_saved, entry->inference_us);
     struct cache_answer answer = {.result = CACHE_STALE};
+    deadlines_remove(&flights->deadlines, request);
     cache_answer_from_entry(&answer, entry, now_us);
     request->done(request, &answer);
 }
@@ -307,6 +342,44 @@ static bool concerns(const struct flight *flight, const struct cache_request *re
         return true;
     key_of_refusal(&flight->lease_key, flight->refuser, request->authorization, &refusal);
     return key_equal(&refusal, &flight->refusal);
+}
+
+/* The request that led a flight had no more time, or its client no place in the queue: this one may. How much
+ * of its queue a client of another worker has is not known here, and nothing to this worker's. */
+static bool may_start_over(const struct flight *flight, const struct cache_request *request) {
+    if (!flight->failure.asker_only || request->starts_over == START_OVER_MOST ||
+        deadlines_left_us(request, clock_monotonic_us(flight->flights->clock)) < START_OVER_LEAST_US)
+        return false;
+    return flight->failure.status == ENGINE_TIMEOUT || flight->followed ||
+           request->client != flight->job.client;
+}
+
+static void answer_failure(struct flights *flights, struct cache_request *request,
+                           const struct engine_answer *failure) {
+    struct cache_answer answer = {.result = CACHE_FAILED,
+                                  .status = {.forward = request->forward, .collapsed = request->collapsed},
+                                  .inferred = true,
+                                  .inference_us = failure->duration_us,
+                                  .failure = failure};
+    deadlines_remove(&flights->deadlines, request);
+    count_forwarded(flights, request);
+    request->done(request, &answer);
+}
+
+void flight_fail_one(struct cache_request *request, const struct engine_answer *failure) {
+    struct flight *from = request->flight;
+    struct flights *flights = from->flights;
+    struct flight *flight = allocate(flights, request, from->epoch, from->generation);
+    unpark(request);
+    lost_waiter(from);
+    if (!flight) {
+        answer_failure(flights, request, failure);
+        return;
+    }
+    list(flight);
+    park(flight, request);
+    flight_set_failure(flight, failure);
+    flight_fail(flight);
 }
 
 void flight_fail_all(struct flight *flight, const struct entry *stale) {
@@ -322,14 +395,12 @@ void flight_fail_all(struct flight *flight, const struct entry *stale) {
             answer_stale(flights, request, stale, now_us);
             continue;
         }
-        count_forwarded(flights, request);
-        struct cache_answer answer = {
-            .result = CACHE_FAILED,
-            .status = {.forward = request->forward, .collapsed = request->collapsed},
-            .inferred = true,
-            .inference_us = flight->failure.duration_us,
-            .failure = &flight->failure};
-        request->done(request, &answer);
+        if (may_start_over(flight, request)) {
+            request->starts_over++;
+            join(flights, request, flight->epoch, flight->generation, flight);
+            continue;
+        }
+        answer_failure(flights, request, &flight->failure);
     }
     flight_destroy(flight);
 }

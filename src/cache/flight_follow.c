@@ -73,6 +73,12 @@ static bool saw_outcome(struct flight *flight, const struct store_get *get) {
         flight->refusal = refusal;
         fail_as_followed(flight, &failure);
         return true;
+    case OUTCOME_ASKER_FAILED:
+        if (flight->owner_nonce == flight->passed)
+            return false;
+        flight->passed = flight->owner_nonce;
+        fail_as_followed(flight, &failure);
+        return true;
     case OUTCOME_FAILED:
         fail_as_followed(flight, &failure);
         return true;
@@ -149,6 +155,7 @@ static void time_out(struct flight *flight) {
 
 static void on_tick(uv_timer_t *timer) {
     struct flights *flights = timer->data;
+    flight_due_end(flights);
     uint64_t now_us = clock_monotonic_us(flights->clock);
     struct flight *flight = TAILQ_FIRST(&flights->following);
     while (flight) {
@@ -163,6 +170,13 @@ static void on_tick(uv_timer_t *timer) {
             start_look(flight);
         flight = TAILQ_NEXT(flight, links);
     }
+    if (TAILQ_EMPTY(&flights->following) && TAILQ_EMPTY(&flights->deadlines.requests))
+        uv_timer_stop(timer);
+}
+
+void flight_start_timer(struct flights *flights) {
+    if (!uv_is_active((uv_handle_t *)flights->timer))
+        (void)uv_timer_start(flights->timer, on_tick, TICK_MS, TICK_MS);
 }
 
 void flight_follow(struct flight *flight) {
@@ -173,9 +187,8 @@ void flight_follow(struct flight *flight) {
     flight->looks = 0;
     flight->look_at_us = 0;
     flight->deadline_us = clock_monotonic_us(flights->clock) + flights->longest_us + GIVE_UP_MARGIN_US;
-    if (TAILQ_EMPTY(&flights->following))
-        uv_timer_start(flights->timer, on_tick, TICK_MS, TICK_MS);
     TAILQ_INSERT_HEAD(&flights->following, flight, links);
+    flight_start_timer(flights);
     start_look(flight);
 }
 
@@ -184,8 +197,6 @@ void flight_unfollow(struct flight *flight) {
     store_look_forget(flights->store, &flight->look);
     flight->look_again = false;
     TAILQ_REMOVE(&flights->following, flight, links);
-    if (TAILQ_EMPTY(&flights->following))
-        uv_timer_stop(flights->timer);
     flight->phase = FLIGHT_LEASING;
 }
 

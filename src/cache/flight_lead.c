@@ -80,9 +80,12 @@ enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answ
     }
     if (value.data[OUTCOME_KIND] == OUTCOME_NOT_SHARED)
         return OUTCOME_NOT_SHARED;
-    if (value.data[OUTCOME_KIND] == OUTCOME_FAILED && status > ENGINE_OK && status <= ENGINE_STATUS_LAST)
-        return OUTCOME_FAILED;
-    return OUTCOME_NONE;
+    if (status == ENGINE_OK || status > ENGINE_STATUS_LAST)
+        return OUTCOME_NONE;
+    failure->asker_only = value.data[OUTCOME_KIND] == OUTCOME_ASKER_FAILED;
+    if (failure->asker_only)
+        return OUTCOME_ASKER_FAILED;
+    return value.data[OUTCOME_KIND] == OUTCOME_FAILED ? OUTCOME_FAILED : OUTCOME_NONE;
 }
 
 /* ---- the lease ---- */
@@ -201,6 +204,12 @@ static void keep_generation(struct flight *flight) {
         generation_make(flights->store, &generation, clock_wall_us(flights->clock));
 }
 
+static enum flight_outcome outcome_of(const struct flight *flight) {
+    if (flight->refused)
+        return OUTCOME_REFUSED;
+    return flight->failure.asker_only ? OUTCOME_ASKER_FAILED : OUTCOME_FAILED;
+}
+
 static void failed(struct flight *flight, const struct engine_answer *answer) {
     flight_set_failure(flight, answer);
     flight->refused = flight_is_refusal(answer);
@@ -208,7 +217,9 @@ static void failed(struct flight *flight, const struct engine_answer *answer) {
         flight->refuser = flight->nonce;
         key_of_refusal(&flight->lease_key, flight->refuser, flight->job.authorization, &flight->refusal);
     }
-    leave_outcome(flight, flight->refused ? OUTCOME_REFUSED : OUTCOME_FAILED);
+    if (answer->asker_only)
+        flight->passed = flight->nonce;
+    leave_outcome(flight, outcome_of(flight));
     tell_followers(flight);
     flight_fail(flight);
 }

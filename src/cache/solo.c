@@ -10,8 +10,9 @@ struct solo {
     struct engine_job job;
 };
 
-void solos_init(struct solos *solos, struct engine *engine, struct texts_limit *limit, struct stats *stats) {
-    *solos = (struct solos){.engine = engine, .limit = limit, .stats = stats};
+void solos_init(struct solos *solos, struct engine *engine, struct texts_limit *limit, struct stats *stats,
+                struct deadlines *deadlines) {
+    *solos = (struct solos){.engine = engine, .limit = limit, .stats = stats, .deadlines = deadlines};
 }
 
 static void end(struct solo *solo) {
@@ -25,6 +26,7 @@ static void end(struct solo *solo) {
     solos->count--;
     stats_subtract(solos->stats, STAT_parked, 1);
     stats_count(solos->stats, STAT_bypasses);
+    deadlines_remove(solos->deadlines, solo->request);
     solo->request->solo = NULL;
     solo->request->phase = CACHE_IDLE;
     texts_release(solos->limit, &solo->texts);
@@ -57,6 +59,7 @@ static void refuse(struct solos *solos, struct cache_request *request) {
     struct cache_answer answer = {
         .result = CACHE_FAILED, .status = {.forward = request->forward}, .failure = &failure};
     stats_count(solos->stats, STAT_bypasses);
+    deadlines_remove(solos->deadlines, request);
     request->phase = CACHE_IDLE;
     request->done(request, &answer);
 }

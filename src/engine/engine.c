@@ -130,11 +130,14 @@ static void answer_turned_away(struct engine *engine) {
         const struct engine_answer ANSWERS[] = {
             [QUEUE_IS_FULL] = {.status = ENGINE_OVERLOAD,
                                .detail = "too many inferences are waiting",
+                               .asker_only = true,
                                .retry_after_s = RETRY_AFTER_S},
             [BACKEND_IS_DOWN] = {.status = ENGINE_DOWN,
                                  .detail = "the model's server could not be reached lately",
                                  .retry_after_s = job->retry_after_s},
-            [TOO_LATE] = {.status = ENGINE_TIMEOUT, .detail = "no place at the model became free in time"},
+            [TOO_LATE] = {.status = ENGINE_TIMEOUT,
+                          .detail = "no place at the model became free in time",
+                          .asker_only = true},
         };
         struct engine_answer answer = ANSWERS[job->reason];
         engine_jobs_remove(&engine->turned_away, job);
@@ -282,6 +285,11 @@ void engine_destroy(struct engine **engine) {
     old->running = 0;
     uv_close((uv_handle_t *)&old->turn, on_closed);
     uv_close((uv_handle_t *)&old->late, on_closed);
+}
+
+uint64_t engine_limit_us(const struct settings *settings) {
+    const struct engine_backend *backend = backend_of(settings);
+    return backend->limit_ms ? backend->limit_ms(settings) * 1000 : UINT64_MAX;
 }
 
 uint64_t engine_longest_us(const struct settings *settings) {

@@ -74,14 +74,22 @@ static struct engine_answer answer_of_status(const struct upstream *upstream,
     return answer;
 }
 
+/* A server that cannot be reached would keep nobody else waiting for less. */
+static struct engine_answer timed_out(const struct http_post_outcome *outcome) {
+    struct engine_answer answer =
+        failure(ENGINE_TIMEOUT, outcome->reached ? "the model did not answer in time"
+                                                 : "the model's server could not be reached in time");
+    answer.asker_only = outcome->reached;
+    return answer;
+}
+
 static struct engine_answer answer_of_failure(const struct upstream *upstream,
                                               const struct http_post_outcome *outcome) {
     switch (outcome->end) {
     case HTTP_POST_ANSWERED:
         return answer_of_status(upstream, outcome);
     case HTTP_POST_TIMED_OUT:
-        return failure(ENGINE_TIMEOUT, outcome->reached ? "the model did not answer in time"
-                                                        : "the model's server could not be reached in time");
+        return timed_out(outcome);
     case HTTP_POST_TOO_LARGE:
         return failure(ENGINE_BAD_ANSWER, "the model's answer is too large");
     case HTTP_POST_LOST:

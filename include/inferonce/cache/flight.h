@@ -16,6 +16,11 @@
  * which one of them leads with its own credential: each costs one inference at most, and a good one serves
  * the rest.
  *
+ * Each request has its own time, from its arrival, where the engine bounds it (engine_limit_us): a request
+ * whose time is over fails with ENGINE_TIMEOUT, and the flight goes on for the others. When the inference
+ * ends only because the request that led had no more time, or its client no place in the queue, the others
+ * start over: in a new flight, which one of them leads, each a few times and not beyond its own time.
+ *
  * A lease names its owner by instance (of the shared mapping), slot and epoch of the slot. When the owner is
  * known to be dead the followers go on to the lease's next number, where again one of them wins; nobody
  * removes another's lease, so two cannot remove each other's.
@@ -31,8 +36,8 @@
  *                                                 -> LEASING    the owner is dead, or the lease gone
  *                                                 -> LEADING    theirs may not be shared: alone
  *                                                 -> FAILING    theirs failed, or our deadline passed
- *   FAILING    looks for a stale entry to serve   -> gone       all answered, or in a new flight (another's
- *                                                               credential was refused)
+ *   FAILING    looks for a stale entry to serve   -> gone       all answered, or in a new flight (the
+ *                                                               failure was about another request)
  */
 #ifndef INFERONCE_CACHE_FLIGHT_H
 #define INFERONCE_CACHE_FLIGHT_H

@@ -1,8 +1,9 @@
-/* What the three files of the flights share, and nobody else: flight.c (who waits), flight_lead.c
- * (inferring), flight_follow.c (waiting for another worker or host). */
+/* What the files of the flights share, and nobody else: flight.c (who waits), flight_due.c (who has waited
+ * for all its time), flight_lead.c (inferring), flight_follow.c (waiting for another worker or host). */
 #ifndef INFERONCE_CACHE_FLIGHT_PARTS_H
 #define INFERONCE_CACHE_FLIGHT_PARTS_H
 
+#include "inferonce/cache/deadlines.h"
 #include "inferonce/cache/flight.h"
 #include "inferonce/cache/generation.h"
 #include "inferonce/cache/solo.h"
@@ -39,7 +40,8 @@ struct flight {
     enum flight_phase phase;
     struct cache_requests waiters;
     uint64_t ttl_ms;
-    uint64_t deadline_us; /* monotonic: after it a follower fails */
+    uint64_t deadline_us; /* monotonic: after it the flight follows no longer, however much time its waiters
+                             have */
 
     struct texts texts; /* the job borrows from it */
     struct engine_job job;
@@ -65,6 +67,10 @@ struct flight {
     bool refused;       /* this flight's failure is about that credential */
     uint64_t refuser;   /* the nonce of the flight that had it; 0: none */
     struct key refusal; /* key_of_refusal */
+
+    /* of a failure that was about the request which led, in this flight or in one whose waiters began this
+     * one */
+    uint64_t passed; /* the nonce of the flight that had it; 0: none */
 
     /* following */
     uint64_t not_before_us; /* wall: an entry older than this is not the one that is waited for */
@@ -107,7 +113,8 @@ struct flights {
     struct turn_task hand_over;
     struct generation_renewals renewals;
     struct solos solos;
-    uv_timer_t *timer; /* runs while something is followed; freed by its close callback */
+    struct deadlines deadlines; /* of all that wait, here or alone */
+    uv_timer_t *timer; /* runs while something is followed or has a deadline; freed by its close callback */
     struct flight_release releases[INTEREST_WORDS];
 };
 
@@ -118,15 +125,29 @@ struct flights {
 void flight_answer_all(struct flight *flight, bool stored, const struct entry *entry);
 
 /* Answers every waiter with the flight's failure, or with `stale` (may be NULL) who accepts that; the flight
- * is gone. Who gave another credential than the one that was refused starts over: in a new flight, which the
- * first of them leads with its own. */
+ * is gone. Waiters whom the failure does not concern start over, in a new flight which the first of them
+ * leads: those that gave another credential than the one that was refused, and, where only the request that
+ * led had no more time or no place in the queue, those that have time and, for the queue, another client. */
 void flight_fail_all(struct flight *flight, const struct entry *stale);
+
+/* Moves a waiter into a flight of its own, which has failed with `failure`. It may be answered before this
+ * returns; the flight that it was in may be gone. */
+void flight_fail_one(struct cache_request *request, const struct engine_answer *failure);
 
 /* Ends a flight that has no waiters, or whose waiters are never answered because everything ends. */
 void flight_destroy(struct flight *flight);
 
 /* Keeps a failure for the waiters: `detail` is copied. */
 void flight_set_failure(struct flight *flight, const struct engine_answer *answer);
+
+/* ---- flight_due.c ---- */
+
+/* A request begins to wait; it has its time from its arrival. */
+void flight_due_begin(struct flights *flights, struct cache_request *request);
+
+/* Answers the requests whose time is over. Their inferences go on, for those that have time and for who asks
+ * next, unless they have not begun and nobody else waits for them. */
+void flight_due_end(struct flights *flights);
 
 /* ---- flight_lead.c ---- */
 
@@ -163,10 +184,16 @@ struct bytes lease_owner_encode(const struct lease_owner *owner, char value[STOR
 bool lease_owner_decode(struct bytes value, struct lease_owner *owner) MUST_CHECK;
 
 /* What a flight that stored nothing leaves for those who follow it. */
-enum flight_outcome { OUTCOME_NONE, OUTCOME_FAILED, OUTCOME_NOT_SHARED, OUTCOME_REFUSED };
+enum flight_outcome {
+    OUTCOME_NONE,
+    OUTCOME_FAILED,
+    OUTCOME_NOT_SHARED,
+    OUTCOME_REFUSED,
+    OUTCOME_ASKER_FAILED
+};
 
 /* OUTCOME_NONE: `value` is not an outcome. `failure->detail` is a literal. `refusal` is set with
- * OUTCOME_REFUSED: the failure is about that credential. */
+ * OUTCOME_REFUSED: the failure is about that credential. OUTCOME_ASKER_FAILED: it is `asker_only`. */
 enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answer *failure,
                                           struct key *refusal);
 
@@ -174,6 +201,9 @@ enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answ
 
 /* Somebody else has the lease: registers interest and looks. */
 void flight_follow(struct flight *flight);
+
+/* Makes the timer run, which stops when there is nothing to do for it. */
+void flight_start_timer(struct flights *flights);
 
 /* Leaves off following, whatever comes next. */
 void flight_unfollow(struct flight *flight);

@@ -3,6 +3,8 @@
 #ifndef INFERONCE_CACHE_REQUEST_H
 #define INFERONCE_CACHE_REQUEST_H
 
+#include <sys/queue.h>
+
 #include "inferonce/base/blob.h"
 #include "inferonce/cache/entry.h"
 #include "inferonce/engine/engine.h"
@@ -79,6 +81,9 @@ struct cache_request {
     enum cache_forward forward; /* why it did not hit */
     uint64_t asked_us;          /* wall clock */
     unsigned generation_tries;
+    uint64_t due_us;      /* monotonic: when it waits no longer; UINT64_MAX: it has no end */
+    unsigned starts_over; /* how often another's end made it begin anew */
+    TAILQ_ENTRY(cache_request) due_links;
     bool collapsed;                   /* it joined a flight that was there */
     struct store_look look;           /* generation_look */
     TAILQ_ENTRY(cache_request) links; /* in its flight */

@@ -40,10 +40,12 @@ struct engine_answer {
         *detail;     /* not OK: one line for the client, never text of the request; borrowed for the call */
     int http_status; /* REJECTED: 400, 401, 402, 403, 413, 415 or 422; OVERLOAD: 429, or 0 for 503 */
     unsigned retry_after_s; /* OVERLOAD, DOWN, SHORT */
-    bool storable;          /* OK: may be kept for others */
-    uint64_t lifetime_ms;   /* OK: the most that the model allows; UINT64_MAX: it did not say */
-    size_t texts;           /* that went to the model in one call, and so took that long together; 0: one */
-    uint64_t duration_us;   /* from the start of the inference to its end; 0: it was never started */
+    bool asker_only; /* not OK: it is about who asked (whose time is over, or whose client has its share of
+                        the queue), not about text or model: another request for the same may do better */
+    bool storable;   /* OK: may be kept for others */
+    uint64_t lifetime_ms; /* OK: the most that the model allows; UINT64_MAX: it did not say */
+    size_t texts;         /* that went to the model in one call, and so took that long together; 0: one */
+    uint64_t duration_us; /* from the start of the inference to its end; 0: it was never started */
 };
 
 struct engine_job;
@@ -105,6 +107,10 @@ bool engine_is_queued(const struct engine_job *job);
 
 /* Drops everything; closes its handles, for which the loop must be run once more. Nulls the pointer. */
 void engine_destroy(struct engine **engine);
+
+/* How long a job may take from its request's arrival, waiting included, in microseconds; UINT64_MAX: as long
+ * as it takes. */
+uint64_t engine_limit_us(const struct settings *settings);
 
 /* The longest that a job can take from engine_infer to `done`, in microseconds, as far as the settings bound
  * it. */

@@ -87,8 +87,9 @@ static void test_outcome_of_something_else(void) {
             memset(value, fill, sizeof(value));
             enum flight_outcome outcome =
                 flight_outcome_decode((struct bytes){value, length}, &failure, &refusal);
-            /* 1, 1: a failure that is ENGINE_REFUSED; 2: not shared, whatever the failure */
-            CU_ASSERT(outcome == OUTCOME_NONE || ((fill == 1 || fill == 2) && length == 16));
+            /* 1, 1: a failure that is ENGINE_REFUSED; 2: not shared, whatever the failure;
+             * 4: a failure of who asked */
+            CU_ASSERT(outcome == OUTCOME_NONE || ((fill == 1 || fill == 2 || fill == 4) && length == 16));
         }
 }
 
@@ -326,6 +327,25 @@ static void test_other_host_is_refused(void) {
     }
 }
 
+/* The request that led there was late, or had no place. Its outcome is read once, although its lease stands
+ * until the other host's store has heard of the end. */
+static void test_other_host_is_late(void) {
+    static const char LATE[16] = {OUTCOME_ASKER_FAILED, ENGINE_TIMEOUT};
+    uint64_t generation;
+    struct key lease;
+    struct asked *asked = follow_stranger(&generation, &lease);
+    put_outcome_of_stranger(&lease, (struct bytes){LATE, sizeof(LATE)});
+    wait_for(asked, 100);
+    CU_ASSERT_EQUAL(asked->answers, 0);
+    CU_ASSERT_EQUAL(running(1), 0);
+    store_remove(world.workers[1].store, STORE_LEASE, lease.bytes, 0, 0, NULL, NULL);
+    wait_for(asked, 100);
+    CU_ASSERT_EQUAL_FATAL(running(1), 1);
+    world_model_answers(1, "A");
+    check_answer(asked, CACHE_MISS, "A");
+    world_teardown();
+}
+
 /* An outcome that says nothing changes nothing. */
 static void test_other_host_says_nothing(void) {
     uint64_t generation;
@@ -386,6 +406,7 @@ static const struct unit_case CASES[] = {
     {"another host stores what is old", test_other_host_stores_the_old},
     {"another host fails", test_other_host_fails},
     {"another host's credential is refused", test_other_host_is_refused},
+    {"another host's request is late", test_other_host_is_late},
     {"another host says nothing", test_other_host_says_nothing},
     {"another host goes", test_other_host_goes},
 };

@@ -19,6 +19,7 @@ static struct {
 } told[N];
 
 static struct texts_limit limit;
+static struct deadlines deadlines;
 
 static void done(struct cache_request *request, const struct cache_answer *answer) {
     size_t i = (size_t)(request - requests);
@@ -36,8 +37,9 @@ static void begin(void) {
     world_setup(NULL);
     memset(told, 0, sizeof(told));
     limit = (struct texts_limit){.stats = world.workers[0].stats};
-    solos_init(&solos, world.workers[0].engine, &limit, world.workers[0].stats);
-    for (size_t i = 0; i < N; i++)
+    deadlines_init(&deadlines);
+    solos_init(&solos, world.workers[0].engine, &limit, world.workers[0].stats, &deadlines);
+    for (size_t i = 0; i < N; i++) {
         requests[i] = (struct cache_request){.text = bytes_of("a"),
                                              .parameters = bytes_of("{\"k\":1}"),
                                              .authorization = bytes_of("Bearer x"),
@@ -45,6 +47,8 @@ static void begin(void) {
                                              .tracestate = bytes_of("state"),
                                              .forward = FORWARD_REQUEST,
                                              .done = done};
+        deadlines_add(&deadlines, &requests[i], 0, 1000000);
+    }
 }
 
 static size_t running(void) {

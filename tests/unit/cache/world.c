@@ -96,6 +96,15 @@ struct asked *world_ask_as(unsigned w, const char *credential, const char *text)
     return asked;
 }
 
+struct asked *world_ask_from(unsigned w, uint64_t client, const char *text, const char *control) {
+    struct asked *asked = prepare(NULL, text, control);
+    asked->request.client = client;
+    asked->request.arrived_us = clock_monotonic_us(&world.clock);
+    cache_ask(world.workers[w].cache, &asked->request);
+    world_turn();
+    return asked;
+}
+
 void world_turn(void) {
     for (unsigned round = 0; round < 4; round++) {
         for (unsigned w = 0; w < WORLD_WORKERS; w++) {

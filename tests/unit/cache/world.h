@@ -49,6 +49,9 @@ struct asked *world_ask(unsigned w, const char *text, const char *control);
 /* With a credential (NULL: none) that is not part of the key. */
 struct asked *world_ask_as(unsigned w, const char *credential, const char *text);
 
+/* From a client, just now. */
+struct asked *world_ask_from(unsigned w, uint64_t client, const char *text, const char *control);
+
 /* One turn of all workers: look-ups, wakes, the loop's timers. */
 void world_turn(void);
 
