@@ -76,9 +76,11 @@ static bool fill_items(struct prediction *prediction, const struct bytes *texts,
     uint32_t *table = calloc(size, sizeof(*table)); /* 1 + index of the item */
     if (!table)
         return false;
+    struct cache_request common = {.done = NULL};
+    prediction_fill(prediction, &common);
     for (size_t i = 0; i < batch->n_texts; i++) {
         struct item *item = &batch->items[batch->n_items];
-        prediction_fill(prediction, &item->request);
+        item->request = common;
         prediction_fill_text(prediction, texts[i], &keys[i], &item->request);
         size_t place = key_hash(&item->request.key) & (size - 1);
         while (table[place] != 0 &&

@@ -40,7 +40,7 @@ void prediction_fill(const struct prediction *prediction, struct cache_request *
     request->authorization = authorization_of(prediction);
     request->traceparent = http->traceparent;
     request->tracestate = http->tracestate;
-    request->client = bytes_hash(http->remote_addr);
+    request->client = request_client(http->remote_addr);
     request->arrived_us = prediction->began_us;
     request->phase = CACHE_IDLE;
 }

@@ -53,6 +53,9 @@ static void take_line(struct field_lines *field, struct bytes value) {
         field->lines[field->n++] = value;
 }
 
+/* One client has a whole /64, and as many addresses of it as it likes (RFC 4291 section 2.5.1). */
+#define CLIENT_IPV6_BYTES 8
+
 /* A list of codings (RFC 9110 section 8.4); "identity" should not stand in it, but says that nothing was
  * done. */
 static void take_encoding(bool *encoded, struct bytes value) {
@@ -300,18 +303,36 @@ void request_remote(const struct request *request, char text[REQUEST_REMOTE_MAX]
     snprintf(text, REQUEST_REMOTE_MAX, "%.*s", length, address.data ? address.data : "");
 }
 
-bool request_is_loopback(struct bytes address) {
+/* An IPv4 address as an IPv4-mapped one. False: it is no address. */
+static bool read_address(struct bytes address, struct in6_addr *v6) {
     char text[INET6_ADDRSTRLEN];
     struct in_addr v4;
-    struct in6_addr v6;
 
     if (address.length == 0 || address.length >= sizeof(text))
         return false;
     memcpy(text, address.data, address.length);
     text[address.length] = '\0';
-    if (inet_pton(AF_INET, text, &v4) == 1)
-        return (ntohl(v4.s_addr) >> 24) == IN_LOOPBACKNET;
-    if (inet_pton(AF_INET6, text, &v6) != 1)
+    if (inet_pton(AF_INET, text, &v4) != 1)
+        return inet_pton(AF_INET6, text, v6) == 1;
+    memset(v6, 0, sizeof(*v6));
+    memset(v6->s6_addr + 10, 0xff, 2);
+    memcpy(v6->s6_addr + 12, &v4, sizeof(v4));
+    return true;
+}
+
+uint64_t request_client(struct bytes address) {
+    struct in6_addr v6;
+
+    if (!read_address(address, &v6))
+        return 0;
+    size_t length = IN6_IS_ADDR_V4MAPPED(&v6) ? sizeof(v6.s6_addr) : CLIENT_IPV6_BYTES;
+    return bytes_hash((struct bytes){(const char *)v6.s6_addr, length});
+}
+
+bool request_is_loopback(struct bytes address) {
+    struct in6_addr v6;
+
+    if (!read_address(address, &v6))
         return false;
     if (IN6_IS_ADDR_V4MAPPED(&v6))
         return v6.s6_addr[12] == IN_LOOPBACKNET;

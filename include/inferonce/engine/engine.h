@@ -1,11 +1,11 @@
 /* Where answers come from.
  *
  * The engine admits at most INFERENCE_CONCURRENCY inferences (texts, not calls) at once; INFERENCE_QUEUE more
- * wait, the clients in turns (queue.h). A client is an address: the web server's REMOTE_ADDR, which is the
- * only name that a client cannot choose freely; a namespace and a credential are a field of the request.
- * Beyond the queue's length the newest job of the client that holds more than its share fails with
- * ENGINE_OVERLOAD, be it the newcomer's own. A job whose time has passed while it waited fails with
- * ENGINE_TIMEOUT and is not begun. Statistics: inferences, inference_errors, in_flight, queue. */
+ * wait, the clients in turns (queue.h). A client is an address (request_client): the web server's
+ * REMOTE_ADDR, which is the only name that a client cannot choose freely; a namespace and a credential are a
+ * field of the request. Beyond the queue's length the newest job of the client that holds more than its share
+ * fails with ENGINE_OVERLOAD, be it the newcomer's own. A job whose time has passed while it waited fails
+ * with ENGINE_TIMEOUT and is not begun. Statistics: inferences, inference_errors, in_flight, queue. */
 #ifndef INFERONCE_ENGINE_ENGINE_H
 #define INFERONCE_ENGINE_ENGINE_H
 

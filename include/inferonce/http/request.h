@@ -83,6 +83,10 @@ bool request_bears_token(struct bytes authorization, struct bytes token);
 #define REQUEST_REMOTE_MAX 64
 void request_remote(const struct request *request, char text[REQUEST_REMOTE_MAX]);
 
+/* A hash of who asks, by `address` (REMOTE_ADDR): an IPv4 address, or the first 64 bits of an IPv6 address,
+ * all of which one client has. 0: it is missing or no address; those are one client. */
+uint64_t request_client(struct bytes address);
+
 /* Whether `address` (REMOTE_ADDR) is a loopback address: 127.0.0.0/8, ::1, and IPv4-mapped
  * ::ffff:127.0.0.0/104. */
 bool request_is_loopback(struct bytes address);

@@ -382,6 +382,29 @@ static void test_host(void) {
     CU_ASSERT_FALSE(request_host_is_loopback((struct bytes){NULL, 0}));
 }
 
+static void test_client(void) {
+    static const struct {
+        const char *one, *other;
+        bool same;
+    } ROWS[] = {
+        {"192.0.2.1", "192.0.2.1", true},
+        {"192.0.2.1", "192.0.2.2", false},
+        {"192.0.2.1", "::ffff:192.0.2.1", true},
+        {"::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
+        {"2001:db8::1", "2001:db8:0:0:ffff:1:2:3", true},
+        {"2001:db8::1", "2001:db8:0:1::1", false},
+        {"2001:db8::1", "192.0.2.1", false},
+        {"", "unknown", true},
+        {"unknown", "unix:", true},
+        {"unknown", "192.0.2.1", false},
+        {"unknown", "1234567890123456789012345678901234567890123456789", true},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++)
+        CU_ASSERT_EQUAL(request_client(bytes_of(ROWS[i].one)) == request_client(bytes_of(ROWS[i].other)),
+                        ROWS[i].same);
+    CU_ASSERT_EQUAL(request_client((struct bytes){NULL, 0}), request_client(bytes_of("unknown")));
+}
+
 static void test_remote(void) {
     char remote[REQUEST_REMOTE_MAX], address[2 * REQUEST_REMOTE_MAX];
     struct request request = {.remote_addr = bytes_of("192.0.2.1")};
@@ -414,6 +437,7 @@ static const struct unit_case CASES[] = {
     {"loopback addresses", test_loopback},
     {"loopback names", test_host},
     {"an address for the log", test_remote},
+    {"clients by address", test_client},
 };
 
 int main(int argc, char *argv[]) {
