@@ -16,11 +16,17 @@ const char *settings_shown(struct bytes value, struct shown *shown) {
     return shown->text;
 }
 
+/* Of a URL that must have none, and whose value is told for that. */
+static bool has_credentials(struct bytes value) {
+    return value.length > 0 && memmem(value.data, value.length, "://", 3) &&
+           memchr(value.data, '@', value.length);
+}
+
 const char *settings_shown_value(const struct setting *row, struct bytes value, struct shown *shown) {
     char text[SETTING_TEXT_MAX];
     if (row->kind == SETTING_SECRET)
         return "***";
-    if (row->kind != SETTING_URL)
+    if (row->kind != SETTING_URL && !has_credentials(value))
         return settings_shown(value, shown);
     setting_hide_password(value, text);
     return settings_shown(bytes_of(text), shown);

@@ -167,6 +167,15 @@ static bool may_store(struct flight *flight, const struct engine_answer *answer)
     return false;
 }
 
+/* Where no name is given the URL stands for it in keys. Its query, which may hold a credential, is neither
+ * stored nor shown. */
+static struct bytes model_name(const struct settings *settings) {
+    struct bytes name = bytes_of(settings->model_name);
+    if (strcmp(settings->model_name, settings->upstream_url) == 0)
+        name.length = strcspn(settings->model_name, "?");
+    return name;
+}
+
 static bool encode(struct flight *flight, const struct engine_answer *answer, uint64_t *ttl_ms) {
     const struct settings *settings = flight->flights->settings;
     uint64_t stale_ms = settings->cache_stale_while_revalidate_ms;
@@ -178,7 +187,7 @@ static bool encode(struct flight *flight, const struct engine_answer *answer, ui
                           .generation = flight->generation,
                           .inference_us = answer->duration_us / (answer->texts > 0 ? answer->texts : 1),
                           .cache_namespace = flight->texts.cache_namespace,
-                          .model_name = bytes_of(settings->model_name),
+                          .model_name = model_name(settings),
                           .model_version = bytes_of(settings->model_version),
                           .body = answer->body};
     entry.fresh_until_us = entry.created_us + lifetime * 1000;

@@ -204,6 +204,21 @@ static void test_get(void) {
     service_teardown();
 }
 
+static void named_by_url(struct settings *settings) {
+    snprintf(settings->upstream_url, sizeof(settings->upstream_url), "http://h/v1/predict?key=secret");
+    snprintf(settings->model_name, sizeof(settings->model_name), "%s", settings->upstream_url);
+}
+
+/* The query of a URL that stands for the name is not shown. */
+static void test_get_without_a_name(void) {
+    service_setup(named_by_url);
+    store_text(NULL, "{\"text\":\"a\"}", 10);
+    struct sent *sent = administer_key("GET", NULL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sent->body, "\"model\":{\"name\":\"http://h/v1/predict\","));
+    CU_ASSERT_PTR_NULL(strstr(sent->body, "secret"));
+    service_teardown();
+}
+
 #define ZEROS_63 "000000000000000000000000000000000000000000000000000000000000000"
 
 static void test_malformed(void) {
@@ -510,6 +525,7 @@ static const struct unit_case CASES[] = {
     {"statistics count", test_stats_count},
     {"statistics are those of all workers", test_stats_of_all_workers},
     {"looking at an entry", test_get},
+    {"looking at an entry of a model without a name", test_get_without_a_name},
     {"malformed requests", test_malformed},
     {"deleting an entry", test_delete},
     {"clearing a namespace", test_clear},

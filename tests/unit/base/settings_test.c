@@ -873,6 +873,13 @@ static void test_password_of_a_url(void) {
     }
 }
 
+static void test_credentials_of_the_model(void) {
+    char *const http[] = {FLAG("ENGINE=http"), NULL};
+    CU_ASSERT_FALSE(load_with(http, ARGUMENTS(FLAG("--upstream-url=http://me:geheim@h/x"))));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "=http://me:***@h/x: expected http://"));
+    CU_ASSERT_PTR_NULL(strstr(error.text, "geheim"));
+}
+
 static void test_password_of_a_wrong_url(void) {
     static const struct {
         const char *url, *shown;
@@ -983,6 +990,7 @@ static const struct unit_case CASES[] = {
     {"--print-config hides secrets", test_print_config_hides_secrets},
     {"the password of a URL is hidden", test_password_of_a_url},
     {"the password of a wrong URL is hidden", test_password_of_a_wrong_url},
+    {"credentials in the model's URL are hidden", test_credentials_of_the_model},
     {"the sample holds the defaults", test_sample_holds_the_defaults},
     {"--help is grouped and not too wide", test_help},
     {"the table for the README", test_markdown},
