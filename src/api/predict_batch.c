@@ -11,6 +11,8 @@ struct item {
     struct prediction *prediction;
     bool answered;
     bool text_needed;
+    bool has_place; /* in the batch's window: it infers, or is about to */
+    struct item *next_held;
     enum cache_result result;
     struct cache_status status;
     bool stored_answer;
@@ -28,10 +30,10 @@ struct predict_batch {
     size_t n_texts;
     size_t n_items;
     size_t unanswered;
-    size_t unread;  /* items whose text is still needed */
-    bool large;     /* a result lies in a blob */
-    size_t n_asked; /* of the items, in order */
-    size_t n_under_way;
+    size_t unread; /* items whose text is still needed */
+    bool large;    /* a result lies in a blob */
+    size_t n_inferring;
+    struct item *first_held, **end_of_held; /* that did not hit, and for which there was no place yet */
     bool feeding;
     uint32_t *item_of; /* for each text the item that answers it */
     struct item *items;
@@ -55,6 +57,7 @@ static struct predict_batch *batch_create(size_t n_texts) {
     if (!batch)
         return NULL;
     batch->n_texts = n_texts;
+    batch->end_of_held = &batch->first_held;
     buffer_init(&batch->fragments, RESPONSE_BODY_MAX);
     batch->item_of = calloc(n_texts, sizeof(*batch->item_of));
     batch->items = calloc(n_texts, sizeof(*batch->items));
@@ -316,7 +319,7 @@ static void answered(struct cache_request *request, const struct cache_answer *a
     struct prediction *prediction = item->prediction;
     struct predict_batch *batch = prediction->batch;
     item->answered = true;
-    batch->n_under_way--;
+    batch->n_inferring -= item->has_place;
     item->result = answer->result;
     item->status = answer->status;
     item->stored_answer = answer->stored_answer;
@@ -331,26 +334,57 @@ static void answered(struct cache_request *request, const struct cache_answer *a
 /* ---- asking ---- */
 
 /* A batch takes no more of the engine's queue at once than leaves room for others, and itself is never
- * refused for being larger than the queue. */
+ * refused for being larger than the queue. What hits takes nothing of it. */
 static size_t window_of(const struct settings *settings) {
     return settings->inference_concurrency + settings->inference_queue / 8;
 }
 
-/* Asks for the next items while there is room; sends the answer when there are none and all are answered. */
+static bool take_place(struct item *item) {
+    struct predict_batch *batch = item->prediction->batch;
+    if (batch->n_inferring >= window_of(item->prediction->api->settings))
+        return false;
+    batch->n_inferring++;
+    item->has_place = true;
+    return true;
+}
+
+/* cache_hold. One that was asked again has its place. */
+static bool hold(struct cache_request *request) {
+    struct item *item = request->user;
+    struct predict_batch *batch = item->prediction->batch;
+    if (item->has_place || take_place(item))
+        return false;
+    *batch->end_of_held = item;
+    batch->end_of_held = &item->next_held;
+    return true;
+}
+
+/* Asks again for those that were held while there is room; sends the answer when all are answered. */
 static void feed(struct prediction *prediction) {
     struct predict_batch *batch = prediction->batch;
-    size_t window = window_of(prediction->api->settings);
     if (batch->feeding) /* an item was answered at once: the loop below goes on */
         return;
     batch->feeding = true;
-    while (batch->n_asked < batch->n_items && batch->n_under_way < window) {
-        struct item *item = &batch->items[batch->n_asked++];
-        batch->n_under_way++;
+    while (batch->first_held && take_place(batch->first_held)) {
+        struct item *item = batch->first_held;
+        batch->first_held = item->next_held;
+        if (!batch->first_held)
+            batch->end_of_held = &batch->first_held;
         cache_ask(prediction->api->cache, &item->request);
     }
     batch->feeding = false;
     if (batch->unanswered == 0)
         send_answer(prediction);
+}
+
+/* All are looked up at once. What is answered at once does not end the batch before the last was asked. */
+static void ask_all(struct prediction *prediction) {
+    struct predict_batch *batch = prediction->batch;
+    batch->feeding = true;
+    for (size_t i = 0; i < batch->n_items; i++)
+        cache_ask(prediction->api->cache, &batch->items[i].request);
+    batch->feeding = false;
+    feed(prediction);
 }
 
 static bool answer_empty_text(struct prediction *prediction, const struct bytes *texts, size_t n) {
@@ -386,10 +420,11 @@ void predict_batch_ask(struct prediction *prediction, const struct bytes *texts,
         item->prediction = prediction;
         item->text_needed = true;
         item->request.copied = copied;
+        item->request.hold = hold;
         item->request.done = answered;
         item->request.user = item;
     }
-    feed(prediction);
+    ask_all(prediction);
 }
 
 void predict_batch_left(struct prediction *prediction) {

@@ -68,6 +68,14 @@ static void answer_unsatisfiable(struct cache *cache, struct cache_request *requ
     request->done(request, &answer);
 }
 
+/* Whether its caller takes a request that did not hit back for now. */
+static bool is_held(struct cache_request *request) {
+    if (!request->hold || !request->hold(request))
+        return false;
+    request->phase = CACHE_IDLE;
+    return true;
+}
+
 /* ---- what was found ---- */
 
 static void on_looked(struct store_look *look);
@@ -132,7 +140,8 @@ static void judge(struct cache *cache, struct cache_request *request) {
         answer_unsatisfiable(cache, request);
         return;
     case POLICY_FORWARD:
-        flights_join(cache->flights, request, epoch, generation);
+        if (!is_held(request))
+            flights_join(cache->flights, request, epoch, generation);
         return;
     }
 }
@@ -154,7 +163,8 @@ void cache_ask(struct cache *cache, struct cache_request *request) {
     request->look.state = STORE_LOOK_IDLE;
     if (request->control.no_store && !request->control.only_if_cached) {
         request->forward = FORWARD_REQUEST;
-        flights_solo(cache->flights, request);
+        if (!is_held(request))
+            flights_solo(cache->flights, request);
         return;
     }
     look_up(cache, request);

@@ -10,7 +10,7 @@
 #define DEADLINE_MARGIN_US UINT64_C(100000)
 
 struct deadlines {
-    TAILQ_HEAD(cache_requests, cache_request) requests;
+    struct cache_requests requests;
 };
 
 void deadlines_init(struct deadlines *deadlines);

@@ -51,6 +51,10 @@ typedef void (*cache_copied)(struct cache_request *request);
  * memory; nothing was changed. */
 typedef bool (*cache_complete)(struct cache_request *request);
 
+/* Nothing usable is stored, and an inference, the request's own or another's, would be waited for. True: not
+ * now; the cache is done with the request, which may be asked again later. */
+typedef bool (*cache_hold)(struct cache_request *request);
+
 /* The caller owns it and keeps it, with all it borrows, until `done`; text and parameters until `copied`. The
  * texts of a request that goes on to infer are copied then: the caller may go away before the inference does.
  */
@@ -68,6 +72,7 @@ struct cache_request {
     cache_complete complete; /* NULL: text and parameters are there. Else they are asked for when an inference
                                 needs them, before `done`; not for a request with no-store */
     cache_copied copied;     /* may be NULL */
+    cache_hold hold;         /* may be NULL */
     struct bytes authorization;
     struct bytes traceparent;
     struct bytes tracestate;

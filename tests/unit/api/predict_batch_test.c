@@ -80,15 +80,19 @@ static void test_equal_texts_are_inferred_once(void) {
     service_teardown();
 }
 
+static void make_body(char body[256 * 8 + 32]) {
+    size_t size = 256 * 8 + 32, length = 0;
+    length += (size_t)snprintf(body, size, "{\"texts\":[");
+    for (unsigned i = 0; i < 256; i++)
+        length += (size_t)snprintf(body + length, size - length, "%s\"t%u\"", i > 0 ? "," : "", i);
+    snprintf(body + length, size - length, "]}");
+}
+
 /* More than are looked up at once, more than the model takes at once. */
 static void test_as_many_as_allowed(void) {
     char body[256 * 8 + 32];
-    size_t length = 0;
     service_setup(NULL);
-    length += (size_t)snprintf(body, sizeof(body), "{\"texts\":[");
-    for (unsigned i = 0; i < 256; i++)
-        length += (size_t)snprintf(body + length, sizeof(body) - length, "%s\"t%u\"", i > 0 ? "," : "", i);
-    snprintf(body + length, sizeof(body) - length, "]}");
+    make_body(body);
     struct sent *sent = service_predict(NULL, body);
     CU_ASSERT_EQUAL(service_counted(STAT_inferences), 256);
     json_t *json = service_json(sent);
@@ -227,6 +231,48 @@ static void test_larger_than_the_queue(void) {
     CU_ASSERT_EQUAL(sent->status, 200);
     CU_ASSERT_PTR_NULL(strstr(sent->body, "error"));
     CU_ASSERT_EQUAL(service_counted(STAT_inferences), 4);
+    service_teardown();
+}
+
+/* What hits takes nothing of the queue: it does not wait for what is inferred. */
+static void test_hits_beyond_the_queue(void) {
+    char body[256 * 8 + 32];
+    service_setup(one_at_a_time);
+    make_body(body);
+    service_predict(NULL, body);
+    struct sent *hits = service_ask("POST", "/predict", NULL, body);
+    CU_ASSERT_EQUAL(hits->answers, 1); /* in one turn */
+    check_fields(hits, "HIT", "inferonce; hit; ttl=60", "0");
+
+    uint64_t before = service_counted(STAT_hits);
+    struct sent *partial =
+        service_ask("POST", "/predict", NULL, "{\"texts\":[\"new\",\"newer\",\"newest\",\"t1\",\"t2\"]}");
+    CU_ASSERT_EQUAL(service_counted(STAT_hits) - before, 2);
+    CU_ASSERT_EQUAL(service_counted(STAT_inferences), 257);
+    service_model_echoes();
+    check_fields(partial, "PARTIAL", "inferonce; fwd=miss; stored", "0");
+    CU_ASSERT_EQUAL(service_counted(STAT_inferences), 259);
+    CU_ASSERT_EQUAL(service_counted(STAT_hits) - before, 2);
+    CU_ASSERT_EQUAL(service_counted(STAT_misses), 259);
+    service_teardown();
+}
+
+/* Texts that are not looked up wait for their places, too; their client leaves some of them there. */
+static void test_alone_beyond_the_queue(void) {
+    static const char BODY[] = "{\"texts\":[\"a\",\"b\",\"c\"]}";
+    service_setup(one_at_a_time);
+    struct sent *sent = service_ask("POST", "/predict", "HTTP_CACHE_CONTROL=no-store", BODY);
+    CU_ASSERT_EQUAL(service.worker.n_running, 1);
+    CU_ASSERT_EQUAL(service_counted(STAT_inferences), 1);
+    service_model_echoes();
+    check_fields(sent, "BYPASS", "inferonce; fwd=request", "");
+    struct sent *leaves = service_ask("POST", "/predict", "HTTP_CACHE_CONTROL=no-store", BODY);
+    service_model_answers("1");
+    service_turn();
+    CU_ASSERT_EQUAL(service_counted(STAT_inferences), 5);
+    service_leave(leaves);
+    CU_ASSERT_EQUAL(service.worker.n_running, 0);
+    CU_ASSERT_EQUAL(service_counted(STAT_parked), 0);
     service_teardown();
 }
 
@@ -441,6 +487,8 @@ static const struct unit_case CASES[] = {
     {"the largest Retry-After", test_the_largest_retry_after},
     {"overload of a part", test_overload},
     {"larger than the queue", test_larger_than_the_queue},
+    {"hits beyond the queue", test_hits_beyond_the_queue},
+    {"alone beyond the queue", test_alone_beyond_the_queue},
     {"only-if-cached", test_only_if_cached},
     {"QUERY is conditional", test_query},
     {"the entity tag covers all results", test_etag_covers_all_results},
