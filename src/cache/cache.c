@@ -186,6 +186,10 @@ void cache_forget(struct cache *cache, struct cache_request *request) {
     request->phase = CACHE_IDLE;
 }
 
+void cache_give_up(struct cache *cache) {
+    flights_give_up(cache->flights);
+}
+
 size_t cache_busy(const struct cache *cache) {
     return cache->n_looking + flights_count(cache->flights);
 }

@@ -50,8 +50,10 @@ struct flights *flights_create(const struct context *context, struct store *stor
         free(flights);
         return NULL;
     }
-    if (!flight_following_setup(flights, context->loop)) {
-        error_set(error, "no memory for the timer of the flights");
+    bool made = liveness_init(&flights->liveness, context, store);
+    if (!made || !flight_following_setup(flights, context->loop)) {
+        error_set(error, "out of memory");
+        liveness_fini(&flights->liveness);
         free(flights);
         return NULL;
     }
@@ -66,6 +68,7 @@ void flights_destroy(struct flights **flights) {
         while ((*flights)->buckets[i])
             flight_destroy((*flights)->buckets[i]);
     flight_following_teardown(*flights);
+    liveness_fini(&(*flights)->liveness);
     turn_forget(&(*flights)->hand_over);
     free(*flights);
     *flights = NULL;
@@ -145,6 +148,7 @@ void flight_destroy(struct flight *flight) {
     if (flight->phase == FLIGHT_LEADING && !flight_unlist_leading(flight))
         engine_cancel(flights->engine, &flight->job);
     store_look_forget(flights->store, &flight->look);
+    flight_end_lease(flight);
     unlist(flight);
     flights->count--;
     texts_release(&flights->texts_limit, &flight->texts);
@@ -412,6 +416,13 @@ void flight_set_failure(struct flight *flight, const struct engine_answer *answe
     if (answer->detail)
         strncat(flight->failure_detail, answer->detail, sizeof(flight->failure_detail) - 1);
     flight->failure.detail = flight->failure_detail;
+}
+
+void flights_give_up(struct flights *flights) {
+    for (size_t i = 0; i < FLIGHT_BUCKETS; i++)
+        for (struct flight *flight = flights->buckets[i]; flight; flight = flight->next_in_bucket)
+            if (flight->lease_held)
+                flight_tell_followers(flight);
 }
 
 size_t flights_count(const struct flights *flights) {

@@ -30,6 +30,9 @@ static void start_look(struct flight *flight) {
     if (flight->owner_nonce != 0) {
         key_of_outcome(&flight->lease_key, flight->owner_nonce, &flight->outcome_key);
         look->gets[look->n++] = (struct store_get){.kind = STORE_OUTCOME, .key = flight->outcome_key.bytes};
+        if (flights->liveness.told)
+            look->gets[look->n++] =
+                (struct store_get){.kind = STORE_OUTCOME, .key = flight->liveness_key.bytes};
     }
     look->done = on_looked;
     look->user = flight;
@@ -92,8 +95,32 @@ static bool saw_outcome(struct flight *flight, const struct store_get *get) {
     return false;
 }
 
-/* Nothing has come of it yet: is somebody still at it? */
-static void saw_lease(struct flight *flight, const struct store_get *get, bool look_again) {
+/* Whether the owner's item has been missing for long enough. One that is late is written again by then. */
+static bool is_missed(struct flight *flight, const struct store_get *get) {
+    uint64_t now_us = clock_monotonic_us(flight->flights->clock);
+    if (get->status != STORE_MISSING)
+        flight->missing_us = 0;
+    else if (flight->missing_us == 0)
+        flight->missing_us = now_us;
+    return flight->missing_us != 0 && now_us - flight->missing_us >= LIVENESS_PATIENCE_US;
+}
+
+static bool is_dead(struct flight *flight, const struct lease_owner *owner,
+                    const struct store_get *liveness) {
+    if (shared_owner_is_dead(flight->flights->shared, owner->instance, owner->slot, owner->epoch))
+        return true;
+    return liveness && owner->nonce == flight->owner_nonce && is_missed(flight, liveness);
+}
+
+static void note_owner(struct flight *flight, const struct lease_owner *owner) {
+    flight->owner_nonce = owner->nonce;
+    flight->missing_us = 0;
+    key_of_liveness(owner->instance, owner->slot, owner->epoch, &flight->liveness_key);
+}
+
+/* Nothing has come of it yet: is somebody still at it? `liveness` NULL: it was not asked for. */
+static void saw_lease(struct flight *flight, const struct store_get *get, const struct store_get *liveness,
+                      bool look_again) {
     struct flights *flights = flight->flights;
     struct lease_owner owner;
     if (get->status == STORE_ERROR) {
@@ -102,7 +129,7 @@ static void saw_lease(struct flight *flight, const struct store_get *get, bool l
         return;
     }
     bool named = get->status == STORE_OK && lease_owner_decode(get->value, &owner);
-    if (!named || shared_owner_is_dead(flights->shared, owner.instance, owner.slot, owner.epoch)) {
+    if (!named || is_dead(flight, &owner, liveness)) {
         flight_unfollow(flight);
         /* Counted whatever the reason, or a store that lies could send us round in a circle. A lease that is
          * gone can be had; one that is there and leads nowhere is passed over. */
@@ -116,7 +143,8 @@ static void saw_lease(struct flight *flight, const struct store_get *get, bool l
                              flights->shared->wake_descriptors[owner.slot] >= 0;
     /* Its outcome may have been written before its name was known to us. */
     if (owner.nonce != flight->owner_nonce || look_again) {
-        flight->owner_nonce = owner.nonce;
+        if (owner.nonce != flight->owner_nonce)
+            note_owner(flight, &owner);
         start_look(flight);
         return;
     }
@@ -130,9 +158,9 @@ static void on_looked(struct store_look *look) {
     struct flight *flight = look->user;
     bool look_again = flight->look_again;
     flight->look_again = false;
-    if (saw_entry(flight, &look->gets[0]) || (look->n == 3 && saw_outcome(flight, &look->gets[2])))
+    if (saw_entry(flight, &look->gets[0]) || (look->n > 2 && saw_outcome(flight, &look->gets[2])))
         return;
-    saw_lease(flight, &look->gets[1], look_again);
+    saw_lease(flight, &look->gets[1], look->n > 3 ? &look->gets[3] : NULL, look_again);
 }
 
 void flights_woken(struct flights *flights, const uint64_t words[INTEREST_WORDS / 64]) {

@@ -90,6 +90,12 @@ enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answ
 
 /* ---- the lease ---- */
 
+void flight_end_lease(struct flight *flight) {
+    if (flight->lease_asked)
+        liveness_end(&flight->flights->liveness);
+    flight->lease_asked = flight->lease_held = false;
+}
+
 /* What a removal's callback has to know once the flight is gone: which word to wake, told by its place in the
  * table. */
 static void released(void *user, enum store_status status) {
@@ -99,16 +105,16 @@ static void released(void *user, enum store_status status) {
     shared_wake(flights->shared, (uint64_t)(release - flights->releases));
 }
 
-/* Tells those who follow in other workers that it is over: when the lease is gone, and with it all written
- * before, so that who is woken does not look too early. */
-static void tell_followers(struct flight *flight) {
+/* They are woken when the lease is gone, and with it all written before, so that they do not look too early.
+ */
+void flight_tell_followers(struct flight *flight) {
     struct flights *flights = flight->flights;
     struct flight_release *release = &flights->releases[shared_interest_word(key_hash(&flight->key))];
     if (flight->generation == 0)
         return;
     /* A lease that has run out may be somebody else's by now. */
     bool held = flight->lease_held && clock_monotonic_us(flights->clock) < flight->lease_until_us;
-    flight->lease_held = false;
+    flight_end_lease(flight);
     if (held)
         store_remove(flights->store, STORE_LEASE, flight->lease_key.bytes, 0, 0, released, release);
     else
@@ -148,7 +154,7 @@ static void stored(void *user, enum store_status status) {
             drop_older(flight);
         leave_outcome(flight, OUTCOME_NOT_SHARED);
     }
-    tell_followers(flight);
+    flight_tell_followers(flight);
     flight_answer_all(flight, status == STORE_OK, NULL);
 }
 
@@ -229,7 +235,7 @@ static void failed(struct flight *flight, const struct engine_answer *answer) {
     if (answer->asker_only)
         flight->passed = flight->nonce;
     leave_outcome(flight, outcome_of(flight));
-    tell_followers(flight);
+    flight_tell_followers(flight);
     flight_fail(flight);
 }
 
@@ -256,7 +262,7 @@ static void inferred(struct engine_job *job, const struct engine_answer *answer)
     flight->body = answer->body;
     drop_older(flight);
     leave_outcome(flight, OUTCOME_NOT_SHARED);
-    tell_followers(flight);
+    flight_tell_followers(flight);
     flight_answer_all(flight, false, NULL);
 }
 
@@ -305,7 +311,7 @@ void flight_abandoned(struct flight *flight) {
     }
     /* Those who follow elsewhere find the lease gone, and one of them leads. */
     flight->phase = FLIGHT_FAILING;
-    tell_followers(flight);
+    flight_tell_followers(flight);
     flight_destroy(flight);
 }
 
@@ -327,7 +333,7 @@ static void on_looked_before_inferring(struct store_look *look) {
     struct entry entry;
     if (TAILQ_EMPTY(&flight->waiters) && !flight->background) {
         flight->phase = FLIGHT_FAILING;
-        tell_followers(flight);
+        flight_tell_followers(flight);
         flight_destroy(flight);
         return;
     }
@@ -335,7 +341,7 @@ static void on_looked_before_inferring(struct store_look *look) {
         flight_accepts(flight, &entry, now_us)) {
         flight->phase = FLIGHT_STORING;
         flight->followed = true;
-        tell_followers(flight);
+        flight_tell_followers(flight);
         flight_answer_all(flight, true, &entry);
         return;
     }
@@ -352,6 +358,8 @@ static void look_for_entry(struct flight *flight, store_looked looked) {
 
 static void leased(void *user, enum store_status status) {
     struct flight *flight = user;
+    if (status != STORE_OK)
+        flight_end_lease(flight);
     if (status == STORE_EXISTS) {
         if (flight->background || TAILQ_EMPTY(&flight->waiters))
             flight_destroy(flight);
@@ -383,11 +391,13 @@ void flight_lease(struct flight *flight) {
                               .key = flight->lease_key.bytes,
                               .value = lease_owner_encode(&owner, value),
                               .ttl_ms = flights->longest_us / 1000};
+    liveness_begin(&flights->liveness);
+    flight->lease_asked = true;
     store_add(flights->store, &item, leased, flight);
 }
 
 void flight_lead_alone(struct flight *flight) {
-    flight->lease_held = false;
+    flight_end_lease(flight);
     lead(flight);
 }
 

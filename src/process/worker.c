@@ -104,6 +104,7 @@ static void look_for_the_end(struct worker *worker) {
         if (unfinished + inferences > 0)
             LOG_ALWAYS(LOG_WARN, "drain_timeout", LOG_NUMBER("unfinished", unfinished),
                        LOG_NUMBER("inferences", inferences));
+        cache_give_up(worker->cache); /* goes out with the end of this turn, which is the last */
         uv_stop(&worker->loop);
     }
 }

@@ -111,34 +111,71 @@ class TwoHosts(Case):
         for pid in processes[1:]:
             wait_until(lambda p=pid: reap(p), "the worker has ended")
 
-    def test_a_host_dies_as_it_leads(self):
-        """Who follows elsewhere has its own time. The lease runs out; who asks then infers, and not before."""
+    def hanging(self, **settings):
+        """A leader on the first host whose model hangs, and ten followers on the second; the model would answer now."""
         model = model_server.Model()
         self.addCleanup(model.close)
         model.behaviour = ["hang"]
-        timeout_s, lease_margin_s, late_s = 2, 5, 3
-        _, (one, two) = self.hosts(ENGINE="http", UPSTREAM_URL=model.url(), UPSTREAM_TIMEOUT=timeout_s, INFERENCE_QUEUE=0)
-        led_at = time.monotonic()
+        _, (one, two) = self.hosts(ENGINE="http", UPSTREAM_URL=model.url(), UPSTREAM_TIMEOUT=60, **settings)
         leading = one.start(encoded(one, "orphaned"))
         self.addCleanup(leading.close)
         wait_until(lambda: len(model.calls) == 1, "the inference has begun")
         followers = [two.start(encoded(two, "orphaned")) for _ in range(10)]
         wait_until(lambda: two.stats()["parked"] == len(followers), "the other host follows")
-        followed_at = time.monotonic()
-        self.kill_host(one)
         model.behaviour = None
-        self.assertEqual({two.finish(follower).status for follower in followers}, {504})
-        self.assertLess(time.monotonic() - followed_at, timeout_s + late_s)
-        answer = two.predict("orphaned")
-        while answer.status == 504:
-            self.assertLess(time.monotonic() - led_at, timeout_s + lease_margin_s + late_s)
-            answer = two.predict("orphaned")
-        self.assertEqual((answer.status, answer.cache), (200, "MISS"))
-        self.assertGreater(time.monotonic() - led_at, timeout_s + lease_margin_s)
+        return model, one, two, followers
+
+    def check_taken_over(self, model, two, followers, since):
+        """One of the followers infers, within three seconds, where the lease has more than a minute to go."""
+        answers = [two.finish(follower) for follower in followers]
+        self.assertEqual({(answer.status, answer.cache) for answer in answers}, {(200, "MISS")})
+        self.assertLess(time.monotonic() - since, 3 + 5)  # five for a busy machine
+        self.assertEqual(len({answer.body for answer in answers if "collapsed" not in answer.cache_status}), 1)
         self.assertEqual(len(model.calls), 2)
         stats = two.stats()
         self.assertEqual((stats["inferences"], stats["inference_errors"], stats["stores"], stats["store_errors"]), (1, 0, 1, 0), stats)
         self.assertEqual(two.predict("orphaned").cache, "HIT")
+
+    def test_a_host_dies_as_it_leads(self):
+        model, one, two, followers = self.hanging()
+        since = time.monotonic()
+        self.kill_host(one)
+        self.check_taken_over(model, two, followers, since)
+
+    def test_a_host_stops_as_it_leads(self):
+        model, one, two, followers = self.hanging()
+        since = time.monotonic()
+        processes = [one.app.pid, *one.app.workers()]
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+            self.addCleanup(os.kill, pid, signal.SIGCONT)
+        self.check_taken_over(model, two, followers, since)
+
+    def test_a_host_is_replaced_as_it_leads(self):
+        """Its leases are given back when its time is over."""
+        model, one, two, followers = self.hanging(DRAIN_TIMEOUT=1)
+        since = time.monotonic()
+        one.app.send_signal(signal.SIGTERM)
+        self.check_taken_over(model, two, followers, since)
+
+    def test_the_same_host_after_its_death(self):
+        model, one, two, followers = self.hanging()
+        self.kill_host(one)
+        since = time.monotonic()
+        settings = {"ENGINE": "http", "UPSTREAM_URL": model.url(), "UPSTREAM_TIMEOUT": 60, "WORKERS": 2, "STORE_TIMEOUT_MS": 2000}
+        successor = Inferonce(self, name="successor", **settings, **self.server_class.settings(self.store))
+        again = self.front(successor.socket_path, name="nginx-successor")
+        self.assertEqual(again.predict("orphaned").status, 200)
+        self.assertLess(time.monotonic() - since, 3 + 5)
+        self.assertEqual({two.finish(follower).status for follower in followers}, {200})
+        self.assertEqual(len(model.calls), 2)
+
+    def test_a_leader_that_takes_long_is_not_replaced(self):
+        """Five times what its item lasts."""
+        both, clients = self.hosts(INFERENCE_DELAY_MS=5000)
+        responses = both.at_once([encoded(both, "slow")] * 20)
+        self.assertEqual([response.status if response else None for response in responses], [200] * 20)
+        self.assertEqual(self.inferences(clients), 1)
 
 
 class OverMemcached(TwoHosts):

@@ -33,6 +33,9 @@ void cache_ask(struct cache *cache, struct cache_request *request);
 /* The client has left: `done` is not called. An inference that runs goes on and is stored. */
 void cache_forget(struct cache *cache, struct cache_request *request);
 
+/* The worker is about to end, whatever is under way: what other workers wait for here is theirs to infer. */
+void cache_give_up(struct cache *cache);
+
 /* Inferences and lookups under way, with or without somebody waiting: what a draining worker lets end. */
 size_t cache_busy(const struct cache *cache);
 

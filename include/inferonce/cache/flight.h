@@ -22,8 +22,9 @@
  * start over: in a new flight, which one of them leads, each a few times and not beyond its own time.
  *
  * A lease names its owner by instance (of the shared mapping), slot and epoch of the slot. When the owner is
- * known to be dead the followers go on to the lease's next number, where again one of them wins; nobody
- * removes another's lease, so two cannot remove each other's.
+ * known to be dead (the master says so, or its liveness item is missing: liveness.h) the followers go on to
+ * the lease's next number, where again one of them wins; nobody removes another's lease, so two cannot remove
+ * each other's.
  *
  *   LEASING    `add` of the lease is out          -> LEADING    got it, or the store failed: better twice
  *                                                               than never
@@ -73,6 +74,9 @@ void flights_leave(struct flights *flights, struct cache_request *request);
 
 /* Looks again at what was followed in these words. */
 void flights_woken(struct flights *flights, const uint64_t words[INTEREST_WORDS / 64]);
+
+/* The worker ends whatever is under way: its leases are given back, so that others go on at once. */
+void flights_give_up(struct flights *flights);
 
 /* Flights under way. */
 size_t flights_count(const struct flights *flights);

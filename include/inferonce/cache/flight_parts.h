@@ -6,6 +6,7 @@
 #include "inferonce/cache/deadlines.h"
 #include "inferonce/cache/flight.h"
 #include "inferonce/cache/generation.h"
+#include "inferonce/cache/liveness.h"
 #include "inferonce/cache/solo.h"
 #include "inferonce/cache/texts.h"
 
@@ -56,6 +57,7 @@ struct flight {
     unsigned attempt; /* how often the lease of another led nowhere */
     uint64_t nonce;
     bool lease_held;
+    bool lease_asked; /* it counts in the worker's liveness: from when the lease is asked for to its end */
     uint64_t lease_until_us; /* monotonic: after it the lease may be another's */
     struct buffer encoded;   /* the entry on its way to the store; its body is what the waiters get */
     struct bytes body;       /* in `encoded` */
@@ -73,16 +75,18 @@ struct flight {
     uint64_t passed; /* the nonce of the flight that had it; 0: none */
 
     /* following */
-    uint64_t not_before_us; /* wall: an entry older than this is not the one that is waited for */
-    uint64_t owner_nonce;   /* 0: not known yet */
-    bool owner_wakes_us;    /* it is a worker of our own master */
-    unsigned looks;         /* how often it was looked for: spaces the looks out */
-    uint64_t look_at_us;    /* monotonic: the next look at a leader that cannot wake us */
-    bool look_again;        /* a wake came while a look was under way, which may have been too early */
-    struct key outcome_key; /* of owner_nonce */
+    uint64_t not_before_us;  /* wall: an entry older than this is not the one that is waited for */
+    uint64_t owner_nonce;    /* 0: not known yet */
+    bool owner_wakes_us;     /* it is a worker of our own master */
+    unsigned looks;          /* how often it was looked for: spaces the looks out */
+    uint64_t look_at_us;     /* monotonic: the next look at a leader that cannot wake us */
+    bool look_again;         /* a wake came while a look was under way, which may have been too early */
+    struct key outcome_key;  /* of owner_nonce */
+    struct key liveness_key; /* of that owner */
+    uint64_t missing_us;     /* monotonic: since when that is missing; 0: it is there, or was not asked for */
 
-    /* FOLLOWING: entry, lease and, once its owner is known, outcome. Before inferring, and for a stale answer
-     * after a failure: the entry. */
+    /* FOLLOWING: entry, lease and, once its owner is known, outcome and liveness. Before inferring, and for a
+     * stale answer after a failure: the entry. */
     struct store_look look;
 };
 
@@ -112,6 +116,7 @@ struct flights {
     struct turn *turn;
     struct turn_task hand_over;
     struct generation_renewals renewals;
+    struct liveness liveness;
     struct solos solos;
     struct deadlines deadlines; /* of all that wait, here or alone */
     uv_timer_t *timer; /* runs while something is followed or has a deadline; freed by its close callback */
@@ -196,6 +201,13 @@ enum flight_outcome {
  * OUTCOME_REFUSED: the failure is about that credential. OUTCOME_ASKER_FAILED: it is `asker_only`. */
 enum flight_outcome flight_outcome_decode(struct bytes value, struct engine_answer *failure,
                                           struct key *refusal);
+
+/* The lease, if it is held, is given back, and the followers are woken: they find the entry, the outcome, or
+ * a lease to have. */
+void flight_tell_followers(struct flight *flight);
+
+/* The flight has no lease any more, and asks for none. */
+void flight_end_lease(struct flight *flight);
 
 /* ---- flight_follow.c ---- */
 

@@ -68,6 +68,10 @@ void key_of_next_lease(const struct key *lease, struct key *key);
 /* Of a flight's outcome: the lease's key and the owner's nonce. */
 void key_of_outcome(const struct key *lease, uint64_t nonce, struct key *key);
 
+/* Of the item by which a worker says that it is alive: its shared mapping's instance, its slot, and the
+ * slot's incarnation. */
+void key_of_liveness(uint64_t instance, uint32_t slot, uint64_t epoch, struct key *key);
+
 /* Tells a credential that the model refused to those who have the same, and nothing to anybody else: of the
  * lease and the nonce of the flight that was refused, and the Authorization field's value. */
 void key_of_refusal(const struct key *lease, uint64_t nonce, struct bytes credential, struct key *key);

@@ -68,8 +68,8 @@ struct store_get {
     struct bytes value;       /* out: borrowed until the callback returns */
 };
 
-/* The most items of one look: entry, lease and outcome. */
-#define STORE_LOOK_MAX 3
+/* The most items of one look: entry, lease, outcome and its owner's liveness. */
+#define STORE_LOOK_MAX 4
 
 struct store_look;
 struct store_batch;
@@ -83,7 +83,7 @@ enum store_look_state {
     STORE_LOOK_ASKED      /* the backend has been asked */
 };
 
-/* Up to three items that are answered together, all by the servers or, when one of them is away, by what
+/* Some items that are answered together, all by the servers or, when one of them is away, by what
  * stands in for them: a namespace's generation and an entry that is judged by it are one look.
  *
  *   IDLE -> COLLECTED -> ASKED -> IDLE, and `done` is called

@@ -26,7 +26,7 @@ static struct key key_of(struct key_fields fields) {
 /* Computed with Python's hashlib from the documented layout of the fields. */
 static void test_known_answers(void) {
     char hex[KEY_HEX_LENGTH + 1];
-    struct key entry = key_of(sample()), generation, lease, outcome, refusal;
+    struct key entry = key_of(sample()), generation, lease, outcome, liveness, refusal;
     key_to_hex(&entry, hex);
     CU_ASSERT_STRING_EQUAL(hex, "9beed258bc048928ea9de0f0df130dd570b81eee4e6249d3e66a0001cc0cbb66");
     key_of_generation(bytes_of("default"), &generation);
@@ -38,6 +38,9 @@ static void test_known_answers(void) {
     key_of_outcome(&lease, UINT64_MAX, &outcome);
     key_to_hex(&outcome, hex);
     CU_ASSERT_STRING_EQUAL(hex, "3f6106c464b82db02d817f70d1b47ca89b36e74242bc937b3b7c330c86e34eb5");
+    key_of_liveness(UINT64_C(0x1122334455667788), 9, 3, &liveness);
+    key_to_hex(&liveness, hex);
+    CU_ASSERT_STRING_EQUAL(hex, "857f01a7b8d70092f3a30e06ec46020c74a25ad029e40bf89e00b5bef3d868bd");
     key_of_refusal(&lease, 7, bytes_of("Bearer x"), &refusal);
     key_to_hex(&refusal, hex);
     CU_ASSERT_STRING_EQUAL(hex, "eca80941397bb3920faf6d285bf17f58d9d2a9c248ab9aa1c86825942171390f");
