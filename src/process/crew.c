@@ -189,6 +189,14 @@ void crew_signal(const struct crew *crew, int number) {
     }
 }
 
+void crew_replace(const struct crew *crew) {
+    for (unsigned i = 0; i < crew->n; i++) {
+        const struct post *post = &crew->posts[i];
+        if (post->children[post->serving].pid != 0)
+            kill(post->children[post->serving].pid, SIGTERM);
+    }
+}
+
 static void start_due(struct crew *crew) {
     uint64_t now_us = clock_monotonic_us(&crew->clock);
     for (unsigned i = 0; i < crew->n; i++) {

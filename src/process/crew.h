@@ -68,6 +68,9 @@ unsigned crew_count(const struct crew *crew);
 /* Sends the signal to all; their predecessors, too. They wait for no successor. */
 void crew_signal(const struct crew *crew, int number);
 
+/* Has every worker that serves replaced: each drains when its successor serves. */
+void crew_replace(const struct crew *crew);
+
 /* Milliseconds until crew_tend has something to do without a signal. */
 int crew_patience_ms(const struct crew *crew);
 

@@ -1,3 +1,4 @@
+/* Inherits or makes the listening socket, and makes it anew when it was removed. */
 #include "inferonce/process/listener.h"
 
 #include <arpa/inet.h>
@@ -75,8 +76,8 @@ static bool is_alive(const union address *address, socklen_t length) {
 }
 
 /* Makes way for a socket at the path: removes a dead one, and nothing that is not a socket. */
-static bool clear_path(const char *path, const union address *address, socklen_t length,
-                       struct error *error) {
+static bool clear_path(const struct listener *listener, const char *path, const union address *address,
+                       socklen_t length, struct error *error) {
     struct stat status;
     if (lstat(path, &status) != 0) {
         if (errno == ENOENT)
@@ -89,8 +90,11 @@ static bool clear_path(const char *path, const union address *address, socklen_t
         return false;
     }
     if (is_alive(address, length)) {
-        error_set(error, "LISTEN: %s is in use by a running process", path);
-        return false;
+        if (!socket_lock_knows(&listener->lock, &status)) {
+            error_set(error, "LISTEN: %s is in use by a running process", path);
+            return false;
+        }
+        LOG_ALWAYS(LOG_WARN, "socket_taken_over", LOG_TEXT("path", path));
     }
     if (unlink(path) != 0 && errno != ENOENT) {
         error_set_errno(error, errno, "LISTEN: cannot remove the dead socket %s", path);
@@ -109,7 +113,12 @@ static bool bind_unix(struct listener *listener, const char *path, const struct 
     }
     memcpy(address.local.sun_path, path, length);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
-    if (!socket_lock_take(&listener->lock, path, error) || !clear_path(path, &address, size, error))
+    if (!socket_lock_is_there(&listener->lock)) {
+        socket_lock_give(&listener->lock);
+        if (!socket_lock_take(&listener->lock, path, error))
+            return false;
+    }
+    if (!clear_path(listener, path, &address, size, error))
         return false;
     /* The socket is nobody's until its mode is set: with this umask no one else can connect in between. */
     mode_t old = umask(0177);
@@ -130,6 +139,7 @@ static bool bind_unix(struct listener *listener, const char *path, const struct 
         unlink(path);
         return false;
     }
+    socket_lock_note(&listener->lock, &status);
     listener->device = status.st_dev;
     listener->inode = status.st_ino;
     memcpy(listener->path, path, length + 1);
@@ -184,6 +194,14 @@ static bool bind_tcp(struct listener *listener, const union address *address, so
     return false;
 }
 
+/* If it is still the one that we made. */
+static void remove_socket(struct listener *listener) {
+    if (listener->path[0] && !listener_is_gone(listener))
+        unlink(listener->path);
+    listener->path[0] = '\0';
+}
+
+/* False: what was made is gone again, but for the lock. */
 static bool make(struct listener *listener, const struct settings *settings, struct error *error) {
     const char *text = settings->listen;
     bool local = strncmp(text, "unix:", 5) == 0;
@@ -206,7 +224,9 @@ static bool make(struct listener *listener, const struct settings *settings, str
         return true;
     if (bound)
         error_set_errno(error, errno, "LISTEN: cannot listen on %s", text);
-    listener_close(listener);
+    remove_socket(listener);
+    close(listener->descriptor);
+    listener->descriptor = -1;
     return false;
 }
 
@@ -228,7 +248,27 @@ bool listener_open(struct listener *listener, const struct settings *settings, s
         return fcntl(SYSTEMD_FIRST_DESCRIPTOR, F_SETFD, FD_CLOEXEC) == 0;
     }
     listener->text = settings->listen;
-    return make(listener, settings, error);
+    bool made = make(listener, settings, error);
+    if (!made)
+        listener_close(listener);
+    return made;
+}
+
+bool listener_is_gone(const struct listener *listener) {
+    struct stat status;
+    return listener->path[0] && (lstat(listener->path, &status) != 0 || status.st_dev != listener->device ||
+                                 status.st_ino != listener->inode);
+}
+
+bool listener_make_anew(struct listener *listener, const struct settings *settings, struct error *error) {
+    struct listener anew = {.descriptor = -1, .text = listener->text, .lock = listener->lock};
+    bool made = make(&anew, settings, error);
+    listener->lock = anew.lock; /* which may have been made anew, too */
+    if (!made)
+        return false;
+    close(listener->descriptor);
+    *listener = anew;
+    return true;
 }
 
 void listener_refuse(const struct listener *listener) {
@@ -237,11 +277,7 @@ void listener_refuse(const struct listener *listener) {
 }
 
 void listener_close(struct listener *listener) {
-    struct stat status;
-    if (listener->path[0] && lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
-        status.st_ino == listener->inode)
-        unlink(listener->path);
-    listener->path[0] = '\0';
+    remove_socket(listener);
     socket_lock_give(&listener->lock);
     if (listener->descriptor >= 0)
         close(listener->descriptor);

@@ -21,9 +21,10 @@
 
 struct master {
     struct crew crew;
-    int signals;  /* signalfd */
-    bool started; /* and said so */
-    bool failed;  /* to start */
+    int signals;      /* signalfd */
+    bool started;     /* and said so */
+    bool failed;      /* to start */
+    bool socket_lost; /* and said so */
     uint64_t kill_at_us;
 };
 
@@ -106,6 +107,22 @@ static void look_for_start(struct master *master) {
     }
 }
 
+/* Workers that were forked before serve a socket that nobody can reach: each has a successor, as when it is
+ * told to end. */
+static void look_at_socket(struct master *master) {
+    struct crew *crew = &master->crew;
+    struct error error;
+    bool lost = listener_is_gone(crew->listener);
+    if (lost && listener_make_anew(crew->listener, crew->settings, &error)) {
+        LOG_ALWAYS(LOG_WARN, "socket_made_anew", LOG_TEXT("listen", crew->listener->text));
+        crew_replace(crew);
+        lost = false;
+    } else if (lost && !master->socket_lost) {
+        LOG_ALWAYS(LOG_ERROR, "socket_lost", LOG_TEXT("error", error.text));
+    }
+    master->socket_lost = lost;
+}
+
 static void watch(struct master *master) {
     struct crew *crew = &master->crew;
     struct pollfd watched[] = {{.fd = master->signals, .events = POLLIN},
@@ -114,6 +131,7 @@ static void watch(struct master *master) {
         /* Who was stopped with the master needs that time, too, to drain. */
         master->kill_at_us += crew_look(crew);
         if (!crew->stopping) {
+            look_at_socket(master);
             crew_tend(crew);
             reap_pools(master);
         } else if (now_us(master) >= master->kill_at_us) {

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "inferonce/base/log.h"
 
 static void explain_open(const char *socket_path, const char *lock_path, int why, struct error *error) {
     const char *slash = strrchr(socket_path, '/');
@@ -19,7 +21,27 @@ static void explain_open(const char *socket_path, const char *lock_path, int why
         error_set_errno(error, why, "LISTEN: cannot open the lock file %s", lock_path);
 }
 
-/* Opens the file, which must be one of ours: empty. -1: error tells why. */
+/* What the file says. */
+#define NOTE        "inferonce socket %" SCNu64 " %" SCNu64 " %" SCNd64 " %" SCNd64 "\n"
+#define NOTE_BEGIN  "inferonce socket "
+#define NOTE_LENGTH 128
+
+static struct socket_identity identity_of(const struct stat *socket) {
+    return (struct socket_identity){.device = socket->st_dev,
+                                    .inode = socket->st_ino,
+                                    .made_s = socket->st_mtim.tv_sec,
+                                    .made_ns = socket->st_mtim.tv_nsec};
+}
+
+/* False: the file is not one of ours. An empty one was left between two steps. */
+static bool read_note(int descriptor, bool *left, struct socket_identity *socket) {
+    char text[NOTE_LENGTH] = "";
+    ssize_t length = pread(descriptor, text, sizeof(text) - 1, 0);
+    *left = sscanf(text, NOTE, &socket->device, &socket->inode, &socket->made_s, &socket->made_ns) == 4;
+    return length == 0 || (length > 0 && strncmp(text, NOTE_BEGIN, strlen(NOTE_BEGIN)) == 0);
+}
+
+/* Opens the file, which must be one of ours. -1: error tells why. */
 static int open_file(const char *socket_path, const char *lock_path, struct error *error) {
     struct stat status;
     int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
@@ -28,7 +50,10 @@ static int open_file(const char *socket_path, const char *lock_path, struct erro
         explain_open(socket_path, lock_path, errno, error);
         return -1;
     }
-    if (fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0)
+    struct socket_identity socket;
+    bool left;
+    if (fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size < NOTE_LENGTH &&
+        read_note(descriptor, &left, &socket))
         return descriptor;
     error_set(error, "LISTEN: %s is there and is not a lock file", lock_path);
     close(descriptor);
@@ -65,13 +90,36 @@ bool socket_lock_take(struct socket_lock *lock, const char *socket_path, struct 
             close(descriptor);
     }
     memcpy(lock->path, path, sizeof(path));
+    (void)read_note(lock->descriptor, &lock->left, &lock->socket);
     return true;
+}
+
+void socket_lock_note(const struct socket_lock *lock, const struct stat *socket) {
+    const struct socket_identity identity = identity_of(socket);
+    char text[NOTE_LENGTH];
+    int length =
+        snprintf(text, sizeof(text), "inferonce socket %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64 "\n",
+                 identity.device, identity.inode, identity.made_s, identity.made_ns);
+    if (ftruncate(lock->descriptor, 0) != 0 || pwrite(lock->descriptor, text, (size_t)length, 0) != length)
+        LOG(LOG_WARN, "socket_not_noted", LOG_TEXT("lock", lock->path));
+}
+
+bool socket_lock_knows(const struct socket_lock *lock, const struct stat *socket) {
+    const struct socket_identity identity = identity_of(socket);
+    return lock->left && memcmp(&identity, &lock->socket, sizeof(identity)) == 0;
+}
+
+bool socket_lock_is_there(const struct socket_lock *lock) {
+    struct stat named, held;
+    return lock->path[0] && lstat(lock->path, &named) == 0 && fstat(lock->descriptor, &held) == 0 &&
+           named.st_dev == held.st_dev && named.st_ino == held.st_ino;
 }
 
 void socket_lock_give(struct socket_lock *lock) {
     if (lock->path[0] == '\0')
         return;
-    unlink(lock->path);
+    if (socket_lock_is_there(lock))
+        unlink(lock->path);
     close(lock->descriptor);
     lock->path[0] = '\0';
 }

@@ -44,6 +44,8 @@ class Inferonce(Child):
     def __init__(self, case, *flags, listen=None, name="inferonce", wait=True, stdin=subprocess.DEVNULL, pass_fds=(),
                  prepare=None, command=None, **settings):
         self.socket_path = os.path.join(case.directory, f"{name}.sock")
+        if listen and listen.startswith("unix:"):
+            self.socket_path = listen.removeprefix("unix:")
         settings = {"WORKERS": 2, **case.store_settings, **settings}
         settings["LISTEN"] = listen or f"unix:{self.socket_path}"
         super().__init__(name, [*(command or [PROGRAM]), *flags], os.path.join(case.directory, f"{name}.log"),

@@ -22,11 +22,20 @@ struct listener {
 
 /* Takes the first there is of: descriptor 0 when it listens (spawn-fcgi), descriptor 3 with LISTEN_FDS and
  * LISTEN_PID (systemd; more than one socket is an error, another process's are passed over with a warning),
- * LISTEN. A Unix socket that refuses connections is replaced, any other and one that another program has
- * locked (socket_lock.h) is an error; addresses are numbers or `localhost`: nothing is resolved. False: error
- * tells why. */
+ * LISTEN. A Unix socket that refuses connections, or whose master was killed, is replaced; any other and one
+ * that another program has locked (socket_lock.h) is an error; addresses are numbers or `localhost`: nothing
+ * is resolved. False: error tells why. */
 bool listener_open(struct listener *listener, const struct settings *settings,
                    struct error *error) MUST_CHECK;
+
+/* Whether the Unix socket that we made is not at its path any more: removed, or replaced by somebody. */
+bool listener_is_gone(const struct listener *listener);
+
+/* Makes it anew, by the rules of listener_open. `descriptor` is then another one: workers that were forked
+ * before have the old one, which nobody can reach any more. False: error tells why; everything is as it was.
+ */
+bool listener_make_anew(struct listener *listener, const struct settings *settings,
+                        struct error *error) MUST_CHECK;
 
 /* Before workers close it one after the other: on a Unix socket that we made nobody is let in any more, so
  * that nobody is in the queue when the last one closes it; who waits there already can still be accepted.
