@@ -14,14 +14,12 @@
 #include "inferonce/base/descriptors.h"
 #include "inferonce/base/log.h"
 #include "inferonce/base/settings.h"
-#include "inferonce/base/shared.h"
 #include "inferonce/base/shared_file.h"
 #include "inferonce/engine/engine.h"
-#include "inferonce/process/bus_error.h"
 #include "inferonce/process/listener.h"
+#include "inferonce/process/mapping.h"
 #include "inferonce/process/master.h"
 #include "inferonce/process/signals.h"
-#include "inferonce/store/memory.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_SETTINGS = 2 };
 
@@ -50,25 +48,6 @@ static int print(enum settings_request request, const struct settings *settings)
     return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
-/* The mapping with the memory store in it, ready for workers. */
-static bool make_shared(struct shared *shared, const struct settings *settings, struct error *error) {
-    const struct clock clock = {.fake = false};
-    unsigned workers = master_workers(settings);
-    struct memory_layout layout = memory_layout_of(settings, workers);
-    if (!shared_create(shared, workers, settings->cache_path, memory_region_bytes(&layout),
-                       memory_region_tag(&layout), error))
-        return false;
-    if (shared->first) {
-        size_t wiped = memory_region_setup(shared->region, &layout, shared->fresh, &clock);
-        if (settings->cache_backend != CACHE_BACKEND_MEMORY && !shared->fresh)
-            memory_region_empty(shared->region, shared->region_bytes, &clock);
-        if (wiped > 0)
-            LOG(LOG_WARN, "cache_file_damaged", LOG_NUMBER("shards_emptied", wiped));
-    }
-    shared_ready(shared);
-    return true;
-}
-
 static int serve(const struct settings *settings) {
     struct error error;
     struct listener listener;
@@ -81,12 +60,11 @@ static int serve(const struct settings *settings) {
         LOG(LOG_ERROR, "cannot_listen", LOG_TEXT("error", error.text));
         return EXIT_FAILED;
     }
-    if (!make_shared(&shared, settings, &error)) {
+    if (!mapping_make(&shared, settings, master_workers(settings), &error)) {
         LOG(LOG_ERROR, "cannot_start", LOG_TEXT("error", error.text));
         listener_close(&listener);
         return EXIT_FAILED;
     }
-    bus_error_setup();
     int status = master_run(settings, &shared, &listener);
     listener_close(&listener);
     shared_destroy(&shared);

@@ -144,14 +144,34 @@ static void buried(struct crew *crew, unsigned index, struct child *child, int s
         schedule(post, child->started_us, clock_monotonic_us(&crew->clock));
 }
 
+/* Its slot is in the mapping that it had. */
+static void bury_former(struct crew *crew, pid_t pid) {
+    for (unsigned i = 0; i < crew->n_former; i++) {
+        if (crew->former[i] != pid)
+            continue;
+        crew->former[i] = crew->former[--crew->n_former];
+        LOG_ALWAYS(LOG_INFO, "former_worker_exited", LOG_NUMBER("child", pid));
+        return;
+    }
+}
+
+static void bury(struct crew *crew, pid_t pid, int status) {
+    for (unsigned i = 0; i < crew->n; i++) {
+        for (unsigned c = 0; c < 2; c++) {
+            if (crew->posts[i].children[c].pid == pid) {
+                buried(crew, i, &crew->posts[i].children[c], status);
+                return;
+            }
+        }
+    }
+    bury_former(crew, pid);
+}
+
 void crew_bury(struct crew *crew) {
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        for (unsigned i = 0; i < crew->n; i++)
-            for (unsigned c = 0; c < 2; c++)
-                if (crew->posts[i].children[c].pid == pid)
-                    buried(crew, i, &crew->posts[i].children[c], status);
+        bury(crew, pid, status);
 }
 
 /* A worker that asks to leave serves on until its successor does: nobody is refused meanwhile. With both
@@ -170,7 +190,7 @@ static void relieve(struct crew *crew, struct post *post) {
 /* ---- all of them ---- */
 
 unsigned crew_count(const struct crew *crew) {
-    unsigned alive = 0;
+    unsigned alive = crew->n_former;
     for (unsigned i = 0; i < crew->n; i++)
         for (unsigned c = 0; c < 2; c++)
             alive += crew->posts[i].children[c].pid != 0;
@@ -187,6 +207,8 @@ void crew_signal(const struct crew *crew, int number) {
             kill(child->pid, number);
         }
     }
+    for (unsigned i = 0; i < crew->n_former; i++)
+        kill(crew->former[i], number);
 }
 
 void crew_replace(const struct crew *crew) {
@@ -195,6 +217,33 @@ void crew_replace(const struct crew *crew) {
         if (post->children[post->serving].pid != 0)
             kill(post->children[post->serving].pid, SIGTERM);
     }
+}
+
+/* One that cannot be remembered is not waited for. */
+static void let_go(struct crew *crew, struct child *child) {
+    if (child->pid == 0)
+        return;
+    bool remembered = crew->n_former < FORMER_MAX;
+    if (remembered)
+        crew->former[crew->n_former++] = child->pid;
+    kill(child->pid, remembered ? SIGTERM : SIGKILL);
+    child->pid = 0;
+}
+
+static void give_slots(struct crew *crew) {
+    for (unsigned i = 0; i < crew->n; i++) {
+        crew->posts[i].children[0].slot = crew->shared->claimed[i];
+        crew->posts[i].children[1].slot = shared_other_slot(crew->shared->claimed[i]);
+    }
+}
+
+void crew_renew(struct crew *crew) {
+    for (unsigned i = 0; i < crew->n; i++) {
+        for (unsigned c = 0; c < 2; c++)
+            let_go(crew, &crew->posts[i].children[c]);
+        crew->posts[i] = (struct post){.serving = 0};
+    }
+    give_slots(crew);
 }
 
 static void start_due(struct crew *crew) {
@@ -314,8 +363,5 @@ void crew_init(struct crew *crew, const struct settings *settings, struct shared
                           .n = shared->workers,
                           .signals = signals};
     crew->began_us = crew->looked_us = clock_monotonic_us(&crew->clock);
-    for (unsigned i = 0; i < crew->n; i++) {
-        crew->posts[i].children[0].slot = shared->claimed[i];
-        crew->posts[i].children[1].slot = shared_other_slot(shared->claimed[i]);
-    }
+    give_slots(crew);
 }

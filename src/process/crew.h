@@ -24,6 +24,8 @@ struct post {
     unsigned failures;    /* children that ended, or could not be made, since the beginning */
 };
 
+#define FORMER_MAX (2 * SLOTS_MAX)
+
 struct crew {
     const struct settings *settings;
     struct shared *shared;
@@ -31,6 +33,8 @@ struct crew {
     struct clock clock;
     struct post posts[WORKERS_MAX];
     unsigned n;
+    pid_t former[FORMER_MAX]; /* workers with a mapping that is ours no more; they end by themselves */
+    unsigned n_former;
     int signals;           /* the master's, which a worker closes */
     bool served;           /* a worker has been ready */
     bool stopping;         /* nobody is replaced any more */
@@ -70,6 +74,10 @@ void crew_signal(const struct crew *crew, int number);
 
 /* Has every worker that serves replaced: each drains when its successor serves. */
 void crew_replace(const struct crew *crew);
+
+/* After the mapping was made anew: the workers, which have the old one, are told to end, and others are due.
+ */
+void crew_renew(struct crew *crew);
 
 /* Milliseconds until crew_tend has something to do without a signal. */
 int crew_patience_ms(const struct crew *crew);

@@ -12,6 +12,8 @@
 #include "crew.h"
 #include "inferonce/base/cgroup.h"
 #include "inferonce/base/log.h"
+#include "inferonce/base/shared_guard.h"
+#include "inferonce/process/mapping.h"
 #include "inferonce/process/signals.h"
 
 #define US_PER_MS UINT64_C(1000)
@@ -107,6 +109,26 @@ static void look_for_start(struct master *master) {
     }
 }
 
+/* The file of CACHE_PATH was cut short while it was in use: what it held is lost, and nothing else. Workers
+ * go on in memory of their own until their successors serve. */
+static void look_at_mapping(struct master *master) {
+    struct crew *crew = &master->crew;
+    struct error error;
+    if (!shared_guard_is_lost(crew->shared))
+        return;
+    LOG_ALWAYS(LOG_ERROR, "shared_memory_lost",
+               LOG_TEXT("reason",
+                        "the file of CACHE_PATH was cut short while it was in use, or its disk "
+                        "fails; its entries are gone"));
+    if (mapping_make_anew(crew->shared, crew->settings, &error)) {
+        crew_renew(crew);
+    } else {
+        LOG_ALWAYS(LOG_ERROR, "cannot_go_on", LOG_TEXT("error", error.text));
+        master->failed = true;
+        stop_crew(master, SIGTERM);
+    }
+}
+
 /* Workers that were forked before serve a socket that nobody can reach: each has a successor, as when it is
  * told to end. */
 static void look_at_socket(struct master *master) {
@@ -125,18 +147,19 @@ static void look_at_socket(struct master *master) {
 
 static void watch(struct master *master) {
     struct crew *crew = &master->crew;
-    struct pollfd watched[] = {{.fd = master->signals, .events = POLLIN},
-                               {.fd = crew->shared->master_descriptor, .events = POLLIN}};
     while (!crew->stopping || crew_count(crew) > 0) {
         /* Who was stopped with the master needs that time, too, to drain. */
         master->kill_at_us += crew_look(crew);
         if (!crew->stopping) {
+            look_at_mapping(master);
             look_at_socket(master);
             crew_tend(crew);
             reap_pools(master);
         } else if (now_us(master) >= master->kill_at_us) {
             crew_signal(crew, SIGKILL);
         }
+        struct pollfd watched[] = {{.fd = master->signals, .events = POLLIN},
+                                   {.fd = crew->shared->master_descriptor, .events = POLLIN}};
         poll(watched, sizeof(watched) / sizeof(watched[0]), crew_patience_ms(crew));
         shared_heard(crew->shared);
         read_signals(master);

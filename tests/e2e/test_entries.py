@@ -120,20 +120,6 @@ class File(Case):
     def test_cut_short(self):
         self.spoil(lambda path: os.truncate(path, os.path.getsize(path) // 2))
 
-    def test_cut_short_while_in_use(self):
-        """The program cannot go on without its memory, but it says why; the next start makes the file anew."""
-        app = self.start()
-        self.predict(app)
-        workers = app.workers()
-        os.truncate(self.path, 0)
-        self.assertEqual(app.wait(), -signal.SIGBUS)
-        wait_until(lambda: all([reap(pid) for pid in workers]), "the workers are gone")
-        self.assertIn("event=shared_memory_lost", app.log())
-        self.assertIn("CACHE_PATH", app.log())
-        app = self.start()
-        self.assertEqual(self.predict(app), "MISS")
-        self.assertEqual(self.predict(app), "HIT")
-
     def test_another_version(self):
         def change(path):
             with open(path, "r+b") as file:

@@ -1,0 +1,19 @@
+/* The shared mapping with the memory store in it, ready for workers. */
+#ifndef INFERONCE_PROCESS_MAPPING_H
+#define INFERONCE_PROCESS_MAPPING_H
+
+#include "inferonce/base/settings.h"
+#include "inferonce/base/shared.h"
+
+/* Makes or opens it, as the settings say, for `workers` workers, and guards it (shared_guard.h). Blocks as
+ * shared_create does. False: error tells why; nothing is left open. */
+bool mapping_make(struct shared *shared, const struct settings *settings, unsigned workers,
+                  struct error *error) MUST_CHECK;
+
+/* When the mapping has lost pages: makes another in its place, in a new file, or, when that cannot be, in
+ * memory alone, with a line in the log. Counters go on from where they were; entries are gone. Processes that
+ * were forked before keep the old one. False: not even memory can be had; `shared` is as it was. */
+bool mapping_make_anew(struct shared *shared, const struct settings *settings,
+                       struct error *error) MUST_CHECK;
+
+#endif

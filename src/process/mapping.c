@@ -1,0 +1,91 @@
+/* Makes the shared mapping, and makes it anew when its file was cut short. */
+#include "inferonce/process/mapping.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "inferonce/base/log.h"
+#include "inferonce/base/shared_file.h"
+#include "inferonce/base/shared_guard.h"
+#include "inferonce/store/memory.h"
+
+static bool make(struct shared *shared, const struct settings *settings, const char *path, unsigned workers,
+                 struct error *error) {
+    const struct clock clock = {.fake = false};
+    struct memory_layout layout = memory_layout_of(settings, workers);
+    if (!shared_create(shared, workers, path, memory_region_bytes(&layout), memory_region_tag(&layout),
+                       error))
+        return false;
+    if (shared->first) {
+        size_t wiped = memory_region_setup(shared->region, &layout, shared->fresh, &clock);
+        if (settings->cache_backend != CACHE_BACKEND_MEMORY && !shared->fresh)
+            memory_region_empty(shared->region, shared->region_bytes, &clock);
+        if (wiped > 0)
+            LOG(LOG_WARN, "cache_file_damaged", LOG_NUMBER("shards_emptied", wiped));
+    }
+    shared_ready(shared);
+    shared_guard_setup(shared);
+    return true;
+}
+
+bool mapping_make(struct shared *shared, const struct settings *settings, unsigned workers,
+                  struct error *error) {
+    return make(shared, settings, settings->cache_path, workers, error);
+}
+
+/* ---- anew ---- */
+
+/* The counters of all slots; gauges are those of workers that have another mapping now. */
+static struct stats *copy_counters(const struct shared *shared) {
+    struct stats *copy = malloc(SLOTS_MAX * sizeof(*copy));
+    if (!copy)
+        return NULL;
+    memcpy(copy, shared->stats, SLOTS_MAX * sizeof(*copy));
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
+        stats_clear_gauges(&copy[slot]);
+    return copy;
+}
+
+static void add_counters(struct shared *shared, const struct stats *counters) {
+    for (unsigned slot = 0; counters && slot < SLOTS_MAX; slot++)
+        for (size_t i = 0; i < STATS_COUNT; i++)
+            atomic_fetch_add(&shared->stats[slot].value[i], atomic_load(&counters[slot].value[i]));
+}
+
+/* Processes that were forked before hold claims on the damaged file for as long as they live: the path is to
+ * name another one. Whatever else is at the path stays. */
+static bool clear_path(const struct shared *shared, const char *path, struct error *error) {
+    struct stat named, held;
+    if (lstat(path, &named) != 0 && errno == ENOENT)
+        return true;
+    if (fstat(shared->descriptor, &held) != 0 || named.st_dev != held.st_dev || named.st_ino != held.st_ino)
+        return true; /* another pool has made it anew, or it is no file of ours: shared_create says */
+    if (!shared_file_is_ours(shared->descriptor, held.st_size, path, error))
+        return false;
+    if (unlink(path) == 0 || errno == ENOENT)
+        return true;
+    error_set_errno(error, errno, "CACHE_PATH: %s: cannot remove the damaged file", path);
+    return false;
+}
+
+bool mapping_make_anew(struct shared *shared, const struct settings *settings, struct error *error) {
+    struct shared anew;
+    unsigned workers = shared->workers;
+    struct stats *counters = copy_counters(shared);
+    bool made = clear_path(shared, settings->cache_path, error) &&
+                make(&anew, settings, settings->cache_path, workers, error);
+    if (!made) {
+        LOG(LOG_ERROR, "cache_file_not_made_anew", LOG_TEXT("error", error->text));
+        made = make(&anew, settings, NULL, workers, error);
+    }
+    if (made) {
+        add_counters(&anew, counters);
+        shared_destroy(shared);
+        *shared = anew;
+    }
+    free(counters);
+    return made;
+}
