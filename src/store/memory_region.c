@@ -7,8 +7,8 @@
 #include "inferonce/store/memory_mix.h"
 #include "inferonce/store/memory_part.h"
 
-#define MAGIC          UINT64_C(0x3179726f6d656d69) /* "imemory1" in a little-endian dump */
-#define LAYOUT_VERSION 1
+#define MAGIC          UINT64_C(0x3279726f6d656d69) /* "imemory2" in a little-endian dump */
+#define LAYOUT_VERSION 2
 #define LINE           64
 
 /* What the cache puts around a result: its header, and three names of at most 255 bytes. */
@@ -164,7 +164,8 @@ size_t memory_region_setup(void *region, const struct memory_layout *layout, boo
     memory_geometry_of(layout, &context.geometry);
     context.region->magic = MAGIC;
     context.region->layout = *layout;
-    memory_generations_setup(&context.region->generations, fresh);
+    if (!fresh)
+        memory_generations_setup(&context.region->generations);
     pendings_setup(&context.region->pendings, fresh);
     for (unsigned part = 0; part < context.geometry.parts; part++) {
         memory_lock_init(&memory_part_at(&context, part)->writer);

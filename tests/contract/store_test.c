@@ -557,27 +557,6 @@ static void test_longest_small_value(void) {
     rig_close(&rig);
 }
 
-/* One key, four kinds: four items. */
-static void test_kinds_are_apart(void) {
-    struct rig rig;
-    rig_open(&rig);
-    CU_ASSERT_EQUAL(put(&rig, 1, "entry", 3), STORE_OK);
-    CU_ASSERT_EQUAL(add(&rig, STORE_LEASE, 1, bytes_of("lease"), MINUTE_MS), STORE_OK);
-    CU_ASSERT_EQUAL(add(&rig, STORE_OUTCOME, 1, bytes_of("outcome"), MINUTE_MS), STORE_OK);
-    CU_ASSERT_EQUAL(add(&rig, STORE_GENERATION, 1, bytes_of("12345678"), 0), STORE_OK);
-    CU_ASSERT_EQUAL(remove_by(&rig, 0, STORE_ENTRY, 1, 4, 1000), STORE_OK);
-    CU_ASSERT_EQUAL(get(&rig, STORE_LEASE, 1), STORE_OK);
-    CU_ASSERT_TRUE(got_is("lease"));
-    CU_ASSERT_EQUAL(remove_by(&rig, 0, STORE_LEASE, 1, 0, 0), STORE_OK);
-    CU_ASSERT_EQUAL(get(&rig, STORE_OUTCOME, 1), STORE_OK);
-    CU_ASSERT_TRUE(got_is("outcome"));
-    CU_ASSERT_EQUAL(get(&rig, STORE_GENERATION, 1), STORE_OK);
-    CU_ASSERT_TRUE(got_is("12345678"));
-    rig_close(&rig);
-}
-
-/* ---- generations ---- */
-
 /* 8 bytes, little-endian. */
 static struct bytes number(uint64_t n) {
     static char value[STORE_GENERATION_LENGTH];
@@ -589,6 +568,27 @@ static struct bytes number(uint64_t n) {
 static bool got_number(uint64_t n) {
     return got.status == STORE_OK && bytes_equal((struct bytes){got.value, got.length}, number(n));
 }
+
+/* One key, four kinds: four items. */
+static void test_kinds_are_apart(void) {
+    struct rig rig;
+    rig_open(&rig);
+    CU_ASSERT_EQUAL(put(&rig, 1, "entry", 3), STORE_OK);
+    CU_ASSERT_EQUAL(add(&rig, STORE_LEASE, 1, bytes_of("lease"), MINUTE_MS), STORE_OK);
+    CU_ASSERT_EQUAL(add(&rig, STORE_OUTCOME, 1, bytes_of("outcome"), MINUTE_MS), STORE_OK);
+    CU_ASSERT_EQUAL(add(&rig, STORE_GENERATION, 1, number(UINT64_C(1) << 51), 0), STORE_OK);
+    CU_ASSERT_EQUAL(remove_by(&rig, 0, STORE_ENTRY, 1, 4, 1000), STORE_OK);
+    CU_ASSERT_EQUAL(get(&rig, STORE_LEASE, 1), STORE_OK);
+    CU_ASSERT_TRUE(got_is("lease"));
+    CU_ASSERT_EQUAL(remove_by(&rig, 0, STORE_LEASE, 1, 0, 0), STORE_OK);
+    CU_ASSERT_EQUAL(get(&rig, STORE_OUTCOME, 1), STORE_OK);
+    CU_ASSERT_TRUE(got_is("outcome"));
+    CU_ASSERT_EQUAL(get(&rig, STORE_GENERATION, 1), STORE_OK);
+    CU_ASSERT_TRUE(got_number(UINT64_C(1) << 51));
+    rig_close(&rig);
+}
+
+/* ---- generations ---- */
 
 static void test_generation(void) {
     struct rig rig;

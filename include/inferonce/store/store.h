@@ -12,7 +12,7 @@
  *   LEASE       who infers a key right now; added by one caller only; expires
  *   OUTCOME     what became of a flight that stored nothing, for those who wait elsewhere; expires within
  *               seconds
- *   GENERATION  of a namespace, a number: 8 bytes, little-endian. A `put` raises it, by 1 when it is not
+ *   GENERATION  of a namespace, a number below 2^52: 8 bytes, little-endian. A `put` raises it, by 1 when it is not
  *               below already. Memory keeps it; servers keep it for store_generation_ms, which an `add` of
  *               one that exists begins anew. A lost one means misses, until a greater one is added
  *

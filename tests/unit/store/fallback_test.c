@@ -149,6 +149,8 @@ static enum store_status put(struct rig *rig, enum store_kind kind, const char *
     enum store_status status = STORE_EXPIRED;
     struct store_item item = {
         .kind = kind, .key = KEY, .value = bytes_of(value), .epoch = 5, .ttl_ms = MINUTE_MS};
+    if (kind == STORE_GENERATION)
+        item.value.length = STORE_GENERATION_LENGTH; /* zeros behind the text: a small number */
     if (adds)
         store_add(rig->store, &item, done, &status);
     else
@@ -195,7 +197,7 @@ static void test_servers_are_away(void) {
     CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY), STORE_OK);
     CU_ASSERT_EQUAL(put(&rig, STORE_LEASE, "mine", true), STORE_OK);
     CU_ASSERT_EQUAL(put(&rig, STORE_LEASE, "yours", true), STORE_EXISTS);
-    CU_ASSERT_EQUAL(put(&rig, STORE_GENERATION, "12345678", true), STORE_OK);
+    CU_ASSERT_EQUAL(put(&rig, STORE_GENERATION, "123\0\0\0\0", true), STORE_OK);
     CU_ASSERT_EQUAL(get(&rig, STORE_GENERATION), STORE_OK);
     rig_close(&rig);
 }
@@ -226,7 +228,7 @@ static void test_no_generation(void) {
     rig_open(&rig);
     go_away();
     put(&rig, STORE_ENTRY, "value", false);
-    put(&rig, STORE_GENERATION, "12345678", true);
+    put(&rig, STORE_GENERATION, "123\0\0\0\0", true);
     servers.status[STORE_ENTRY] = STORE_MISSING;
     struct store_look look = generation_and_entry(KEY);
     look_at(&rig, &look);
@@ -248,7 +250,7 @@ static void test_each_look_for_itself(void) {
     rig_open(&rig);
     go_away();
     put(&rig, STORE_ENTRY, "value", false);
-    put(&rig, STORE_GENERATION, "12345678", true);
+    put(&rig, STORE_GENERATION, "123\0\0\0\0", true);
     servers.status[STORE_ENTRY] = STORE_MISSING;
     struct store_look looks[2] = {generation_and_entry(OTHER_KEY),
                                   {.gets = {{.kind = STORE_ENTRY, .key = KEY}}, .n = 1}};
@@ -271,7 +273,7 @@ static void test_invalidations_reach_both(void) {
     rig_open(&rig);
     go_away();
     put(&rig, STORE_ENTRY, "value", false);
-    put(&rig, STORE_GENERATION, "12345678", true);
+    put(&rig, STORE_GENERATION, "123\0\0\0\0", true);
     servers.removal = servers.write = STORE_PENDING;
     store_remove(rig.store, STORE_ENTRY, KEY, 9, MINUTE_MS, done, &status);
     CU_ASSERT_EQUAL(status, STORE_PENDING);
@@ -294,7 +296,7 @@ static void test_invalidations_that_fail(void) {
     enum store_status status = STORE_EXPIRED;
     rig_open(&rig);
     go_away();
-    CU_ASSERT_EQUAL(put(&rig, STORE_GENERATION, "12345678", false), STORE_ERROR);
+    CU_ASSERT_EQUAL(put(&rig, STORE_GENERATION, "123\0\0\0\0", false), STORE_ERROR);
     store_remove(rig.store, STORE_ENTRY, KEY, 9, MINUTE_MS, done, &status);
     CU_ASSERT_EQUAL(status, STORE_ERROR);
     rig_close(&rig);
