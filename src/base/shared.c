@@ -146,6 +146,8 @@ static bool read_boot_id(char *boot_id, struct error *error) {
     return true;
 }
 
+static const char OTHER_SIZES[] = "made with other sizes";
+
 /* Why the file cannot be used as it is; NULL when it can. */
 static const char *find_fault(int descriptor, off_t size, const struct identity *wanted) {
     struct header header;
@@ -155,15 +157,43 @@ static const char *find_fault(int descriptor, off_t size, const struct identity 
     const struct identity *found = &header.identity;
     if (found->layout_version != wanted->layout_version || found->fixed_bytes != wanted->fixed_bytes)
         return "written by another version";
-    if (found->region_bytes != wanted->region_bytes || found->region_tag != wanted->region_tag)
-        return "made with other sizes";
     if (memcmp(found->boot_id, wanted->boot_id, sizeof(found->boot_id)) != 0)
         return "written before the machine was started";
-    if ((uint64_t)size != wanted->fixed_bytes + wanted->region_bytes)
+    if (found->region_bytes > UINT64_MAX - found->fixed_bytes ||
+        (uint64_t)size != found->fixed_bytes + found->region_bytes)
         return "cut short or grown";
     if (header.ready != 1 || header.instance == 0)
         return "its set-up was interrupted";
+    if (found->region_bytes != wanted->region_bytes || found->region_tag != wanted->region_tag)
+        return OTHER_SIZES;
     return NULL;
+}
+
+/* Into memory of our own, since the file is about to be emptied. Without memory for it it is as if there were
+ * nothing. */
+static void copy_former(struct shared *shared, off_t size, const struct identity *wanted) {
+    size_t bytes = (size_t)size - wanted->fixed_bytes;
+    char *copy = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (copy == MAP_FAILED)
+        return;
+    size_t done = 0;
+    ssize_t length;
+    do {
+        length = pread(shared->descriptor, copy + done, bytes - done, (off_t)(wanted->fixed_bytes + done));
+        done += length > 0 ? (size_t)length : 0;
+    } while ((length > 0 && done < bytes) || (length < 0 && errno == EINTR));
+    if (done < bytes) {
+        munmap(copy, bytes);
+        return;
+    }
+    shared->former = copy;
+    shared->former_bytes = bytes;
+}
+
+static void drop_former(struct shared *shared) {
+    if (shared->former)
+        munmap(shared->former, shared->former_bytes);
+    shared->former = NULL;
 }
 
 /* Opens the file, takes the set-up lock, and leaves a file that can be mapped and the places claimed. */
@@ -195,6 +225,8 @@ static bool prepare_file(struct shared *shared, unsigned workers, const char *pa
     } else {
         if (status.st_size > 0)
             LOG(LOG_WARN, "cache_file_recreated", LOG_TEXT("path", path), LOG_TEXT("reason", fault));
+        if (fault == OTHER_SIZES)
+            copy_former(shared, status.st_size, wanted);
         shared->fresh = true;
         if (!shared_file_recreate(shared->descriptor, size, path, error))
             return false;
@@ -344,6 +376,7 @@ bool shared_create(struct shared *shared, unsigned workers, const char *path, si
 }
 
 void shared_ready(struct shared *shared) {
+    drop_former(shared);
     atomic_store_explicit(&shared->mapping->header.ready, 1, memory_order_release);
     if (shared->descriptor >= 0 && !lock_set(shared->descriptor, F_OFD_SETLK, F_UNLCK, SETUP_LOCK))
         LOG(LOG_ERROR, "cache_file_not_unlocked", LOG_TEXT("reason", strerrordesc_np(errno)));
@@ -360,6 +393,7 @@ void shared_destroy(struct shared *shared) {
                (size_t)((char *)shared->region - (char *)shared->mapping) + shared->region_bytes);
     if (shared->descriptor >= 0)
         close(shared->descriptor);
+    drop_former(shared);
     clear_handle(shared);
 }
 

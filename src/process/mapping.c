@@ -11,6 +11,7 @@
 #include "inferonce/base/shared_file.h"
 #include "inferonce/base/shared_guard.h"
 #include "inferonce/store/memory.h"
+#include "inferonce/store/memory_adopt.h"
 
 static bool make(struct shared *shared, const struct settings *settings, const char *path, unsigned workers,
                  struct error *error) {
@@ -21,7 +22,11 @@ static bool make(struct shared *shared, const struct settings *settings, const c
         return false;
     if (shared->first) {
         size_t wiped = memory_region_setup(shared->region, &layout, shared->fresh, &clock);
-        if (settings->cache_backend != CACHE_BACKEND_MEMORY && !shared->fresh)
+        if (shared->former)
+            LOG(LOG_INFO, "cache_file_taken_over",
+                LOG_NUMBER("entries", memory_adopt(shared->region, shared->region_bytes, shared->former,
+                                                   shared->former_bytes, &clock)));
+        if (settings->cache_backend != CACHE_BACKEND_MEMORY && (!shared->fresh || shared->former))
             memory_region_empty(shared->region, shared->region_bytes, &clock);
         if (wiped > 0)
             LOG(LOG_WARN, "cache_file_damaged", LOG_NUMBER("shards_emptied", wiped));

@@ -431,6 +431,38 @@ uint64_t memory_log_sweep(const struct memory_shard *shard, uint32_t first_bucke
     return removed;
 }
 
+/* ---- one entry after the other ---- */
+
+bool memory_log_at(const struct memory_shard *shard, uint64_t offset, struct memory_record *found) {
+    struct record *record = sound_record(shard, offset, log_bytes(shard));
+    if (!record || record->state != RECORD_LIVE)
+        return false;
+    *found = (struct memory_record){.key = record->key,
+                                    .value = {value_of(record), record->value_length},
+                                    .epoch = record->epoch,
+                                    .group = record->group,
+                                    .expires_us = record->expires_us,
+                                    .sequence = record->sequence,
+                                    .offset = offset};
+    return true;
+}
+
+bool memory_log_next(const struct memory_shard *shard, uint64_t *offset, uint64_t *left,
+                     struct memory_record *found) {
+    while (*left > 0) {
+        uint64_t here = *offset;
+        const struct record *record = sound_record(shard, here, *left);
+        if (!record)
+            return false;
+        uint64_t size = size_of(record);
+        *left -= size;
+        *offset = here + size == log_bytes(shard) ? 0 : here + size;
+        if (memory_log_at(shard, here, found))
+            return true;
+    }
+    return false;
+}
+
 /* ---- a log found in a file ---- */
 
 /* Takes a live record into the index if it can be what this store wrote last there. */

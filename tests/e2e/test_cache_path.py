@@ -126,3 +126,29 @@ class CutShort(Case):
         wait_until(lambda: all([reap(pid) or True for pid in workers]), "the workers are gone")
         again = self.start(name="again")
         self.assertEqual(self.front(again.socket_path, name="nginx-again").predict("text").cache, "MISS")
+
+
+class OtherSizes(Case):
+    """A file that was made with other sizes: what fits is kept."""
+
+    def start(self, name, **settings):
+        path = os.path.join(self.directory, "entries")
+        app = Inferonce(self, name=name, CACHE_PATH=path, **settings)
+        return app, self.front(app.socket_path, name=f"nginx-{name}")
+
+    def test_grown_and_shrunk(self):
+        app, client = self.start("first", CACHE_MEMORY_MB=16, CACHE_MAX_SIZE=100)
+        texts = [f"text {number}" for number in range(100)]
+        for text in texts:
+            client.predict(text)
+        client.predict("of before a purge", headers=[("X-Cache-Namespace", "purged")])
+        client.delete("/cache", headers=[("X-Cache-Namespace", "purged")])
+        app.stop()
+        app, client = self.start("grown", CACHE_MEMORY_MB=32, CACHE_MAX_SIZE=5000, WORKERS=3)
+        self.assertRegex(app.log(), "event=cache_file_taken_over .*entries=(99|100)\n")
+        self.assertEqual([client.predict(text).cache for text in texts[1:]], ["HIT"] * 99)
+        self.assertEqual(client.predict("of before a purge", headers=[("X-Cache-Namespace", "purged")]).cache, "MISS")
+        app.stop()
+        app, client = self.start("shrunk", CACHE_MEMORY_MB=16, CACHE_MAX_SIZE=20)
+        self.assertEqual(client.stats()["size"], 20)
+        self.assertEqual(client.predict("of before a purge", headers=[("X-Cache-Namespace", "purged")]).cache, "HIT")

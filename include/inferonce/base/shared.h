@@ -14,9 +14,10 @@
  * Who opens the file while nobody holds a claim is the first: it trusts no lock word in it and re-initialises
  * them, zeroes the statistics and the scoreboard (but raises the epochs, so that the leases of the last run
  * are known to be dead), and `first` tells the memory store to do the same with its own. A file that has
- * another layout, other sizes or another boot id, or that was cut short, is recreated (`fresh`), and why is
- * logged in one line; such a file in use by living processes is an error. A file that holds something else is
- * never touched: it is an error, too.
+ * another layout or another boot id, or that was cut short, is recreated (`fresh`), and why is logged in one
+ * line; such a file in use by living processes is an error. One that was made with other sizes is recreated,
+ * too, and `former` has what its region held, for the memory store to take over what it can. A file that
+ * holds something else is never touched: it is an error, too.
  *
  * A worker can be killed at any instruction: all that is in here is either atomic or behind a robust mutex.
  */
@@ -65,9 +66,11 @@ struct shared {
     struct stats *stats;       /* SLOTS_MAX, in the mapping */
     void *region;              /* region_bytes, aligned to a page */
     size_t region_bytes;
-    uint64_t instance;               /* random, of the mapping */
-    uint64_t started_us;             /* wall clock, when the mapping was first made or re-initialised */
-    bool fresh;                      /* the region holds nothing of use */
+    uint64_t instance;   /* random, of the mapping */
+    uint64_t started_us; /* wall clock, when the mapping was first made or re-initialised */
+    bool fresh;          /* the region holds nothing of use */
+    void *former;        /* of a file with other sizes: a copy of its region; NULL: none */
+    size_t former_bytes;
     bool first;                      /* nobody else has the mapping: lock words are to be made anew */
     int descriptor;                  /* of the file; -1 when anonymous */
     unsigned workers;                /* places claimed by this master */
@@ -101,7 +104,7 @@ static inline bool shared_slot_is_ours(const struct shared *shared, unsigned slo
 bool shared_create(struct shared *shared, unsigned workers, const char *path, size_t region_bytes,
                    uint64_t region_tag, struct error *error) MUST_CHECK;
 
-/* The region is initialised: lets other masters in. */
+/* The region is initialised: lets other masters in. Frees `former`. */
 void shared_ready(struct shared *shared);
 
 /* Unmaps and closes. A file stays, with its content. */

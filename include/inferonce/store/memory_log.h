@@ -55,6 +55,26 @@ void memory_log_expire(const struct memory_shard *shard, uint64_t now_us, unsign
 uint64_t memory_log_sweep(const struct memory_shard *shard, uint32_t first_bucket, uint32_t n, uint64_t group,
                           uint64_t epoch);
 
+/* An entry where it lies, borrowed while the lock is held. */
+struct memory_record {
+    const uint8_t *key;
+    struct bytes value;
+    uint64_t epoch;
+    uint64_t group;
+    uint64_t expires_us;
+    uint64_t sequence;
+    uint64_t offset; /* names it, until the log changes */
+};
+
+/* The next entry of the log. `*offset` and `*left` start as the state's `head` and `used`. False: there is
+ * none any more. */
+bool memory_log_next(const struct memory_shard *shard, uint64_t *offset, uint64_t *left,
+                     struct memory_record *record) MUST_CHECK;
+
+/* The entry at an offset that memory_log_next has told. False: there is none. */
+bool memory_log_at(const struct memory_shard *shard, uint64_t offset,
+                   struct memory_record *record) MUST_CHECK;
+
 /* Sets right what can be seen to be wrong without looking at every record. */
 void memory_log_settle(const struct memory_shard *shard);
 
