@@ -59,7 +59,7 @@ struct place {
     const struct survey *survey;
     size_t index;
     size_t read; /* so many words are, or were, in the ring */
-    struct bytes rest;
+    struct vader_reading reading;
     struct word ring[8];
 };
 
@@ -71,7 +71,7 @@ struct sums {
 /* Two ways through a text: the first ends with the survey, the second with the sums. */
 struct vader_scoring {
     struct bytes text;
-    struct bytes unsurveyed;
+    struct vader_reading unsurveyed;
     struct counts counts;
     bool surveyed;
     struct survey survey;
@@ -296,34 +296,29 @@ static double valence_of(const struct place *place) {
 
 /* ---- the ways through a text ---- */
 
-static void spend(size_t *bytes, size_t read) {
-    *bytes -= read < *bytes ? read : *bytes;
-}
-
 /* False: it has not come to the end. */
 static bool survey_on(struct vader_scoring *scoring, size_t *bytes) {
-    struct bytes *rest = &scoring->unsurveyed, word;
-    while (rest->length > 0) {
-        if (*bytes == 0)
+    struct bytes word, token;
+    for (;;) {
+        switch (vader_text_next(&scoring->unsurveyed, bytes, &word, &token)) {
+        case VADER_END:
+            return true;
+        case VADER_MORE:
             return false;
-        const char *from = rest->data;
-        if (vader_text_next(rest, &word) && word.length > 0)
-            count_word(&scoring->counts, word);
-        struct bytes read = {from, (size_t)(rest->data - from)};
-        count_punctuation(&scoring->counts, read);
-        spend(bytes, read.length);
+        case VADER_WORD:
+            if (word.length > 0)
+                count_word(&scoring->counts, word);
+            count_punctuation(&scoring->counts, token);
+        }
     }
-    return true;
 }
 
 static void read_word(struct place *place, size_t *bytes) {
-    size_t before = place->rest.length;
-    struct bytes word;
-    if (vader_text_next(&place->rest, &word) && word.length > 0) {
+    struct bytes word, token;
+    if (vader_text_next(&place->reading, bytes, &word, &token) == VADER_WORD && word.length > 0) {
         place->ring[place->read % (sizeof(place->ring) / sizeof(struct word))] = word_of(word);
         place->read++;
     }
-    spend(bytes, before - place->rest.length);
 }
 
 /* Adds the word that `place` is at. The 1 makes up for neutral words, each of which counts 1. */
@@ -393,7 +388,7 @@ void vader_scoring_destroy(struct vader_scoring **scoring) {
 
 void vader_scoring_begin(struct vader_scoring *scoring, struct bytes text) {
     *scoring = (struct vader_scoring){
-        .text = text, .unsurveyed = text, .counts = {.lower_but = NOWHERE, .upper_but = NOWHERE}};
+        .text = text, .unsurveyed = {.rest = text}, .counts = {.lower_but = NOWHERE, .upper_but = NOWHERE}};
 }
 
 bool vader_scoring_go_on(struct vader_scoring *scoring, size_t *bytes, struct vader_scores *scores) {
@@ -402,7 +397,7 @@ bool vader_scoring_go_on(struct vader_scoring *scoring, size_t *bytes, struct va
             return false;
         scoring->surveyed = true;
         scoring->survey = survey_of(&scoring->counts);
-        scoring->place = (struct place){.survey = &scoring->survey, .rest = scoring->text};
+        scoring->place = (struct place){.survey = &scoring->survey, .reading = {.rest = scoring->text}};
     }
     if (!sum_on(scoring, bytes))
         return false;

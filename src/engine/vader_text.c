@@ -1,3 +1,4 @@
+/* Takes a text apart into words, as the reference implementation of VADER does. */
 #include "inferonce/engine/vader_text.h"
 
 static bool is_wide_space(unsigned point) {
@@ -71,16 +72,37 @@ static struct bytes without_punctuation(struct bytes word) {
     return is_longer_than_one(bare) && is_removable(punctuation) ? bare : word;
 }
 
-bool vader_text_next(struct bytes *rest, struct bytes *word) {
+static void spend(size_t *bytes, size_t read) {
+    *bytes -= read < *bytes ? read : *bytes;
+}
+
+/* Past the white space at the front. */
+static void skip_space(struct bytes *rest, size_t *bytes) {
     size_t space;
-    while (rest->length > 0 && (space = white_space(*rest)) > 0)
+    while (*bytes > 0 && rest->length > 0 && (space = white_space(*rest)) > 0) {
         *rest = from(*rest, space);
+        spend(bytes, space);
+    }
+}
+
+enum vader_next vader_text_next(struct vader_reading *reading, size_t *bytes, struct bytes *word,
+                                struct bytes *token) {
+    struct bytes *rest = &reading->rest;
+    if (reading->scanned == 0)
+        skip_space(rest, bytes);
     if (rest->length == 0)
-        return false;
-    struct bytes token = {rest->data, 0};
-    while (token.length < rest->length && white_space(from(*rest, token.length)) == 0)
-        token.length++;
-    *rest = from(*rest, token.length);
-    *word = is_longer_than_one(token) ? without_punctuation(token) : (struct bytes){token.data, 0};
-    return true;
+        return VADER_END;
+    size_t most = rest->length - reading->scanned < *bytes ? rest->length : reading->scanned + *bytes;
+    size_t end = reading->scanned;
+    while (end < most && white_space(from(*rest, end)) == 0)
+        end++;
+    spend(bytes, end - reading->scanned);
+    reading->scanned = end;
+    if (end == most && end < rest->length)
+        return VADER_MORE;
+    reading->scanned = 0;
+    *token = (struct bytes){rest->data, end};
+    *rest = from(*rest, end);
+    *word = is_longer_than_one(*token) ? without_punctuation(*token) : (struct bytes){token->data, 0};
+    return VADER_WORD;
 }

@@ -255,6 +255,22 @@ static void test_builtin_gives_way(void) {
     tear_down();
 }
 
+/* A text that is one word of a megabyte is read twice, too, and in as many turns as any other. */
+static void test_builtin_gives_way_within_a_word(void) {
+    static char text[1 << 20];
+    unsigned turns = 0;
+    set_up(10, 0, 0, NULL);
+    memset(text, 'x', sizeof(text));
+    bench.probes[0].job.text = (struct bytes){text, sizeof(text)};
+    infer(0, 1);
+    while (bench.answered == 0 && turns < 1000) {
+        (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+        turns++;
+    }
+    CU_ASSERT(turns >= 2 * sizeof(text) / 65536 && turns < 1000);
+    tear_down();
+}
+
 /* "good bad good ..." of this many bytes, at most a megabyte. */
 static struct bytes long_text(size_t length) {
     static const char UNIT[] = "good bad good ";
@@ -704,6 +720,7 @@ static const struct unit_case CASES[] = {
     {"the built-in model forgets cancelled jobs", test_builtin_cancels},
     {"the built-in model leaves no timer behind", test_builtin_is_idle_after_a_cancel},
     {"the built-in model gives way after a turn's work", test_builtin_gives_way},
+    {"the built-in model gives way within a word", test_builtin_gives_way_within_a_word},
     {"the built-in model does not starve the loop", test_builtin_does_not_starve_the_loop},
     {"the built-in model gives way within a text", test_builtin_gives_way_within_a_text},
     {"the built-in model cancels within a text", test_builtin_cancels_within_a_text},
