@@ -32,7 +32,8 @@
     TEXT(listen_owner, LISTEN_OWNER, "", any, "User, by name or number, that gets a Unix socket it made")    \
     TEXT(listen_group, LISTEN_GROUP, "", any,                                                                \
          "Group, by name or number, of a Unix socket that it made: one that the web server is in")           \
-    NUMBER(workers, WORKERS, 0, 0, 64, "processes", "Worker processes; 0: one per CPU")                      \
+    NUMBER(workers, WORKERS, 0, 0, 64, "processes",                                                          \
+           "Worker processes; 0: one per CPU that the control group allows")                                 \
     SECONDS(drain_timeout_ms, DRAIN_TIMEOUT, 30, 0, 3600,                                                    \
             "How long a stopping worker may finish what it has")                                             \
     GROUP("Cache")                                                                                           \
@@ -63,7 +64,7 @@
     URL(redis_url, REDIS_URL, "redis://127.0.0.1:6379/0", redis_url,                                         \
         "Redis: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] or unix://[[USER]:PASSWORD@]/PATH; no TLS") \
     NUMBER(store_timeout_ms, STORE_TIMEOUT_MS, 20, 1, 10000, "ms",                                           \
-           "The most that one turn of a worker waits for a cache server")                                    \
+           "How long a cache server may say nothing while something is asked of it")                         \
     CHOICE(cache_normalize, CACHE_NORMALIZE, "lower", "none|nfc|space|lower",                                \
            "How a text becomes the one that is looked up and inferred; none: bytes as they are, "            \
            "nfc: Unicode NFC, space: NFC, trimmed, white space collapsed, lower: that, in lower case; "      \
@@ -101,7 +102,7 @@
     NUMBER(upstream_batch, UPSTREAM_BATCH, 32, 1, 256, "texts",                                              \
            "The most texts in one upstream request, where the dialect takes several")                        \
     SECONDS(upstream_timeout_ms, UPSTREAM_TIMEOUT, 30, 0.001, 3600,                                          \
-            "How long one inference may take, connecting included")                                          \
+            "How long a request waits for an inference, from its arrival: queue and connecting included")    \
     SECONDS(upstream_connect_timeout_ms, UPSTREAM_CONNECT_TIMEOUT, 3, 0.001, 3600,                           \
             "How long connecting may take, name look-up and TLS included")                                   \
     CHOICE(upstream_reuse, UPSTREAM_REUSE, "http2", "http2|all",                                             \
