@@ -229,6 +229,26 @@ static bool set_fields(struct http_post *post, const struct http_post_fields *fi
 
 #define UNIX_SCHEME "http+unix://"
 
+static int digit(char c) {
+    const char *const digits = "0123456789abcdef";
+    const char *at = c == '\0' ? NULL : strchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
+    return at ? (int)(at - digits) : -1;
+}
+
+/* In place: %20 is a space (RFC 3986 section 2.1). What is no such triple stays as it is, and so does %00,
+ * which no path can have. */
+static void decode(char *path) {
+    char *to = path;
+    for (const char *from = path; *from; to++) {
+        int high = *from == '%' ? digit(from[1]) : -1;
+        int low = high >= 0 ? digit(from[2]) : -1;
+        bool triple = low >= 0 && high * 16 + low > 0;
+        *to = triple ? (char)(high * 16 + low) : *from;
+        from += triple ? 3 : 1;
+    }
+    *to = '\0';
+}
+
 /* http+unix:///run/model.sock:/predict -> socket /run/model.sock, path /predict. */
 static CURLcode set_unix_url(CURL *easy, const char *url) {
     char *socket = strdup(url + sizeof(UNIX_SCHEME) - 1);
@@ -242,6 +262,7 @@ static CURLcode set_unix_url(CURL *easy, const char *url) {
     buffer_append_char(&local, '\0');
     if (colon)
         *colon = '\0';
+    decode(socket);
     CURLcode result = local.failed ? CURLE_OUT_OF_MEMORY : curl_easy_setopt(easy, CURLOPT_URL, local.data);
     if (result == CURLE_OK)
         result = curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, socket);

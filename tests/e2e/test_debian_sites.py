@@ -65,15 +65,16 @@ class DebianSites(Case):
         self.assertEqual([self.ask("POST", "/predict", body='{"text": "good"}') for _ in range(2)], [(200, "MISS"), (200, "HIT")])
 
     def test_nginx(self):
-        here = ("/etc/nginx", self.folder)
+        here = ("/etc/nginx/", "")  # relative to the file
         port = ("listen 80", f"listen 127.0.0.1:{self.port}")
-        self.install("/etc/nginx/nginx.conf", "nginx.conf", here, ("/var/log/nginx", self.directory), ("/run/nginx.pid", f"{self.directory}/pid"))
+        self.install("/etc/nginx/nginx.conf", "nginx.conf", here, ("/var/log/nginx/access.log", f'"{self.directory}/access.log"'),
+                     ("/var/log/nginx/error.log", f'"{self.directory}/error.log"'), ("/run/nginx.pid", f'"{self.directory}/pid"'))
         self.install("/etc/nginx/sites-available/default", "sites-enabled/default", port, ("listen [::]:80 default_server;", ""))
         shutil.copy("/etc/nginx/mime.types", self.folder)
         if not AS_ROOT:  # who has no /var/lib/nginx
             with open(self.install(os.devnull, "conf.d/temporary.conf"), "w", encoding="utf-8") as file:
                 for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
-                    file.write(f"{kind}_temp_path {self.directory}/{kind};\n")
+                    file.write(f'{kind}_temp_path "{self.directory}/{kind}";\n')
         self.install(f"{ROOT}/nginx/inferonce.conf", "inferonce.conf")
         self.install(f"{ROOT}/nginx/inferonce-upstream.conf", "inferonce-upstream.conf",
                      ("unix:/run/inferonce/inferonce.sock", f'"unix:{self.app.socket_path}"'))

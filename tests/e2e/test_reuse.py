@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import socket
+from urllib.parse import quote
 
 import crowd
 import model_server
@@ -24,7 +26,7 @@ class ReuseCase(UpstreamCase):
         if transport == "unix":
             path = os.path.join(self.directory, f"model{len(os.listdir(self.directory))}.sock")
             self.start_model(path)
-            return {"UPSTREAM_URL": f"http+unix://{path}:/predict"}
+            return {"UPSTREAM_URL": f"http+unix://{quote(path)}:/predict"}
         if transport == "tls":
             certificate, key = self.make_certificate("model")
             self.start_model(certificate=certificate, key=key)
@@ -105,7 +107,7 @@ class Strays(ReuseCase):
         """One of TCP lets a client wait; a Unix socket's does not, and now there are many more connections."""
         path = os.path.join(self.directory, "model.sock")
         self.start_model(path, queue=1)
-        client = self.serve_model(UPSTREAM_URL=f"http+unix://{path}:/predict", UPSTREAM_TIMEOUT=30)
+        client = self.serve_model(UPSTREAM_URL=f"http+unix://{quote(path)}:/predict", UPSTREAM_TIMEOUT=30)
         requests = [client.encode("POST", "/predict", {"text": f"text {number}"}) for number in range(256)]
         self.assertEqual([response.status for response in client.at_once(requests)], [200] * 256)
         self.assertEqual(len(self.model.calls), 256)
@@ -116,10 +118,10 @@ class Strays(ReuseCase):
             listener.bind(path)
             listener.listen(0)
             waiting.connect(path)
-            client = self.serve(ENGINE="http", UPSTREAM_URL=f"http+unix://{path}:/predict", WORKERS=1, UPSTREAM_CONNECT_TIMEOUT=0.3)
+            client = self.serve(ENGINE="http", UPSTREAM_URL=f"http+unix://{quote(path)}:/predict", WORKERS=1, UPSTREAM_CONNECT_TIMEOUT=0.3)
             problem = self.assertProblem(client.predict("a text"), 504)
             self.assertEqual(problem["detail"], "the model's server could not be reached in time")
-            self.assertRegex(client.app.log(), f'server=unix:{path} error="its queue of connections stays full"')
+            self.assertRegex(client.app.log(), f'server=unix:{re.escape(quote(path))} error="its queue of connections stays full"')
 
     def test_no_port_waits(self):
         """A connection that is closed by its client leaves a port in TIME_WAIT for a minute, and there are 28,000."""
@@ -178,16 +180,16 @@ class Front(Child):
     """nginx, which speaks HTTP/2 over TLS, in front of the model."""
 
     CONFIGURATION = """
-daemon off; worker_processes 1; pid {directory}/front.pid; error_log {directory}/front.log warn;
+daemon off; worker_processes 1; pid "{directory}/front.pid"; error_log "{directory}/front.log" warn;
 events {{ worker_connections 1024; }}
 http {{
     log_format connections "$server_protocol $connection";
-    access_log {directory}/front.access connections;
-    client_body_temp_path {directory}/front-body; proxy_temp_path {directory}/front-proxy; fastcgi_temp_path {directory}/front-fastcgi;
-    uwsgi_temp_path {directory}/front-uwsgi; scgi_temp_path {directory}/front-scgi;
+    access_log "{directory}/front.access" connections;
+    client_body_temp_path "{directory}/front-body"; proxy_temp_path "{directory}/front-proxy"; fastcgi_temp_path "{directory}/front-fastcgi";
+    uwsgi_temp_path "{directory}/front-uwsgi"; scgi_temp_path "{directory}/front-scgi";
     server {{
         listen 127.0.0.1:{port} ssl http2;
-        ssl_certificate {certificate}; ssl_certificate_key {key};
+        ssl_certificate "{certificate}"; ssl_certificate_key "{key}";
         keepalive_requests {requests};
         location / {{ proxy_pass http://127.0.0.1:{model}; proxy_http_version 1.1; proxy_set_header Connection ""; }}
     }}

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shlex
 import signal
 import socket
 import threading
@@ -77,7 +78,7 @@ class MakeRun(Case):
         build = os.path.join(self.directory, "build")
         os.mkdir(build)
         with open(os.path.join(build, "inferonce"), "w", encoding="ascii") as stub:
-            stub.write(f'#!/bin/sh\ntrap "" TERM INT\n{PROGRAM} "$@" &\nwhile :; do sleep 0.1; done\n')
+            stub.write(f'#!/bin/sh\ntrap "" TERM INT\n{shlex.quote(PROGRAM)} "$@" &\nwhile :; do sleep 0.1; done\n')
         os.chmod(os.path.join(build, "inferonce"), 0o755)
         child, _ = self.start(BUILD=build, WORKERS=1)
         child.send_signal(signal.SIGINT)

@@ -126,8 +126,8 @@ class Runner(Scratch):
         """Also what is in a session of its own, and the directory of the run; and a second one does no harm."""
         os.mkdir(os.path.join(self.directory, "tmp"))
         ended = "echo 'quick: 3 passed, 0 failed'"
-        stubborn = (f"trap '' INT TERM; mkdir \"$TMPDIR/left\"; setsid sh -c 'trap \"\" INT TERM HUP; echo $$ > {self.directory}/orphan; "
-                    f"while :; do sleep 1; done' & echo $$ > {self.directory}/stubborn; while :; do sleep 1; done")
+        stubborn = (f"export HERE='{self.directory}'; trap '' INT TERM; mkdir \"$TMPDIR/left\"; setsid sh -c 'trap \"\" INT TERM HUP; echo $$ > \"$HERE/orphan\"; "
+                    f"while :; do sleep 1; done' & echo $$ > \"$HERE/stubborn\"; while :; do sleep 1; done")
         self.program("a_quick", ended)
         self.program("b_stubborn", stubborn)
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -145,7 +145,7 @@ class Runner(Scratch):
 
     def test_tells_what_runs(self):
         os.mkdir(os.path.join(self.directory, "tmp"))
-        self.program("slow", f"echo $$ > {self.directory}/slow; while [ ! -e {self.directory}/go ]; do sleep 0.1; done; echo 'slow: 1 passed, 0 failed'")
+        self.program("slow", f"echo $$ > '{self.directory}/slow'; while [ ! -e '{self.directory}/go' ]; do sleep 0.1; done; echo 'slow: 1 passed, 0 failed'")
         child = self.start("unit")
         wait_until(lambda: "... running: tests/unit/base/slow_test (1" in child.log(), "it says what runs")
         self.write("go", "")
@@ -232,7 +232,7 @@ class Make(Case):
                               capture_output=True, text=True, timeout=120, check=False)
 
     def test_names_make_deps_where_libraries_are_missing(self):
-        result = self.make(f"BUILD={self.directory}/build", "PKG_CONFIG=false")
+        result = self.make("BUILD=build/none", "PKG_CONFIG=false")  # make knows no path with a space
         self.assertEqual(result.returncode, 2)
         self.assertEqual(result.stdout, "")
         self.assertRegex(result.stderr, "\\ANot installed: fcgi libuv jansson .*`make deps' installs")

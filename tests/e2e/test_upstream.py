@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import time
+from urllib.parse import quote
 
 import model_server
 from processes import children_of, free_port, wait_until
@@ -493,9 +494,9 @@ class Requests(UpstreamCase):
         self.assertEqual(self.model.texts, ["strasse"])
 
     def test_unix_socket(self):
-        path = os.path.join(self.directory, "model.sock")
+        path = os.path.join(self.directory, "a model, 100% local.sock")
         self.start_model(path)
-        client = self.serve_model(UPSTREAM_URL=f"http+unix://{path}:/v1/predict")
+        client = self.serve_model(UPSTREAM_URL=f"http+unix://{quote(path)}:/v1/predict")
         self.assertServes(client)
         self.assertEqual(self.model.calls[0].path, "/v1/predict")
 
@@ -748,7 +749,7 @@ class Examples(UpstreamCase):
 
     def site(self, name, key):
         with open(os.path.join(self.FOLDER, name), encoding="utf-8") as file:
-            site = file.read().replace("/etc/nginx/openai-key.conf", key)
+            site = file.read().replace("/etc/nginx/openai-key.conf", f'"{key}"')
 
         class Site(Nginx):
             """The shipped nginx, with the example in place of its server."""

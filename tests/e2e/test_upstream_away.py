@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+from urllib.parse import quote
 
 from case import Case
 from processes import free_port
@@ -28,8 +29,8 @@ class Away(UpstreamCase):
 
     def test_a_unix_socket_that_is_missing(self):
         path = os.path.join(self.directory, "nobody.sock")
-        client = self.serve(ENGINE="http", UPSTREAM_URL=f"http+unix://{path}:/predict", WORKERS=1)
-        problem = self.ask_in_vain(client, f'event=upstream_failed .*server=unix:{re.escape(path)} error="No such file or directory"')
+        client = self.serve(ENGINE="http", UPSTREAM_URL=f"http+unix://{quote(path)}:/predict", WORKERS=1)
+        problem = self.ask_in_vain(client, f'event=upstream_failed .*server=unix:{re.escape(quote(path))} error="No such file or directory"')
         self.assertEqual(problem["detail"], "the model's server could not be reached")
         self.assertNotIn("localhost", client.app.log())
 

@@ -36,7 +36,7 @@ struct http_post {
 };
 
 struct http_post_target {
-    const char *url; /* http://, https://, or http+unix:///SOCKET:/PATH */
+    const char *url; /* http://, https://, or http+unix:///SOCKET:/PATH, in SOCKET %20 for a space */
     uint64_t connect_timeout_ms;
     uint64_t timeout_ms;              /* for everything */
     struct upstream_sockets *sockets; /* borrowed until all connections are closed */
