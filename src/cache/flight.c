@@ -308,6 +308,8 @@ void flight_answer_all(struct flight *flight, bool stored, const struct entry *e
     struct blob *blob = share(flight, body);
     struct cache_request *request;
     flight->joinable = false;
+    texts_release(&flights->texts_limit,
+                  &flight->texts); /* as statistics have it when the first is answered */
     while ((request = next_waiter(flight)) != NULL) {
         uint64_t inference_us = entry ? entry->inference_us : flight->inference_us;
         deadlines_remove(&flights->deadlines, request);

@@ -277,10 +277,10 @@ class WholeInterface(Case):
         self.ask(202, "DELETE", "/cache")
         self.ask(202, "POST", "/cache/purge", {"text": "A good one"})
         self.ask(202, "DELETE", f"/cache/{0:064x}")
-        for number in range(1, 510):
+        for number in range(1, 600):
             self.client.delete(f"/cache/{number:064x}")
         self.ask(200, "GET", "/cache/stats")
-        self.ask(503, "DELETE", f"/cache/{600:064x}")
+        self.ask(503, "DELETE", f"/cache/{700:064x}")
         self.ask(503, "DELETE", "/cache", headers={"X-Cache-Namespace": "another"})
         self.ask(503, "POST", "/cache/purge", {"text": "Another one"})
 
