@@ -60,7 +60,7 @@ BENCH_SOURCES    := $(sort $(wildcard tests/bench/*.c))
 BENCHES          := $(BENCH_SOURCES:%.c=$(BUILD)/%)
 FUZZERS          := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 
-.PHONY: all run run-installed check check-installed unit e2e tests-built asan benches bench bench-installed fuzz run-fuzzers headers layers \
+.PHONY: all run run-installed check check-installed unit test e2e tests-built asan benches bench bench-installed fuzz run-fuzzers headers layers \
         format lint lint-installed docs install install-built uninstall deps clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -166,6 +166,16 @@ check-installed: tests-built
 
 unit: $(UNIT_TESTS) $(CONTRACT_TESTS)       ## the unit and contract tests alone
 	@BUILD='$(BUILD)' tests/run unit contract
+
+# GDB=1 is for C: a debugger on an end-to-end test sees Python.
+test:                                       ## one test: T=tests/unit/cache/flight_test.c or T=tests/e2e/test_x.py [CASE='late store'] [GDB=1]
+	@case '$(T)' in \
+	tests/unit/*_test.c|tests/contract/*_test.c) \
+	    $(MAKE) --no-print-directory '$(BUILD)/$(T:.c=)' && exec $(if $(GDB),gdb -q --args) '$(BUILD)/$(T:.c=)' $(if $(CASE),'$(CASE)');; \
+	tests/e2e/test_*.py) \
+	    $(MAKE) --no-print-directory tests-built && BUILD='$(BUILD)' exec tests/run '$(T)' $(if $(CASE),-k '$(CASE)');; \
+	*) echo "usage: make test T=tests/unit/cache/flight_test.c [CASE='late store'] [GDB=1]" >&2; exit 2;; \
+	esac
 
 e2e: tests-built                            ## the end-to-end tests alone
 	@BUILD='$(BUILD)' tests/run e2e

@@ -88,7 +88,7 @@ static int print_with_warnings(enum settings_request request, const struct setti
     return print(request, settings);
 }
 
-/* Who starts the program may have closed them. What is opened next would get their numbers, and log lines
+/* The parent may have closed them. A file that is opened next would get their numbers, and log lines
  * would be written into it: the shared mapping's file, a connection. */
 static bool open_standard_descriptors(void) {
     for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++)

@@ -1,3 +1,4 @@
+/* Sets up the part that the handlers of all endpoints share. */
 #include "inferonce/api/api.h"
 
 #include "inferonce/api/known_bodies.h"

@@ -1,3 +1,4 @@
+/* Takes a request body apart: its text or texts, and its parameters. */
 #include "inferonce/api/body.h"
 
 #include <stdio.h>

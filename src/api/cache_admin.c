@@ -1,3 +1,4 @@
+/* Handles the endpoints by which administrators look at the cache and purge it. */
 #include "inferonce/api/cache_admin.h"
 
 #include <stdlib.h>
@@ -47,7 +48,7 @@ static void log_purge(const struct errand *errand, uint64_t count) {
 
 /* ---- errands ---- */
 
-/* What was begun is done all the same. */
+/* The operation goes on to its end without a client. */
 static void left(struct exchange *exchange) {
     struct errand *errand = exchange->state;
     log_purge(errand, UINT64_MAX);

@@ -1,3 +1,4 @@
+/* Writes GET /cache/stats. */
 #include <jansson.h>
 #include <math.h>
 

@@ -1,3 +1,4 @@
+/* Writes the parameters of a request in the one form that keys are made of. */
 #include "inferonce/api/canonical.h"
 
 #include <stdlib.h>

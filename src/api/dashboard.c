@@ -1,3 +1,4 @@
+/* Serves the dashboard, one page with its own policy. */
 #include "inferonce/api/dashboard.h"
 
 #include "inferonce/http/router.h"

@@ -1,3 +1,4 @@
+/* Says whether the process is alive and ready. */
 #include "inferonce/api/health.h"
 
 #include "inferonce/api/api.h"

@@ -1,3 +1,4 @@
+/* Writes GET /metrics, for Prometheus and as OpenMetrics. */
 #include "inferonce/api/metrics.h"
 
 #include <inttypes.h>

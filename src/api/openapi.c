@@ -1,3 +1,4 @@
+/* Serves the description of the interface. */
 #include "inferonce/api/openapi.h"
 
 static const char DOCUMENT[] = {

@@ -1,3 +1,4 @@
+/* Handles /predict: one text, several, or a body that is known. */
 #include "inferonce/api/predict.h"
 
 #include <stdlib.h>

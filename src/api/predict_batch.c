@@ -1,3 +1,4 @@
+/* Answers a request of several texts, each by the cache. */
 #include "inferonce/api/predict_batch.h"
 
 #include <stdlib.h>
@@ -103,7 +104,7 @@ static bool came_from_cache(const struct item *item) {
     return item->result == CACHE_HIT || item->result == CACHE_STALE;
 }
 
-/* What all items have in common, as one answer: X-Cache, Cache-Status, Age. */
+/* Sums the items up as one answer: X-Cache, Cache-Status, Age. */
 static const char *summarize(const struct predict_batch *batch, struct cache_answer *whole,
                              size_t *n_cached) {
     const struct item *first = &batch->items[0];

@@ -1,3 +1,4 @@
+/* Asks the cache for one request and sends what it answers. */
 #include "inferonce/api/prediction.h"
 
 #include "inferonce/api/answer.h"

@@ -1,3 +1,4 @@
+/* Keeps the objects of requests for the next ones. */
 #include "inferonce/api/prediction_pool.h"
 
 #include <stdlib.h>

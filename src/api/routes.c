@@ -1,3 +1,4 @@
+/* The table of routes. */
 #include "inferonce/api/routes.h"
 
 #include "inferonce/api/cache_admin.h"

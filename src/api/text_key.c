@@ -1,3 +1,4 @@
+/* Makes the keys of a request's texts. */
 #include "inferonce/api/text_key.h"
 
 #include "inferonce/cache/normalize.h"

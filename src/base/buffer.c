@@ -1,3 +1,4 @@
+/* A growing piece of memory with a cap. */
 #include "inferonce/base/buffer.h"
 
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* Tells the time, or what a test says that it is. */
 #include "inferonce/base/clock.h"
 
 #include <time.h>

@@ -1,3 +1,4 @@
+/* Composes the text of an error. */
 #include "inferonce/base/error.h"
 
 #include <poll.h>

@@ -1,3 +1,4 @@
+/* Reads JSON strictly, in slices, without a tree. */
 #include "inferonce/base/json_reader.h"
 
 #include <stdlib.h>

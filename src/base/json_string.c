@@ -1,3 +1,4 @@
+/* Reads and writes strings of JSON. */
 #include "inferonce/base/json_string.h"
 
 #include "inferonce/base/eight_bytes.h"

@@ -1,3 +1,4 @@
+/* Finds the ends of values in JSON that was checked. */
 #include "inferonce/base/json_value.h"
 
 #include "inferonce/base/eight_bytes.h"

@@ -1,3 +1,4 @@
+/* Writes log lines, each event so often a second at most. */
 #include "inferonce/base/log.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Reads the addresses of cache servers. */
 #include "inferonce/base/server_address.h"
 
 #include <netdb.h>

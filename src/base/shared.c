@@ -1,3 +1,4 @@
+/* Makes the mapping that all workers share, and wakes workers through it. */
 #include "inferonce/base/shared.h"
 
 #include <errno.h>

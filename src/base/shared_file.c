@@ -106,7 +106,7 @@ bool shared_file_recreate(int descriptor, off_t size, const char *path, struct e
     }
     if (mark_as_ours(descriptor, path, error) && shared_file_reserve(descriptor, size, path, error))
         return true;
-    /* What could be had of a full disk is given back. */
+    /* A full disk gets back what could be reserved of it. */
     if (ftruncate(descriptor, 0) < 0)
         LOG(LOG_WARN, "cache_file_not_emptied", LOG_TEXT("path", path));
     return false;

@@ -8,7 +8,7 @@
 
 #include "inferonce/base/log.h"
 
-/* What the handler has to know: there is no other way to tell it. */
+/* The handler's only source: a signal brings no argument of ours. */
 static struct {
     uintptr_t begin, end;
     uintptr_t page_bytes;

@@ -1,3 +1,4 @@
+/* Sums the counters of all workers. */
 #include "inferonce/base/stats.h"
 
 const struct stat_description STAT_DESCRIPTIONS[STATS_COUNT] = {

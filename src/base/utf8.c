@@ -1,3 +1,4 @@
+/* Checks and reads UTF-8. */
 #include "inferonce/base/utf8.h"
 
 #include "inferonce/base/eight_bytes.h"

@@ -1,4 +1,4 @@
-/* What is answered from the store, and what goes on to an inference. */
+/* Answers requests from the store, and passes the others on to a flight. */
 #include "inferonce/cache/cache.h"
 
 #include <stddef.h>

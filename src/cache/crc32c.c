@@ -1,3 +1,4 @@
+/* Computes CRC-32C, by the processor's instruction where it has one. */
 #include "inferonce/cache/crc32c.h"
 
 #include <string.h>

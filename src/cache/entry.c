@@ -1,3 +1,4 @@
+/* Writes entries, and checks what a store returns. */
 #include "inferonce/cache/entry.h"
 
 #include "inferonce/base/little_endian.h"

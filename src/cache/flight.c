@@ -1,3 +1,4 @@
+/* Keeps the requests that wait for one inference, and answers them. */
 #include "inferonce/cache/flight.h"
 
 #include <stdlib.h>
@@ -167,7 +168,7 @@ static void park(struct flight *flight, struct cache_request *request) {
     /* An inference that has not begun has the time of the request that is due last. */
     if (request->arrived_us > flight->job.arrived_us)
         flight->job.arrived_us = request->arrived_us;
-    /* Who refused what is stored waits for something newer than itself. */
+    /* A request that refused the stored entry accepts only one made after it asked. */
     if (request->forward == FORWARD_REQUEST && request->asked_us >= flight->not_before_us)
         flight->not_before_us = request->asked_us + 1;
     stats_count(flight->flights->stats, STAT_parked);

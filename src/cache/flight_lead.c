@@ -1,3 +1,4 @@
+/* Takes the lease, infers, stores, and tells those that follow. */
 #include "inferonce/base/little_endian.h"
 #include "inferonce/cache/flight_parts.h"
 #include "inferonce/cache/policy.h"
@@ -96,8 +97,7 @@ void flight_end_lease(struct flight *flight) {
     flight->lease_asked = flight->lease_held = false;
 }
 
-/* What a removal's callback has to know once the flight is gone: which word to wake, told by its place in the
- * table. */
+/* The flight is gone by then: the entry's place in the table tells the callback which word to wake. */
 static void released(void *user, enum store_status status) {
     const struct flight_release *release = user;
     struct flights *flights = release->flights;

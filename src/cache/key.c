@@ -1,3 +1,4 @@
+/* Computes keys. */
 #include "inferonce/cache/key.h"
 
 #include "inferonce/base/little_endian.h"

@@ -1,4 +1,4 @@
-/* What a text is looked up and inferred as. */
+/* Brings a text into its normal form, in slices. */
 #include "inferonce/cache/normalize.h"
 
 #include "inferonce/base/eight_bytes.h"

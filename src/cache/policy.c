@@ -1,3 +1,4 @@
+/* Decides whether an entry may be served, by the request's directives. */
 #include "inferonce/cache/policy.h"
 
 #define US_PER_S INT64_C(1000000)

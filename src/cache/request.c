@@ -1,3 +1,4 @@
+/* Fills an answer from an entry. */
 #include "inferonce/cache/request.h"
 
 #include "inferonce/cache/policy.h"

@@ -1,3 +1,4 @@
+/* Infers for one request alone. */
 #include "inferonce/cache/solo.h"
 
 #include <stdlib.h>

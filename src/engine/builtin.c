@@ -1,3 +1,4 @@
+/* The built-in model as a backend: due when its declared delay is over, scored in slices. */
 #include <stdlib.h>
 
 #include "inferonce/engine/backend.h"

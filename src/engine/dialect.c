@@ -1,4 +1,4 @@
-/* What all dialects share, the plain one, and the table of them. */
+/* The table of dialects, the plain one, and the functions that all of them share. */
 #include "inferonce/engine/dialect.h"
 
 #include "inferonce/engine/json_text.h"

@@ -1,3 +1,4 @@
+/* Admits jobs, queues them, and hands them to the backend. */
 #include "inferonce/engine/engine.h"
 
 #include <stdlib.h>

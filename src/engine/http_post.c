@@ -1,3 +1,4 @@
+/* One POST through libcurl: its options, its fields, its answer. */
 #include "inferonce/engine/http_post.h"
 
 #include <errno.h>
@@ -59,7 +60,7 @@ static bool is_success(long status) {
     return http_post_is_success((int)status);
 }
 
-/* What is behind the beginning, and what there is no memory for, nobody misses. */
+/* Only the beginning is kept; without memory for it nothing is. */
 static void keep_beginning(struct buffer *answer, const char *data, size_t length) {
     size_t room = answer->length < HTTP_POST_ERROR_MAX ? HTTP_POST_ERROR_MAX - answer->length : 0;
     buffer_append(answer, data, length < room ? length : room);
@@ -390,7 +391,7 @@ static bool is_about_tls(CURLcode result) {
 }
 
 static enum http_post_end end_of(const struct http_post *post, CURLcode result, int status) {
-    /* Of a failure the status says all; whether its body came whole is no matter. */
+    /* For an answer that is no success the status is enough: its body need not be whole. */
     if (result == CURLE_OK || (post->head_ended && !is_success(status)))
         return HTTP_POST_ANSWERED;
     if (result == CURLE_OPERATION_TIMEDOUT || is_queue_full(post, result))

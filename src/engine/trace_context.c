@@ -1,3 +1,4 @@
+/* Passes traceparent on with a new parent. */
 #include "inferonce/engine/trace_context.h"
 
 #include <inttypes.h>

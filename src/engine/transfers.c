@@ -1,3 +1,4 @@
+/* Drives libcurl's multi interface from the worker's loop. */
 #include "inferonce/engine/transfers.h"
 
 #include <stdlib.h>
@@ -45,7 +46,7 @@ static void tell_numbered(struct transfers *transfers, CURL *easy) {
 static void tell_ended(struct transfers *transfers) {
     int left;
     CURLMsg *message;
-    /* Who is told may close everything. */
+    /* The callback may close everything. */
     while (transfers->multi && (message = curl_multi_info_read(transfers->multi, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE)
             continue;

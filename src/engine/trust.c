@@ -1,3 +1,4 @@
+/* Loads the certificates to trust. */
 #include "inferonce/engine/trust.h"
 
 #include <errno.h>

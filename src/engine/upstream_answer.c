@@ -1,4 +1,4 @@
-/* What came back from the model's server, and what each text's job is told of it. */
+/* Takes the answer of the model's server apart, and ends each text's job with its part. */
 #include "inferonce/base/log.h"
 #include "inferonce/engine/model_error.h"
 #include "inferonce/engine/upstream_parts.h"
@@ -279,7 +279,7 @@ static bool finish_good(struct call *call, const struct engine_answer *success,
     return true;
 }
 
-/* What has no result is asked for again, or has failed. */
+/* A text without a result is asked for again, or has failed. */
 static void end_rest(struct call *call, const struct http_post_outcome *outcome, bool memory,
                      const struct model_error *error) {
     struct engine_answer answer = memory ? NOT_EXPECTED : NO_MEMORY;

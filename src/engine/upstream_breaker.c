@@ -1,3 +1,4 @@
+/* Decides when a model's server that cannot be reached is tried again. */
 #include "inferonce/engine/upstream_breaker.h"
 
 size_t upstream_breaker_room(const struct upstream_breaker *breaker, uint64_t now_us, uint64_t *wait_us) {

@@ -1,3 +1,4 @@
+/* Scores a text by VADER (Hutto and Gilbert, ICWSM 2014), in slices. */
 #include "inferonce/engine/vader.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Looks words up in VADER's lexicon. */
 #include "inferonce/engine/vader_lexicon.h"
 
 /* A place in the table; length 0: free. Offsets instead of pointers, and tenths instead of a double, so that

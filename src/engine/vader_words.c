@@ -1,3 +1,4 @@
+/* VADER's lists of boosters, negations and idioms. */
 #include "inferonce/engine/vader_words.h"
 
 /* Sorted by bytes. Negations that contain "n't" ("isn't") are recognised by that and not listed. */

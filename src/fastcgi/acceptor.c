@@ -1,3 +1,4 @@
+/* Accepts connections, as many as this worker's share. */
 #include "inferonce/fastcgi/acceptor.h"
 
 #include <errno.h>

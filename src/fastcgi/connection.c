@@ -1,3 +1,4 @@
+/* One FastCGI connection: bytes in, one request at a time, an answer out. */
 #include "inferonce/fastcgi/connection.h"
 
 #include <errno.h>

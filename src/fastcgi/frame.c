@@ -1,3 +1,4 @@
+/* Finds the records of one request in a stream of bytes. */
 #include "inferonce/fastcgi/frame.h"
 
 #include <fastcgi.h>

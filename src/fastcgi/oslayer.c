@@ -1,3 +1,4 @@
+/* libfcgi's operating system layer, in memory. */
 #include "inferonce/fastcgi/oslayer.h"
 
 #include <errno.h>

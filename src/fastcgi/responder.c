@@ -1,3 +1,4 @@
+/* Hands complete requests to libfcgi, and answers out of it. */
 #include "inferonce/fastcgi/responder.h"
 
 #include <fcgiapp.h>

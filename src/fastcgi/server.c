@@ -1,3 +1,4 @@
+/* All connections of a worker. */
 #include "inferonce/fastcgi/server.h"
 
 #include <fcgiapp.h>

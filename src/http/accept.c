@@ -1,3 +1,4 @@
+/* Chooses a media type by Accept. */
 #include "inferonce/http/accept.h"
 
 #include "inferonce/http/syntax.h"

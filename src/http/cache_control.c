@@ -1,3 +1,4 @@
+/* Parses Cache-Control of requests. */
 #include "inferonce/http/cache_control.h"
 
 #include "inferonce/http/syntax.h"

@@ -1,3 +1,4 @@
+/* Writes Cache-Status (RFC 9211). */
 #include "inferonce/http/cache_status.h"
 
 /* The most digits that an integer of a structured field may have are 15 (RFC 8941 section 3.3.1). */

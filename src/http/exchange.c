@@ -1,3 +1,4 @@
+/* A request and its answer, from the first byte to the last. */
 #include "inferonce/http/exchange.h"
 
 #include <stdlib.h>

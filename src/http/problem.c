@@ -1,3 +1,4 @@
+/* Writes problems (RFC 9457). */
 #include "inferonce/http/problem.h"
 
 #include "inferonce/base/utf8.h"

@@ -1,3 +1,4 @@
+/* Reads a request out of FastCGI parameters. */
 #include "inferonce/http/request.h"
 
 #include <arpa/inet.h>
@@ -37,7 +38,7 @@ static enum method method_of(struct bytes name) {
 
 /* ---- what becomes of a parameter's value ---- */
 
-/* Of a field that is given twice the first counts. */
+/* The first of two fields of one name counts. */
 static void take_first(struct bytes *place, struct bytes value) {
     if (place->data == NULL)
         *place = value;

@@ -1,3 +1,4 @@
+/* Writes status and header fields. */
 #include "inferonce/http/response.h"
 
 /* X(status, reason): what we send ourselves, and what of a model's answers is relayed. Reasons: RFC 9110

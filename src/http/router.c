@@ -1,9 +1,10 @@
+/* Finds the handler of a request, and answers for those that have none. */
 #include "inferonce/http/router.h"
 
 #include "inferonce/base/log.h"
 #include "inferonce/http/accept.h"
 
-/* What the table has for a path. */
+/* The rows of the table for one path. */
 struct match {
     const struct route *route; /* NULL: not with this method */
     struct bytes parameter;

@@ -1,3 +1,4 @@
+/* Characters and tokens of HTTP fields. */
 #include "inferonce/http/syntax.h"
 
 static void advance(struct bytes *rest, size_t n) {

@@ -42,7 +42,7 @@ static bool environment_number(const char *name, uint64_t *number) {
     return text && bytes_to_number(bytes_of(text), number);
 }
 
-/* What systemd says of the sockets it has passed (sd_listen_fds(3)). */
+/* Reads the variables by which systemd passes sockets (sd_listen_fds(3)). */
 static bool read_systemd(bool *given, struct error *error) {
     uint64_t count, pid;
     *given = false;

@@ -148,7 +148,7 @@ static void look_at_socket(struct master *master) {
 static void watch(struct master *master) {
     struct crew *crew = &master->crew;
     while (!crew->stopping || crew_count(crew) > 0) {
-        /* Who was stopped with the master needs that time, too, to drain. */
+        /* Workers that were stopped together with the master need that time, too, to drain. */
         master->kill_at_us += crew_look(crew);
         if (!crew->stopping) {
             look_at_mapping(master);

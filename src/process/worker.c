@@ -1,3 +1,4 @@
+/* A worker: its parts, its loop, its end. */
 #include "inferonce/process/worker.h"
 
 #include <malloc.h>

@@ -1,4 +1,4 @@
-/* What a backend is: a table of functions behind the store (store.h).
+/* A backend: a table of functions behind the store (store.h).
  *
  * Every operation completes through its callback, exactly once, at once or later; `close` drops what is under
  * way without calling back. */

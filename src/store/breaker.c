@@ -1,3 +1,4 @@
+/* Decides when a cache server that failed is tried again. */
 #include "inferonce/store/breaker.h"
 
 /* A server has come back when it has worked for as long as it was left alone. */

@@ -1,3 +1,4 @@
+/* Puts this host's memory behind cache servers. */
 #include "inferonce/store/fallback.h"
 
 #include <stdlib.h>

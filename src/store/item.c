@@ -1,3 +1,4 @@
+/* Names items and writes entries as cache servers keep them. */
 #include "inferonce/store/item.h"
 
 #include "inferonce/base/little_endian.h"

@@ -1,3 +1,4 @@
+/* The memory store's operations. */
 #include "inferonce/store/memory.h"
 
 #include <endian.h>
@@ -47,7 +48,7 @@ static bool fits(const struct buffer *scratch, size_t length) {
     return scratch->capacity - scratch->length >= length;
 }
 
-/* What a shard has of an item, while its lock is held. */
+/* Looks an item up in its shard, whose lock is held. */
 static enum store_status look_up(const struct memory_shard *shard, struct store_get *get, uint64_t now_us) {
     struct memory_found found = {.epoch = 0};
     if (get->kind == STORE_ENTRY) {
@@ -306,7 +307,7 @@ static void remove_item(struct store *store, enum store_kind kind, const uint8_t
  * while it is moved through the log, so that none escapes. */
 #define SWEEP_BUCKETS 256
 
-/* What a cursor counts: parts, shards, slices of an index. */
+/* A cursor counts parts, shards and slices of an index. */
 static bool sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor, uint64_t *removed) {
     struct memory *memory = memory_of(store);
     const struct memory_geometry *geometry = &memory->context.geometry;

@@ -8,7 +8,7 @@
 #include "inferonce/store/memory_log.h"
 #include "inferonce/store/memory_part.h"
 
-/* Where an entry lies in the former region. */
+/* The place of an entry in the former region. */
 struct place {
     uint64_t sequence;
     uint64_t offset;

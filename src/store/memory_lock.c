@@ -1,3 +1,4 @@
+/* Robust locks between processes. */
 #include "inferonce/store/memory_lock.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The log of one shard's entries, and its index. */
 #include "inferonce/store/memory_log.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Counts the entries of a part, and chooses which one goes. */
 #include "inferonce/store/memory_part.h"
 
 #include "inferonce/store/memory_log.h"

@@ -1,3 +1,4 @@
+/* Lays the memory store's region out, and sets it up. */
 #include "inferonce/store/memory_region.h"
 
 #include <string.h>

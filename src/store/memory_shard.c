@@ -1,3 +1,4 @@
+/* Locks a shard, and empties one whose holder was killed. */
 #include "inferonce/store/memory_shard.h"
 
 #include <string.h>

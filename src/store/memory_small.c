@@ -1,3 +1,4 @@
+/* A shard's leases and outcomes. */
 #include "inferonce/store/memory_small.h"
 
 #include <string.h>

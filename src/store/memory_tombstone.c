@@ -1,3 +1,4 @@
+/* A shard's memory of removals. */
 #include "inferonce/store/memory_tombstone.h"
 
 #include <string.h>

@@ -55,7 +55,7 @@ static struct pending *place_for(struct pendings *pendings, const struct pending
     return empty;
 }
 
-/* Who kills us sees our writes in order: a place counts once it has its number. */
+/* A process that is killed here leaves its writes in order: a place counts once it has its number. */
 static void write_place(struct pendings *pendings, struct pending *place, const struct pending *pending) {
     if (place->number == 0) {
         *place = *pending;

@@ -1,3 +1,4 @@
+/* Looks up the name of a cache server in a thread. */
 #include "inferonce/store/resolver.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 
 #include "inferonce/base/error.h"
 
-/* Of one name. */
+/* The look-up of one name. */
 #define ADDRESSES_MAX 8
 
 /* How long one of several addresses has to take a connection. */

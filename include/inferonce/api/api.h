@@ -1,4 +1,4 @@
-/* What the handlers of all endpoints share. */
+/* The objects that the handlers of all endpoints share. */
 #ifndef INFERONCE_API_API_H
 #define INFERONCE_API_API_H
 

@@ -1,4 +1,4 @@
-/* What every part of a worker works with: handed down from the worker, which owns all of it, in one piece.
+/* The objects that every part of a worker uses: the worker owns them and hands them down in one piece.
  * A part copies or borrows it; it outlives them all. */
 #ifndef INFERONCE_BASE_CONTEXT_H
 #define INFERONCE_BASE_CONTEXT_H

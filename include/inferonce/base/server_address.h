@@ -1,4 +1,4 @@
-/* Where cache servers are, as settings say it. */
+/* Addresses of cache servers, as settings have them. */
 #ifndef INFERONCE_BASE_SERVER_ADDRESS_H
 #define INFERONCE_BASE_SERVER_ADDRESS_H
 

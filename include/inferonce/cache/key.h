@@ -54,21 +54,21 @@ void key_writer_field(struct key_writer *writer, size_t length);
 void key_writer_add(struct key_writer *writer, struct bytes piece);
 void key_writer_end(struct key_writer *writer, struct key *key);
 
-/* Of a namespace's generation item. */
+/* The key of a namespace's generation item. */
 void key_of_generation(struct bytes cache_namespace, struct key *key);
 
-/* Of a flight's lease: the entry's key, the flight's epoch and its generation, so that a request from after a
- * purge does not meet one from before. */
+/* The key of a flight's lease, from the entry's key, the flight's epoch and its generation, so that a request
+ * from after a purge does not meet one from before. */
 void key_of_lease(const struct key *entry, uint64_t epoch, uint64_t generation, struct key *key);
 
-/* Of the lease that a flight goes on to when the owner of `lease` died (cache/flight.h). `key` may be
+/* The key of the lease that a flight goes on to when the owner of `lease` died (cache/flight.h). `key` may be
  * `lease`. */
 void key_of_next_lease(const struct key *lease, struct key *key);
 
-/* Of a flight's outcome: the lease's key and the owner's nonce. */
+/* The key of a flight's outcome, from the lease's key and the owner's nonce. */
 void key_of_outcome(const struct key *lease, uint64_t nonce, struct key *key);
 
-/* Of the item by which a worker says that it is alive: its shared mapping's instance, its slot, and the
+/* The key of a worker's liveness item, from its shared mapping's instance, its slot, and the
  * slot's incarnation. */
 void key_of_liveness(uint64_t instance, uint32_t slot, uint64_t epoch, struct key *key);
 

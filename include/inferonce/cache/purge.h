@@ -1,4 +1,4 @@
-/* What administrators do to the cache: purge a namespace, remove a key, look at an entry. Each is a short
+/* The operations of administrators: purge a namespace, remove a key, inspect an entry. Each is a short
  * conversation with the store, in an object of its own; none is on the path of a request. The contracts are
  * those of cache_purge, cache_remove and cache_inspect (cache.h). */
 #ifndef INFERONCE_CACHE_PURGE_H

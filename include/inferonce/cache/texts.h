@@ -1,5 +1,5 @@
-/* What an inference needs of a request, copied: the request may leave before it. The bytes of all copies that
- * a worker holds have a limit. */
+/* Copies of a request's texts and fields for an inference: the request may leave before it ends. The bytes of
+ * all copies that a worker holds have a limit. */
 #ifndef INFERONCE_CACHE_TEXTS_H
 #define INFERONCE_CACHE_TEXTS_H
 

@@ -6,7 +6,7 @@
 #include "inferonce/base/buffer.h"
 #include "inferonce/base/settings.h"
 
-/* What one request asks. All borrowed. */
+/* The content of one request. All borrowed. */
 struct dialect_question {
     const struct bytes *texts; /* normalised UTF-8 */
     size_t n;                  /* at least 1; 1 where the dialect takes one text at a time */

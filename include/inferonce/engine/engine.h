@@ -1,4 +1,4 @@
-/* Where answers come from.
+/* The engine: where answers come from.
  *
  * The engine admits at most INFERENCE_CONCURRENCY inferences (texts, not calls) at once; INFERENCE_QUEUE more
  * wait, the clients in turns (queue.h). A client is an address (request_client): the web server's

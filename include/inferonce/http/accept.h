@@ -4,7 +4,7 @@
 
 #include "inferonce/http/request.h"
 
-/* What the server has to offer. */
+/* A media type that the server offers. */
 struct media_type {
     const char *type;
     const char *subtype;

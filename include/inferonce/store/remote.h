@@ -1,4 +1,4 @@
-/* What a store on cache servers needs of the host, beside what every store does. */
+/* The options of a store on cache servers, beside those of every store. */
 #ifndef INFERONCE_STORE_REMOTE_H
 #define INFERONCE_STORE_REMOTE_H
 

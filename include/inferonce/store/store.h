@@ -1,4 +1,4 @@
-/* Where entries live. A backend (backend.h) is a folder or a file and one row of STORES in open.c.
+/* The store: where entries live. A backend (backend.h) is a folder or a file and one row of STORES in open.c.
  *
  * Every operation completes through a callback, exactly once. Looks are collected and asked for together at
  * the end of the loop turn, each item once (batch.c). Writes are done at once (memory) or go out at the end

@@ -124,7 +124,7 @@ static uint64_t kept_ms(uint64_t ttl_ms) {
     return ttl_ms == 0 || ttl_ms > UINT64_MAX - ITEM_GRACE_MS ? 0 : ttl_ms + ITEM_GRACE_MS;
 }
 
-/* What the server has, by its head. An item that is none of ours is as none. */
+/* Reads the head of the item that the server has. A foreign item counts as none. */
 static struct item what_is_there(const struct change *change) {
     struct item item = {.epoch = 0};
     if (change->found.found &&

@@ -397,7 +397,7 @@ static void add_next(struct copies *copies) {
                          (struct bytes){value, sizeof(value)}, memcached->generation_ms, 0);
 }
 
-/* What became of it does not matter: a copy that is gone is made anew when that is seen. */
+/* The outcome does not matter: a missing copy is made anew when a look finds it missing. */
 static void on_renewed(struct memcached_command *command, enum memcached_outcome outcome) {
     (void)outcome;
     step_ended(((struct copy *)command)->copies, end_with_done);

@@ -229,7 +229,7 @@ static void merge(struct memcached_lookup *lookup) {
     step_ended(lookup, finish);
 }
 
-/* What came before a server failed is not trusted either. */
+/* Values that came before the server failed are not trusted either. */
 static void on_part_ended(struct memcached_command *command, enum memcached_outcome outcome) {
     struct part *part = (struct part *)command;
     struct memcached_lookup *lookup = part->lookup;

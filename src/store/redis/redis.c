@@ -250,7 +250,7 @@ static void changed(struct redis_command *command, const struct redisReply *repl
     conclude(change, status);
 }
 
-/* Of a server that fails meanwhile the state says so. */
+/* The state tells whether the server has failed meanwhile. */
 static void on_told(struct redis_command *command, const struct redisReply *reply) {
     struct change *change = (struct change *)command;
     struct redis_connection *connection = change->redis->connection;

@@ -37,7 +37,7 @@ void history_read(struct remote_server *server, uint64_t number, bool probing) {
     const struct clock clock = {.fake = false};
     struct pendings *pendings = server->remote.pendings;
     uint64_t now_us = clock_wall_us(&clock);
-    /* What a server that comes back has not been told yet is pending. */
+    /* Purges that a server which comes back was not told yet are pending, and are no loss. */
     uint64_t known = probing ? pending_server_purge(pendings, server->id) : pending_last_purge(pendings);
     /* A server that keeps nothing through a restart and has no time has no entries from before it either. */
     bool tells = number > 0 || server->operations->restores;
