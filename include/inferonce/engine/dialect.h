@@ -1,5 +1,5 @@
 /* How texts become the body of one request to an inference server, and how each text's result is read out of
- * the answer: a table, one row per UPSTREAM_DIALECT (DESIGN.md, Engine). */
+ * the answer: a table, one row per UPSTREAM_DIALECT. */
 #ifndef INFERONCE_ENGINE_DIALECT_H
 #define INFERONCE_ENGINE_DIALECT_H
 
