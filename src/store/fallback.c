@@ -14,6 +14,8 @@ struct fallback {
     struct store *servers;
     struct store *memory;
     const struct clock *clock;
+    bool noting;             /* the time of a purge is on its way to the servers */
+    bool note_again;         /* there was a purge since */
     struct operation *first; /* under way */
 };
 
@@ -111,15 +113,30 @@ static void mend(struct store *store, struct store_look *look) {
 
 /* ---- purges ---- */
 
-/* On every server, so that one which forgets this purge is found out. What comes of it is not waited for: a
- * server that cannot be told now is told before it is used again, as with the purge itself. */
+static void note_purge(struct fallback *fallback);
+
+static void on_noted(void *user, enum store_status status) {
+    struct fallback *fallback = user;
+    (void)status; /* a server that cannot be told now is told before it is used again, as with the purge
+                     itself */
+    fallback->noting = false;
+    if (fallback->note_again)
+        note_purge(fallback);
+}
+
+/* On every server, so that one which forgets this purge is found out. Of many purges at once the first and
+ * the last are noted: writers of one item would only get into each other's way, and a server that forgets the
+ * one between them forgets the last. */
 static void note_purge(struct fallback *fallback) {
-    const struct clock *clock = fallback->clock;
     char value[STORE_GENERATION_LENGTH];
-    store_u64(value, history_next(memory_pendings(fallback->memory), clock_wall_us(clock)));
+    fallback->note_again = fallback->noting;
+    if (fallback->noting)
+        return;
+    fallback->noting = true;
+    store_u64(value, history_next(memory_pendings(fallback->memory), clock_wall_us(fallback->clock)));
     const struct store_item item = {
         .kind = STORE_GENERATION, .key = STORE_LAST_PURGE, .value = {value, sizeof(value)}};
-    store_put(fallback->servers, &item, NULL, NULL);
+    store_put(fallback->servers, &item, on_noted, fallback);
 }
 
 /* ---- put, add ---- */

@@ -78,6 +78,22 @@ class Forgetting(Case):
         self.await_use(client)
         self.assertEqual(client.predict("text").cache, "MISS")
 
+    def test_many_removals_at_once(self):
+        """Each has its time noted, or a later one's: that is no reason for a server to be told anything later."""
+        for server in (Memcached(self), Redis(self)):
+            with self.subTest(server=server.name):
+                app = Inferonce(self, name=f"over-{server.name}", STORE_TIMEOUT_MS=2000, WORKERS=1, **server.settings(server))
+                client = self.front(app.socket_path, name=f"nginx-{server.name}")
+                texts = [f"text {number}" for number in range(256)]
+                client.predict_batch(texts)
+                purged = client.request("POST", "/cache/purge", {"texts": texts})
+                self.assertEqual((purged.status, purged.json()), (200, {"deleted": 256}))
+                self.assertEqual(client.predict_batch(texts).json()["cached"], 0)
+                stats = client.stats()
+                self.assertEqual(stats["backend"]["state"], "ok", stats)
+                self.assertEqual(stats["store_errors"], 0, stats)
+                self.assertNotIn("cache_server_down", app.log())
+
     def test_one_of_two_memcached_starts_anew(self):
         """It has nothing that could come back: the other one's entries stay."""
         servers = [Memcached(self, name) for name in ("one", "two")]
