@@ -74,7 +74,7 @@ static void take_over(const struct memory_context *context, const struct memory_
 static void take_over_all(const struct memory_context *context, const struct memory_context *former) {
     uint64_t now_us = clock_monotonic_us(context->clock);
     struct places places = {.n = 0};
-    if (find_all(former, &places)) {
+    if (find_all(former, &places) && places.n > 0) {
         qsort(places.place, places.n, sizeof(*places.place), by_sequence);
         for (size_t i = 0; i < places.n; i++) {
             const struct place *place = &places.place[i];
