@@ -1,35 +1,11 @@
 """The file of CACHE_PATH: what happens to it while it is in use costs its entries and nothing else."""
 
 import os
-import threading
 
 from case import Case
+from load import Load
 from processes import reap, wait_until
 from servers import Inferonce
-
-
-class Load:
-    """Threads that ask until told to stop."""
-
-    def __init__(self, client, threads=4):
-        self.client = client
-        self.stopping = threading.Event()
-        self.statuses = []
-        self.threads = [threading.Thread(target=self.ask, args=(number,)) for number in range(threads)]
-        for thread in self.threads:
-            thread.start()
-
-    def ask(self, number):
-        turn = 0
-        while not self.stopping.is_set():
-            turn += 1
-            self.statuses.append(self.client.predict(f"text {turn % 50}" if turn % 5 else f"new {number} {turn}").status)
-
-    def stop(self):
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join()
-        return self.statuses
 
 
 class CutShort(Case):
@@ -49,8 +25,7 @@ class CutShort(Case):
         cut(size)
         wait_until(lambda: "event=shared_memory_lost" in app.log(), "it is noticed")
         wait_until(lambda: not set(workers) & set(app.workers()) and len(app.workers()) == 2, "the workers have successors", timeout_s=40)
-        statuses = load.stop()
-        self.assertEqual(set(statuses), {200})
+        self.assertEqual({status for status, _, _ in load.stop()}, {200})
         self.assertEqual([client.predict("afterwards").cache for _ in range(11)], ["MISS"] + ["HIT"] * 10)
         self.assertEqual(app.log().count("event=shared_memory_lost"), 1)
         self.assertNotIn("worker_killed", app.log())
