@@ -156,10 +156,11 @@ void remote_server_fini(struct remote_server *server) {
     server->prober = NULL;
 }
 
+/* Rounded up, so that the whole time is waited. */
 static uint64_t ms_until(uint64_t until_us) {
     const struct clock clock = {.fake = false};
     uint64_t now_us = clock_monotonic_us(&clock);
-    return now_us < until_us ? (until_us - now_us) / 1000 : 0;
+    return now_us < until_us ? (until_us - now_us + 999) / 1000 : 0;
 }
 
 void remote_server_find(struct remote_server *const *servers, unsigned n) {
