@@ -43,7 +43,7 @@ endif
 
 # The sources of folder $(1), with those of its own folders.
 sources_of = $(sort $(wildcard src/$(1)/*.c src/$(1)/*/*.c))
-HEADERS  := $(sort $(wildcard include/inferonce/*/*.h))
+HEADERS  := $(sort $(wildcard include/inferonce/*/*.h src/*/*.h src/*/*/*.h))
 ARCHIVES := $(FOLDERS:%=$(BUILD)/lib%.a)
 reverse   = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
 # The archives that a test of folder $(1) may use: its own and those before it, the last first, for the linker.
@@ -126,11 +126,11 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(call reverse,$(ARCHIVES))
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(PACKAGE_LIBS) -lpthread -lm
 
 # The lexicon is compiled in, so that the program is one file.
-$(BUILD)/src/engine/vader_lexicon.o: $(BUILD)/generated/vader_lexicon.inc
-$(BUILD)/generated/vader_lexicon.inc: src/engine/vader_lexicon.tsv src/engine/lexicon.awk
+$(BUILD)/src/engine/vader/lexicon.o: $(BUILD)/generated/vader_lexicon.inc
+$(BUILD)/generated/vader_lexicon.inc: src/engine/vader/lexicon.tsv src/engine/vader/lexicon.awk
 	$(say) GEN $@
 	@mkdir -p $(@D)
-	$(Q)LC_ALL=C awk -f src/engine/lexicon.awk $< > $@
+	$(Q)LC_ALL=C awk -f src/engine/vader/lexicon.awk $< > $@
 
 # Files that are served as they are, each as the bytes of an array; and the policy that lets the page run its own script.
 as_bytes = od -An -v -tu1 | sed 's/\([0-9]\{1,\}\)/\1,/g'
@@ -213,8 +213,8 @@ headers:                                    ## every header compiles alone
 	    $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Werror -Wno-unused-macros -fsyntax-only -x c $$header || exit 1; \
 	done; echo 'headers: every one of $(words $(HEADERS)) compiles alone'
 
-layers:                                     ## no folder includes a header of a folder above it
-	@tests/lib/layers $(FOLDERS)
+layers: all                                 ## no include leads to a later folder or to another's private header, and no sources are in a circle
+	@tests/lib/layers '$(BUILD)' $(FOLDERS)
 
 format:                                     ## clang-format in place
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
@@ -241,7 +241,7 @@ DATA := nginx/inferonce.conf=share/inferonce/nginx/inferonce.conf \
         $(foreach f,$(sort $(wildcard deploy/examples/*)),$(f)=share/doc/inferonce/examples/$(notdir $(f))) \
         README.md=share/doc/inferonce/README.md \
         LICENSE=share/doc/inferonce/LICENSE \
-        src/engine/vader_lexicon.LICENSE=share/doc/inferonce/vader_lexicon.LICENSE
+        src/engine/vader/lexicon.LICENSE=share/doc/inferonce/vader_lexicon.LICENSE
 DIRECTORIES := share/inferonce/nginx share/inferonce/lighttpd share/inferonce share/doc/inferonce/examples share/doc/inferonce
 
 install: all install-built                  ## install under DESTDIR and PREFIX (/usr/local)

@@ -1,5 +1,5 @@
 /* Turns an answer of the cache into header fields, a body or a problem. */
-#include "inferonce/api/answer.h"
+#include "api/answer.h"
 
 #define FNV_PRIME UINT64_C(1099511628211)
 

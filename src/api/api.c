@@ -1,15 +1,15 @@
 /* Sets up the part that the handlers of all endpoints share. */
 #include "inferonce/api/api.h"
 
-#include "inferonce/api/known_bodies.h"
-#include "inferonce/api/prediction_pool.h"
-#include "inferonce/api/slices.h"
+#include "api/known_bodies.h"
+#include "api/prediction_pool.h"
+#include "api/slices.h"
 
 bool api_setup(struct api *api, struct error *error) {
-    key_of_generation(bytes_of(api->settings->cache_namespace), &api->default_generation_key);
+    key_of_generation(bytes_of(api->context->settings->cache_namespace), &api->default_generation_key);
     api->predictions = prediction_pool_create();
     api->known_bodies = known_bodies_create();
-    api->slices = slices_create(api->loop);
+    api->slices = slices_create(api->context->turn);
     if (api->predictions && api->known_bodies && api->slices)
         return true;
     error_set(error, "no memory for the pool of predictions and the known bodies");
@@ -26,13 +26,13 @@ void api_teardown(struct api *api) {
 unsigned api_workers(const struct api *api) {
     unsigned n = 0;
     for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
-        n += atomic_load_explicit(&api->shared->slots[slot].pid, memory_order_relaxed) != 0;
+        n += atomic_load_explicit(&api->context->shared->slots[slot].pid, memory_order_relaxed) != 0;
     return n;
 }
 
 uint64_t api_uptime_us(const struct api *api) {
-    uint64_t now_us = clock_wall_us(api->clock);
-    uint64_t started_us = api->shared->started_us;
+    uint64_t now_us = clock_wall_us(api->context->clock);
+    uint64_t started_us = api->context->shared->started_us;
     return now_us > started_us ? now_us - started_us : 0; /* the clock may have been set back */
 }
 
@@ -52,7 +52,7 @@ bool api_namespace_is_valid(struct bytes name) {
 bool api_namespace(struct api *api, struct exchange *exchange, struct bytes *cache_namespace) {
     *cache_namespace = exchange->request.cache_namespace;
     if (!cache_namespace->data) {
-        *cache_namespace = bytes_of(api->settings->cache_namespace);
+        *cache_namespace = bytes_of(api->context->settings->cache_namespace);
         return true;
     }
     if (api_namespace_is_valid(*cache_namespace))
@@ -62,18 +62,9 @@ bool api_namespace(struct api *api, struct exchange *exchange, struct bytes *cac
     return false;
 }
 
-void api_body_problem(struct exchange *exchange, enum body_status status, const struct body *body) {
-    switch (status) {
-    case BODY_BAD_JSON:
-        exchange_problem(exchange, PROBLEM_BAD_JSON, body->detail, NULL);
-        return;
-    case BODY_BAD_SHAPE:
-        exchange_problem(exchange, PROBLEM_BAD_SHAPE, body->detail, body->pointer[0] ? body->pointer : NULL);
-        return;
-    case BODY_OK:
-    case BODY_MORE:
-    case BODY_NO_MEMORY:
-        exchange_problem(exchange, PROBLEM_INTERNAL, "no memory for the request", NULL);
-        return;
-    }
+void api_generation_key(const struct api *api, struct bytes cache_namespace, struct key *key) {
+    if (bytes_equal(cache_namespace, bytes_of(api->context->settings->cache_namespace)))
+        *key = api->default_generation_key;
+    else
+        key_of_generation(cache_namespace, key);
 }

@@ -1,5 +1,5 @@
 /* Takes a request body apart: its text or texts, and its parameters. */
-#include "inferonce/api/body.h"
+#include "api/body.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -395,4 +395,20 @@ enum body_status body_read(struct body *body, enum body_kind kind, struct bytes 
     if (!body_begin(body, kind, json, max_batch))
         return BODY_NO_MEMORY;
     return body_go_on(body, &budget);
+}
+
+void body_problem(struct exchange *exchange, enum body_status status, const struct body *body) {
+    switch (status) {
+    case BODY_BAD_JSON:
+        exchange_problem(exchange, PROBLEM_BAD_JSON, body->detail, NULL);
+        return;
+    case BODY_BAD_SHAPE:
+        exchange_problem(exchange, PROBLEM_BAD_SHAPE, body->detail, body->pointer[0] ? body->pointer : NULL);
+        return;
+    case BODY_OK:
+    case BODY_MORE:
+    case BODY_NO_MEMORY:
+        exchange_problem(exchange, PROBLEM_INTERNAL, "no memory for the request", NULL);
+        return;
+    }
 }

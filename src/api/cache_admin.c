@@ -1,11 +1,11 @@
 /* Handles the endpoints by which administrators look at the cache and purge it. */
-#include "inferonce/api/cache_admin.h"
+#include "api/cache_admin.h"
 
 #include <stdlib.h>
 
-#include "inferonce/api/answer.h"
-#include "inferonce/api/body.h"
-#include "inferonce/api/preparation.h"
+#include "api/answer.h"
+#include "api/body.h"
+#include "api/preparation.h"
 #include "inferonce/base/log.h"
 #include "inferonce/cache/policy.h"
 
@@ -199,7 +199,7 @@ void cache_admin_delete(struct exchange *exchange, struct bytes parameter, void 
 }
 
 static void append_entry(const struct errand *errand, const struct entry *entry, struct buffer *body) {
-    uint64_t now_us = clock_wall_us(errand->api->clock);
+    uint64_t now_us = clock_wall_us(errand->api->context->clock);
     char hex[KEY_HEX_LENGTH + 1];
     key_to_hex(&errand->key, hex);
     buffer_append_format(body, "{\"key\":\"%s\",\"result\":", hex);
@@ -233,7 +233,7 @@ static void found(void *user, enum cache_admin_status status, const struct entry
     response_start(&exchange->response, same ? 304 : 200, same ? NULL : "application/json");
     response_header_text(&exchange->response, "ETag", etag);
     response_header_number(&exchange->response, "Age",
-                           entry_age_us(entry, clock_wall_us(errand->api->clock)) / 1000000);
+                           entry_age_us(entry, clock_wall_us(errand->api->context->clock)) / 1000000);
     if (!same)
         append_entry(errand, entry, &exchange->response.body);
     send_body(errand);
@@ -317,17 +317,18 @@ static void purge_keys(struct errand *errand) {
 
 static struct text_key_context context_of(const struct errand *errand) {
     return (struct text_key_context){.cache_namespace = errand->cache_namespace,
+                                     .route = LITERAL("/predict"),
                                      .parameters = errand->body.parameters};
 }
 
 static void purge_texts(struct errand *errand, struct bytes *texts, size_t n) {
     const struct text_key_context context = context_of(errand);
     struct key_writer common;
-    if (!text_normalize(errand->api, texts, n, &errand->exchange->scratch)) {
+    if (!text_normalize(errand->api->context->settings, texts, n, &errand->exchange->scratch)) {
         send_problem(errand, PROBLEM_INTERNAL, "no memory for the texts", NULL);
         return;
     }
-    text_key_common(errand->api, &context, &common);
+    text_key_common(errand->api->context->settings, &context, &common);
     begin_removing(errand, "texts", n);
     for (size_t i = 0; i < n; i++) {
         struct key key;
@@ -350,14 +351,14 @@ static void purge_others(struct errand *errand) {
 }
 
 static void refuse_body(struct errand *errand, enum body_status status) {
-    api_body_problem(errand->exchange, status, &errand->body);
+    body_problem(errand->exchange, status, &errand->body);
     errand_end(errand);
 }
 
 static void purge_at_once(struct errand *errand) {
     struct body *body = &errand->body;
-    enum body_status status =
-        body_read(body, BODY_PURGE, errand->exchange->request.body, errand->api->settings->max_batch);
+    enum body_status status = body_read(body, BODY_PURGE, errand->exchange->request.body,
+                                        errand->api->context->settings->max_batch);
     if (status != BODY_OK)
         refuse_body(errand, status);
     else if (body->texts)

@@ -2,8 +2,8 @@
 #include <jansson.h>
 #include <math.h>
 
+#include "api/cache_admin.h"
 #include "inferonce/api/api.h"
-#include "inferonce/api/cache_admin.h"
 
 /* Enough for every number here, and few enough to hide what binary fractions add. */
 #define REAL_DIGITS 12
@@ -33,10 +33,10 @@ static void set_ratio(json_t *object, bool *complete, const char *name, uint64_t
 /* The members that come first, in the order of the contract (HTTP.md, Statistics). */
 static void set_overview(json_t *stats, bool *complete, const struct api *api,
                          const struct store_figures *figures) {
-    uint64_t hits = shared_stat(api->shared, STAT_hits);
-    uint64_t misses = shared_stat(api->shared, STAT_misses);
-    uint64_t bypasses = shared_stat(api->shared, STAT_bypasses);
-    uint64_t shared_answers = shared_stat(api->shared, STAT_shared_answers);
+    uint64_t hits = shared_stat(api->context->shared, STAT_hits);
+    uint64_t misses = shared_stat(api->context->shared, STAT_misses);
+    uint64_t bypasses = shared_stat(api->context->shared, STAT_bypasses);
+    uint64_t shared_answers = shared_stat(api->context->shared, STAT_shared_answers);
     set_number(stats, complete, "hits", hits);
     set_number(stats, complete, "misses", misses);
     set_ratio(stats, complete, "hit_ratio", hits, hits + misses);
@@ -45,8 +45,9 @@ static void set_overview(json_t *stats, bool *complete, const struct api *api,
     set_figure(stats, complete, "max_size", figures->max_size);
     /* With cache servers in their own words; what the host's memory evicts while it stands in is not it. */
     set_figure(stats, complete, "evictions",
-               figures->n_servers > 0 ? figures->evictions : shared_stat(api->shared, STAT_evictions));
-    uint64_t ttl_ms = api->settings->cache_ttl_ms;
+               figures->n_servers > 0 ? figures->evictions
+                                      : shared_stat(api->context->shared, STAT_evictions));
+    uint64_t ttl_ms = api->context->settings->cache_ttl_ms;
     if (ttl_ms % 1000 == 0)
         set_number(stats, complete, "ttl_seconds", ttl_ms / 1000);
     else
@@ -98,7 +99,7 @@ static json_t *stats_of(const struct api *api, bool *complete) {
     json_t *stats = json_object();
     store_figures(api->store, &figures);
     set_overview(stats, complete, api, &figures);
-    set_counters(stats, complete, api->shared);
+    set_counters(stats, complete, api->context->shared);
     set_number(stats, complete, "uptime_seconds", api_uptime_us(api) / 1000000);
     set_number(stats, complete, "workers", api_workers(api));
     set(stats, complete, "backend", backend_of(api, &figures, complete));

@@ -1,5 +1,5 @@
 /* Writes the parameters of a request in the one form that keys are made of. */
-#include "inferonce/api/canonical.h"
+#include "api/canonical.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* Serves the dashboard, one page with its own policy. */
-#include "inferonce/api/dashboard.h"
+#include "api/dashboard.h"
 
 #include "inferonce/http/router.h"
 

@@ -1,5 +1,5 @@
 /* Says whether the process is alive and ready. */
-#include "inferonce/api/health.h"
+#include "api/health.h"
 
 #include "inferonce/api/api.h"
 

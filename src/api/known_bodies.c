@@ -1,5 +1,5 @@
 /* Remembers bodies that were hits, so that their texts need not be read again. */
-#include "inferonce/api/known_bodies.h"
+#include "api/known_bodies.h"
 
 #include <stdlib.h>
 

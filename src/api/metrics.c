@@ -1,5 +1,5 @@
 /* Writes GET /metrics, for Prometheus and as OpenMetrics. */
-#include "inferonce/api/metrics.h"
+#include "api/metrics.h"
 
 #include <inttypes.h>
 
@@ -126,7 +126,7 @@ static bool is_used(const struct shared *shared, unsigned place) {
 }
 
 static void append_workers(struct exposition *exposition, const struct api *api) {
-    const struct shared *shared = api->shared;
+    const struct shared *shared = api->context->shared;
     gauge(exposition, "workers", NULL, "Worker processes that live", api_workers(api));
     family(exposition, FAMILY_GAUGE, "worker_up", NULL, "1 while the worker lives");
     for (unsigned place = 0; place < WORKERS_MAX; place++) {
@@ -166,8 +166,8 @@ void metrics_get(struct exchange *exchange, struct bytes parameter, void *contex
     (void)parameter;
     struct exposition exposition = {&exchange->response.body, negotiate(&exchange->request.accept)};
     response_start(&exchange->response, 200, CONTENT_TYPES[exposition.format]);
-    append_statistics(&exposition, api->shared);
-    append_ratios(&exposition, api->shared);
+    append_statistics(&exposition, api->context->shared);
+    append_ratios(&exposition, api->context->shared);
     append_store(&exposition, api->store);
     append_workers(&exposition, api);
     append_program(&exposition, api);

@@ -1,5 +1,5 @@
 /* Serves the description of the interface. */
-#include "inferonce/api/openapi.h"
+#include "api/openapi.h"
 
 static const char DOCUMENT[] = {
 #include "openapi.json.inc"

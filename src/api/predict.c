@@ -1,15 +1,15 @@
 /* Handles /predict: one text, several, or a body that is known. */
-#include "inferonce/api/predict.h"
+#include "api/predict.h"
 
 #include <stdlib.h>
 
-#include "inferonce/api/answer.h"
-#include "inferonce/api/known_bodies.h"
-#include "inferonce/api/predict_batch.h"
-#include "inferonce/api/prediction.h"
-#include "inferonce/api/prediction_pool.h"
-#include "inferonce/api/preparation.h"
-#include "inferonce/api/text_key.h"
+#include "api/answer.h"
+#include "api/known_bodies.h"
+#include "api/predict_batch.h"
+#include "api/prediction.h"
+#include "api/prediction_pool.h"
+#include "api/preparation.h"
+#include "inferonce/cache/text_key.h"
 
 /* The credential is for the model, whose own challenge is not kept: a failure is passed on to other workers
  * as its class and status. A 401 has to have one (RFC 9110 section 15.5.2), and a token is what models take.
@@ -20,7 +20,7 @@
 
 /* The lifetime it asks for, capped; the configured one when it asks for none. */
 static bool read_ttl(struct prediction *prediction) {
-    const struct settings *settings = prediction->api->settings;
+    const struct settings *settings = prediction->api->context->settings;
     struct bytes field = prediction->exchange->request.cache_ttl;
     uint64_t seconds;
     prediction->ttl_ms = settings->cache_ttl_ms;
@@ -54,10 +54,10 @@ static bool complete(struct cache_request *request) {
     struct prediction *prediction = request->user;
     struct api *api = prediction->api;
     if (body_read(&prediction->body, BODY_PREDICT, prediction->exchange->request.body,
-                  api->settings->max_batch) != BODY_OK)
+                  api->context->settings->max_batch) != BODY_OK)
         return false;
     struct bytes text = prediction->body.text;
-    if (!text_normalize(api, &text, 1, &prediction->exchange->scratch))
+    if (!text_normalize(api->context->settings, &text, 1, &prediction->exchange->scratch))
         return false;
     request->text = text;
     request->storage = &prediction->exchange->scratch;
@@ -89,7 +89,7 @@ static void copied(struct cache_request *request) {
 static void answered(struct cache_request *request, const struct cache_answer *answer) {
     struct prediction *prediction = request->user;
     struct response *response = &prediction->exchange->response;
-    uint64_t took_us = clock_monotonic_us(prediction->api->clock) - prediction->began_us;
+    uint64_t took_us = clock_monotonic_us(prediction->api->context->clock) - prediction->began_us;
     if (answer->result == CACHE_FAILED || answer->result == CACHE_UNSATISFIABLE) {
         send_failure(prediction, answer, took_us);
         return;
@@ -153,7 +153,7 @@ static bool ask_known(struct prediction *prediction) {
 /* ---- a body that is not known ---- */
 
 static void refuse_body(struct prediction *prediction, enum body_status status) {
-    api_body_problem(prediction->exchange, status, &prediction->body);
+    body_problem(prediction->exchange, status, &prediction->body);
     prediction_release(prediction);
 }
 
@@ -161,11 +161,11 @@ static void work_on_one(struct prediction *prediction) {
     const struct text_key_context context = prediction_key_context(prediction);
     struct bytes text = prediction->body.text;
     struct key key;
-    if (!text_normalize(prediction->api, &text, 1, &prediction->exchange->scratch)) {
+    if (!text_normalize(prediction->api->context->settings, &text, 1, &prediction->exchange->scratch)) {
         refuse_body(prediction, BODY_NO_MEMORY);
         return;
     }
-    text_key(prediction->api, &context, text, &key);
+    text_key(prediction->api->context->settings, &context, text, &key);
     ask_one(prediction, text, &key);
 }
 
@@ -174,9 +174,10 @@ static void work_on_several(struct prediction *prediction) {
     struct bytes *texts = prediction->body.texts;
     size_t n = prediction->body.n_texts;
     struct key *keys = calloc(n, sizeof(*keys));
-    if (keys && text_normalize(prediction->api, texts, n, &prediction->exchange->scratch)) {
+    if (keys &&
+        text_normalize(prediction->api->context->settings, texts, n, &prediction->exchange->scratch)) {
         struct key_writer common;
-        text_key_common(prediction->api, &context, &common);
+        text_key_common(prediction->api->context->settings, &context, &common);
         for (size_t i = 0; i < n; i++)
             text_key_of(&common, texts[i], &keys[i]);
         predict_batch_ask(prediction, texts, keys, n);
@@ -188,7 +189,7 @@ static void work_on_several(struct prediction *prediction) {
 
 static void read_and_ask(struct prediction *prediction) {
     enum body_status status = body_read(&prediction->body, BODY_PREDICT, prediction->exchange->request.body,
-                                        prediction->api->settings->max_batch);
+                                        prediction->api->context->settings->max_batch);
     if (status != BODY_OK)
         refuse_body(prediction, status);
     else if (prediction->body.texts)

@@ -1,10 +1,10 @@
 /* Answers a request of several texts, each by the cache. */
-#include "inferonce/api/predict_batch.h"
+#include "api/predict_batch.h"
 
 #include <stdlib.h>
 
-#include "inferonce/api/answer.h"
-#include "inferonce/api/text_key.h"
+#include "api/answer.h"
+#include "inferonce/cache/text_key.h"
 
 /* One different text. */
 struct item {
@@ -13,7 +13,7 @@ struct item {
     bool answered;
     bool text_needed;
     bool has_place; /* in the batch's window: it infers, or is about to */
-    struct item *next_held;
+    STAILQ_ENTRY(item) held_links;
     enum cache_result result;
     struct cache_status status;
     bool stored_answer;
@@ -34,7 +34,7 @@ struct predict_batch {
     size_t unread; /* items whose text is still needed */
     bool large;    /* a result lies in a blob */
     size_t n_inferring;
-    struct item *first_held, **end_of_held; /* that did not hit, and for which there was no place yet */
+    STAILQ_HEAD(held_items, item) held; /* that did not hit, and for which there was no place yet */
     bool feeding;
     uint32_t *item_of; /* for each text the item that answers it */
     struct item *items;
@@ -58,7 +58,7 @@ static struct predict_batch *batch_create(size_t n_texts) {
     if (!batch)
         return NULL;
     batch->n_texts = n_texts;
-    batch->end_of_held = &batch->first_held;
+    STAILQ_INIT(&batch->held);
     buffer_init(&batch->fragments, RESPONSE_BODY_MAX);
     batch->item_of = calloc(n_texts, sizeof(*batch->item_of));
     batch->items = calloc(n_texts, sizeof(*batch->items));
@@ -225,7 +225,7 @@ static bool nothing_is_cached(const struct predict_batch *batch) {
 static void send_answer(struct prediction *prediction) {
     struct predict_batch *batch = prediction->batch;
     struct response *response = &prediction->exchange->response;
-    uint64_t took_us = clock_monotonic_us(prediction->api->clock) - prediction->began_us;
+    uint64_t took_us = clock_monotonic_us(prediction->api->context->clock) - prediction->began_us;
     struct cache_answer whole;
     size_t n_cached;
     const char *x_cache = summarize(batch, &whole, &n_cached);
@@ -290,7 +290,7 @@ static void take_answer(struct item *item, const struct cache_answer *answer) {
     if (answer->result == CACHE_FAILED || answer->result == CACHE_UNSATISFIABLE) {
         append_error(batch, item, answer_problem(answer));
     } else if (large && !item->blob) {
-        stats_count(item->prediction->api->stats, STAT_refused_answers);
+        stats_count(item->prediction->api->context->stats, STAT_refused_answers);
         append_error(batch, item,
                      (struct answer_problem){.problem = PROBLEM_OVERLOADED,
                                              .retry_after_s = 1,
@@ -342,7 +342,7 @@ static size_t window_of(const struct settings *settings) {
 
 static bool take_place(struct item *item) {
     struct predict_batch *batch = item->prediction->batch;
-    if (batch->n_inferring >= window_of(item->prediction->api->settings))
+    if (batch->n_inferring >= window_of(item->prediction->api->context->settings))
         return false;
     batch->n_inferring++;
     item->has_place = true;
@@ -355,8 +355,7 @@ static bool hold(struct cache_request *request) {
     struct predict_batch *batch = item->prediction->batch;
     if (item->has_place || take_place(item))
         return false;
-    *batch->end_of_held = item;
-    batch->end_of_held = &item->next_held;
+    STAILQ_INSERT_TAIL(&batch->held, item, held_links);
     return true;
 }
 
@@ -366,11 +365,9 @@ static void feed(struct prediction *prediction) {
     if (batch->feeding) /* an item was answered at once: the loop below goes on */
         return;
     batch->feeding = true;
-    while (batch->first_held && take_place(batch->first_held)) {
-        struct item *item = batch->first_held;
-        batch->first_held = item->next_held;
-        if (!batch->first_held)
-            batch->end_of_held = &batch->first_held;
+    struct item *item;
+    while ((item = STAILQ_FIRST(&batch->held)) != NULL && take_place(item)) {
+        STAILQ_REMOVE_HEAD(&batch->held, held_links);
         cache_ask(prediction->api->cache, &item->request);
     }
     batch->feeding = false;

@@ -1,9 +1,9 @@
 /* Asks the cache for one request and sends what it answers. */
-#include "inferonce/api/prediction.h"
+#include "api/prediction.h"
 
-#include "inferonce/api/answer.h"
-#include "inferonce/api/prediction_pool.h"
-#include "inferonce/api/text_key.h"
+#include "api/answer.h"
+#include "api/prediction_pool.h"
+#include "inferonce/cache/text_key.h"
 
 /* ---- what is asked of the cache ---- */
 
@@ -16,7 +16,7 @@ static bool is_for_us(const struct settings *settings, struct bytes authorizatio
 
 /* The built-in model has no credentials to look at. */
 static struct bytes authorization_of(const struct prediction *prediction) {
-    const struct settings *settings = prediction->api->settings;
+    const struct settings *settings = prediction->api->context->settings;
     struct bytes field = bytes_trim(prediction->exchange->request.authorization);
     if (settings->engine != SETTINGS_ENGINE_HTTP || is_for_us(settings, field))
         return (struct bytes){NULL, 0};
@@ -24,13 +24,13 @@ static struct bytes authorization_of(const struct prediction *prediction) {
 }
 
 struct bytes prediction_credential(const struct prediction *prediction) {
-    bool shares = prediction->api->settings->cache_share_authorized != 0;
+    bool shares = prediction->api->context->settings->cache_share_authorized != 0;
     return shares ? (struct bytes){NULL, 0} : authorization_of(prediction);
 }
 
 void prediction_fill(const struct prediction *prediction, struct cache_request *request) {
     const struct request *http = &prediction->exchange->request;
-    text_generation_key(prediction->api, prediction->cache_namespace, &request->generation_key);
+    api_generation_key(prediction->api, prediction->cache_namespace, &request->generation_key);
     request->cache_namespace = prediction->cache_namespace;
     request->control = http->cache_control;
     request->ttl_ms = prediction->ttl_ms;
@@ -48,6 +48,7 @@ void prediction_fill(const struct prediction *prediction, struct cache_request *
 
 struct text_key_context prediction_key_context(const struct prediction *prediction) {
     return (struct text_key_context){.cache_namespace = prediction->cache_namespace,
+                                     .route = LITERAL("/predict"),
                                      .parameters = prediction->body.parameters,
                                      .credential = prediction_credential(prediction)};
 }
@@ -64,7 +65,7 @@ void prediction_fill_text(const struct prediction *prediction, struct bytes text
 /* The fields that choose among answers to one body. A cache may keep such an answer, but has to ask here
  * whether it still holds: what a purge removes is not told to anybody. */
 static const char *what_chooses(const struct prediction *prediction) {
-    const struct settings *settings = prediction->api->settings;
+    const struct settings *settings = prediction->api->context->settings;
     bool by_credential = settings->engine == SETTINGS_ENGINE_HTTP && !settings->cache_share_authorized;
     return by_credential ? "Authorization, X-Cache-Namespace" : "X-Cache-Namespace";
 }

@@ -1,15 +1,15 @@
 /* Keeps the objects of requests for the next ones. */
-#include "inferonce/api/prediction_pool.h"
+#include "api/prediction_pool.h"
 
 #include <stdlib.h>
 
-#include "inferonce/api/prediction.h"
+#include "api/prediction.h"
 
 /* How many predictions are kept for the next requests. */
 #define POOLED_MAX 256
 
 struct prediction_pool {
-    struct prediction *free;
+    SLIST_HEAD(free_predictions, prediction) free;
     size_t n_free;
 };
 
@@ -25,9 +25,9 @@ static void destroy(struct prediction *prediction) {
 void prediction_pool_destroy(struct prediction_pool **pool) {
     if (!*pool)
         return;
-    while ((*pool)->free) {
-        struct prediction *prediction = (*pool)->free;
-        (*pool)->free = prediction->next_free;
+    struct prediction *prediction;
+    while ((prediction = SLIST_FIRST(&(*pool)->free)) != NULL) {
+        SLIST_REMOVE_HEAD(&(*pool)->free, free_links);
         destroy(prediction);
     }
     free(*pool);
@@ -36,9 +36,9 @@ void prediction_pool_destroy(struct prediction_pool **pool) {
 
 struct prediction *prediction_take(struct api *api, struct exchange *exchange) {
     struct prediction_pool *pool = api->predictions;
-    struct prediction *prediction = pool->free;
+    struct prediction *prediction = SLIST_FIRST(&pool->free);
     if (prediction) {
-        pool->free = prediction->next_free;
+        SLIST_REMOVE_HEAD(&pool->free, free_links);
         pool->n_free--;
     } else {
         prediction = calloc(1, sizeof(*prediction));
@@ -50,7 +50,7 @@ struct prediction *prediction_take(struct api *api, struct exchange *exchange) {
     prediction->exchange = exchange;
     prediction->batch = NULL;
     prediction->preparation = NULL;
-    prediction->began_us = clock_monotonic_us(api->clock);
+    prediction->began_us = clock_monotonic_us(api->context->clock);
     exchange->state = prediction;
     return prediction;
 }
@@ -62,7 +62,6 @@ void prediction_release(struct prediction *prediction) {
         return;
     }
     body_reset(&prediction->body);
-    prediction->next_free = pool->free;
-    pool->free = prediction;
+    SLIST_INSERT_HEAD(&pool->free, prediction, free_links);
     pool->n_free++;
 }

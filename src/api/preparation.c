@@ -1,13 +1,14 @@
 /* Reads long bodies and makes their keys, in slices. */
-#include "inferonce/api/preparation.h"
+#include "api/preparation.h"
 
 #include <stdlib.h>
 
 struct preparation {
     struct slice slice; /* first */
     struct preparation_request request;
-    bool working; /* the body was read */
-    struct text_work work;
+    struct text_work *work; /* owned; NULL until the body was read */
+    struct bytes *texts;    /* the body's, or `text` */
+    size_t n;
     struct bytes text; /* the only one */
     struct key *keys;  /* owned */
 };
@@ -17,18 +18,17 @@ bool preparation_is_needed(const struct exchange *exchange) {
 }
 
 static void destroy(struct preparation *preparation) {
-    if (preparation->working)
-        text_work_fini(&preparation->work);
+    text_work_destroy(&preparation->work);
     free(preparation->keys);
     free(preparation);
 }
 
 static bool tell(struct preparation *preparation, enum body_status status) {
     struct prepared prepared = {.status = status};
-    if (status == BODY_OK && preparation->working) {
-        prepared.texts = preparation->work.texts;
+    if (status == BODY_OK && preparation->work) {
+        prepared.texts = preparation->texts;
         prepared.keys = preparation->keys;
-        prepared.n = preparation->work.n;
+        prepared.n = preparation->n;
     }
     preparation->request.done(preparation->request.user, &prepared);
     destroy(preparation);
@@ -39,28 +39,27 @@ static bool tell(struct preparation *preparation, enum body_status status) {
 static bool begin_work(struct preparation *preparation) {
     const struct preparation_request *request = &preparation->request;
     struct body *body = request->body;
-    struct text_work *work = &preparation->work;
-    size_t n = body->texts ? body->n_texts : 1;
-    preparation->keys = calloc(n, sizeof(*preparation->keys));
+    preparation->n = body->texts ? body->n_texts : 1;
+    preparation->keys = calloc(preparation->n, sizeof(*preparation->keys));
     if (!preparation->keys)
         return false;
     preparation->text = body->text;
-    *work = (struct text_work){.api = request->api,
-                               .context = request->context,
-                               .texts = body->texts ? body->texts : &preparation->text,
-                               .keys = preparation->keys,
-                               .n = n,
-                               .storage = &request->exchange->scratch};
-    work->context.parameters = body->parameters;
-    text_work_begin(work);
-    preparation->working = true;
-    return true;
+    preparation->texts = body->texts ? body->texts : &preparation->text;
+    struct text_work_request work = {.settings = request->api->context->settings,
+                                     .context = request->context,
+                                     .texts = preparation->texts,
+                                     .keys = preparation->keys,
+                                     .n = preparation->n,
+                                     .storage = &request->exchange->scratch};
+    work.context.parameters = body->parameters;
+    preparation->work = text_work_create(&work);
+    return preparation->work != NULL;
 }
 
 static bool go_on(struct slice *slice, size_t *budget) {
     struct preparation *preparation = (struct preparation *)(void *)slice;
     struct body *body = preparation->request.body;
-    if (!preparation->working) {
+    if (!preparation->work) {
         enum body_status status = body_go_on(body, budget);
         if (status == BODY_MORE)
             return false;
@@ -69,7 +68,7 @@ static bool go_on(struct slice *slice, size_t *budget) {
             return tell(preparation, status);
         return begin_work(preparation) ? false : tell(preparation, BODY_NO_MEMORY);
     }
-    switch (text_work_go_on(&preparation->work, budget)) {
+    switch (text_work_go_on(preparation->work, budget)) {
     case TEXT_WORK_MORE:
         return false;
     case TEXT_WORK_NO_MEMORY:
@@ -88,7 +87,7 @@ struct preparation *preparation_begin(const struct preparation_request *request)
     preparation->slice.go_on = go_on;
     preparation->request = *request;
     if (!body_begin(request->body, request->kind, request->exchange->request.body,
-                    api->settings->max_batch)) {
+                    api->context->settings->max_batch)) {
         free(preparation);
         return NULL;
     }

@@ -1,12 +1,12 @@
 /* The table of routes. */
 #include "inferonce/api/routes.h"
 
-#include "inferonce/api/cache_admin.h"
-#include "inferonce/api/dashboard.h"
-#include "inferonce/api/health.h"
-#include "inferonce/api/metrics.h"
-#include "inferonce/api/openapi.h"
-#include "inferonce/api/predict.h"
+#include "api/cache_admin.h"
+#include "api/dashboard.h"
+#include "api/health.h"
+#include "api/metrics.h"
+#include "api/openapi.h"
+#include "api/predict.h"
 
 const struct route API_ROUTES[] = {
     {METHOD_POST, "/predict", ROUTE_JSON, predict_handle},

@@ -1,5 +1,5 @@
 /* Takes turns among requests that need more than one turn of the loop. */
-#include "inferonce/api/slices.h"
+#include "api/slices.h"
 
 #include <stdlib.h>
 
@@ -9,11 +9,13 @@
 
 struct slices {
     TAILQ_HEAD(queue, slice) queue;
-    uv_idle_t turn; /* while somebody is in the queue; gives way to the loop's other work between turns */
+    struct turn *turn;
+    struct turn_task
+        work; /* while somebody is in the queue; gives way to the loop's other work between turns */
 };
 
-static void on_turn(uv_idle_t *turn) {
-    struct slices *slices = turn->data;
+static void on_turn(void *user) {
+    struct slices *slices = user;
     size_t left = TURN_STEPS;
     while (left > 0 && !TAILQ_EMPTY(&slices->queue)) {
         struct slice *slice = TAILQ_FIRST(&slices->queue);
@@ -27,36 +29,33 @@ static void on_turn(uv_idle_t *turn) {
             slice->queued = true;
         }
     }
-    if (TAILQ_EMPTY(&slices->queue))
-        (void)uv_idle_stop(turn);
+    if (!TAILQ_EMPTY(&slices->queue))
+        turn_in_next(slices->turn, &slices->work);
 }
 
-struct slices *slices_create(uv_loop_t *loop) {
+struct slices *slices_create(struct turn *turn) {
     struct slices *slices = calloc(1, sizeof(*slices));
     if (!slices)
         return NULL;
     TAILQ_INIT(&slices->queue);
-    (void)uv_idle_init(loop, &slices->turn);
-    slices->turn.data = slices;
+    slices->turn = turn;
+    slices->work = (struct turn_task){.run = on_turn, .user = slices};
     return slices;
-}
-
-static void on_closed(uv_handle_t *handle) {
-    free(handle->data);
 }
 
 void slices_destroy(struct slices **slices) {
     if (!*slices)
         return;
     INVARIANT(TAILQ_EMPTY(&(*slices)->queue));
-    uv_close((uv_handle_t *)&(*slices)->turn, on_closed);
+    turn_forget(&(*slices)->work);
+    free(*slices);
     *slices = NULL;
 }
 
 void slices_add(struct slices *slices, struct slice *slice) {
     TAILQ_INSERT_TAIL(&slices->queue, slice, links);
     slice->queued = true;
-    (void)uv_idle_start(&slices->turn, on_turn);
+    turn_in_next(slices->turn, &slices->work);
 }
 
 void slices_forget(struct slices *slices, struct slice *slice) {
@@ -65,5 +64,5 @@ void slices_forget(struct slices *slices, struct slice *slice) {
     TAILQ_REMOVE(&slices->queue, slice, links);
     slice->queued = false;
     if (TAILQ_EMPTY(&slices->queue))
-        (void)uv_idle_stop(&slices->turn);
+        turn_forget(&slices->work);
 }

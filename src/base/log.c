@@ -8,8 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log_sink.h"
 #include "inferonce/base/buffer.h"
-#include "inferonce/base/log_sink.h"
 #include "inferonce/base/utf8.h"
 
 /* Below PIPE_BUF, so that lines of several workers in one pipe do not mix. */

@@ -1,5 +1,5 @@
 /* Writes log lines whole or not at all, and never waits for their reader. */
-#include "inferonce/base/log_sink.h"
+#include "base/log_sink.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "inferonce/base/settings_loading.h"
-#include "inferonce/base/settings_names.h"
+#include "base/settings_loading.h"
+#include "base/settings_names.h"
 
 /* Flags that are no settings; named as settings are, so that one search for a near miss serves both. */
 struct control {

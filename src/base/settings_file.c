@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "inferonce/base/settings_loading.h"
-#include "inferonce/base/settings_names.h"
+#include "base/settings_loading.h"
+#include "base/settings_names.h"
 
 #define FILE_MAX_BYTES (1024 * 1024)
 

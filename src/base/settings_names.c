@@ -1,5 +1,5 @@
 /* Finds the setting that was probably meant by a wrong name, and shows values without their secrets. */
-#include "inferonce/base/settings_names.h"
+#include "base/settings_names.h"
 
 #include <ctype.h>
 #include <stdio.h>

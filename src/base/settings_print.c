@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/settings_table.h"
 #include "inferonce/base/settings.h"
-#include "inferonce/base/settings_table.h"
 
 #define HELP_COLUMN 30
 #define LINE_WIDTH  96

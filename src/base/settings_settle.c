@@ -3,8 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "inferonce/base/settings_loading.h"
-#include "inferonce/base/settings_names.h"
+#include "base/settings_loading.h"
+#include "base/settings_names.h"
 
 /* A shorter token can be guessed by somebody who has time. */
 #define TOKEN_SHORT 16

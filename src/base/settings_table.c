@@ -1,5 +1,5 @@
 /* Holds the table of settings as data, and reads and writes one value of each kind. */
-#include "inferonce/base/settings_table.h"
+#include "base/settings_table.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>

@@ -4,10 +4,10 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "inferonce/cache/flight.h"
-#include "inferonce/cache/generation.h"
+#include "cache/flights.h"
+#include "cache/generation.h"
+#include "cache/purge.h"
 #include "inferonce/cache/policy.h"
-#include "inferonce/cache/purge.h"
 
 /* A generation that cannot be made in so many turns is a store that forgets what it is told. */
 #define GENERATION_TRIES 3

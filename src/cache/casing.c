@@ -1,5 +1,5 @@
 /* Lower case, character by character. */
-#include "inferonce/cache/casing.h"
+#include "cache/casing.h"
 
 #include <utf8proc.h>
 

@@ -1,5 +1,5 @@
 /* Unicode NFC, character by character, in slices. */
-#include "inferonce/cache/compose.h"
+#include "cache/compose.h"
 
 #include <stdlib.h>
 #include <utf8proc.h>

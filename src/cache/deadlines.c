@@ -1,5 +1,5 @@
 /* Waiting requests in the order in which their time is over. */
-#include "inferonce/cache/deadlines.h"
+#include "cache/deadlines.h"
 
 void deadlines_init(struct deadlines *deadlines) {
     TAILQ_INIT(&deadlines->requests);

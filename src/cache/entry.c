@@ -47,21 +47,30 @@ size_t entry_length(const struct entry *entry) {
            cut_name(entry->model_name).length + cut_name(entry->model_version).length + entry->body.length;
 }
 
-void entry_append(const struct entry *entry, struct buffer *buffer) {
-    size_t length = entry_length(entry);
-    char *value = buffer_reserve(buffer, length);
+size_t entry_begin(const struct entry *entry, struct buffer *buffer) {
+    struct bytes names[] = {cut_name(entry->cache_namespace), cut_name(entry->model_name),
+                            cut_name(entry->model_version)};
+    char *value = buffer_reserve(buffer, entry_length(entry));
     if (!value)
-        return;
-    struct bytes cache_namespace = cut_name(entry->cache_namespace);
-    struct bytes model_name = cut_name(entry->model_name);
-    struct bytes model_version = cut_name(entry->model_version);
+        return 0;
+    char *at = value + ENTRY_HEADER_LENGTH;
+    memset(value, 0, ENTRY_HEADER_LENGTH);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        value[AT_NAMESPACE_LENGTH + i] = (char)(uint8_t)names[i].length;
+        at = put_bytes(at, names[i]);
+    }
+    size_t length = (size_t)(at - value);
+    buffer->length += length;
+    return length;
+}
 
+void entry_end(const struct entry *entry, size_t start, size_t body_at, struct buffer *buffer) {
+    if (buffer->failed)
+        return;
+    char *value = buffer->data + start;
+    size_t length = buffer->length - start;
     memcpy(value + AT_MAGIC, MAGIC, sizeof(MAGIC));
     store_u16(value + AT_VERSION, HEADER_VERSION);
-    value[AT_NAMESPACE_LENGTH] = (char)(uint8_t)cache_namespace.length;
-    value[AT_MODEL_NAME_LENGTH] = (char)(uint8_t)model_name.length;
-    value[AT_MODEL_VERSION_LENGTH] = (char)(uint8_t)model_version.length;
-    memcpy(value + AT_ZERO, ZERO, sizeof(ZERO));
     memcpy(value + AT_KEY, entry->key.bytes, KEY_LENGTH);
     store_u64(value + AT_CREATED, entry->created_us);
     store_u64(value + AT_FRESH_UNTIL, entry->fresh_until_us);
@@ -69,14 +78,16 @@ void entry_append(const struct entry *entry, struct buffer *buffer) {
     store_u64(value + AT_STALE_IF_ERROR_UNTIL, entry->stale_if_error_until_us);
     store_u64(value + AT_GENERATION, entry->generation);
     store_u64(value + AT_INFERENCE, entry->inference_us);
-    store_u64(value + AT_BODY_LENGTH, entry->body.length);
-
-    char *at = put_bytes(value + ENTRY_HEADER_LENGTH, cache_namespace);
-    at = put_bytes(at, model_name);
-    at = put_bytes(at, model_version);
-    put_bytes(at, entry->body);
+    store_u64(value + AT_BODY_LENGTH, length - body_at);
     store_u32(value + AT_CHECKSUM, checksum_of(value, length));
-    buffer->length += length;
+}
+
+void entry_append(const struct entry *entry, struct buffer *buffer) {
+    size_t start = buffer->length;
+    size_t body_at = entry_begin(entry, buffer);
+    if (!buffer->failed)
+        buffer_append_bytes(buffer, entry->body);
+    entry_end(entry, start, body_at, buffer);
 }
 
 /* The lengths of the parts add up to the value's own, exactly. */

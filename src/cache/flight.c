@@ -1,107 +1,83 @@
-/* Keeps the requests that wait for one inference, and answers them. */
-#include "inferonce/cache/flight.h"
+/* Keeps a flight's state, the requests that wait in it, and what has come of its answer. */
+#include "cache/flight.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
-#include "inferonce/cache/flight_parts.h"
-#include "inferonce/cache/policy.h"
+#define TICK_MS 10
 
-/* How often a request begins anew because only the request that led its flight failed, and with how much time
- * left at least: a shorter time is none for an inference. */
-#define START_OVER_MOST     3
-#define START_OVER_LEAST_US UINT64_C(10000)
+/* ---- states ---- */
 
-/* What a flight may take beyond the inference itself: round trips to a store, a busy loop. */
-#define FLIGHT_MARGIN_US UINT64_C(5000000)
+#define TO(state) (1u << (state))
 
-uint64_t flights_tombstone_ms(const struct settings *settings) {
-    return (engine_longest_us(settings) + 2 * FLIGHT_MARGIN_US) / 1000;
+/* NEW         nothing: it was just made
+ * LEASING     the `add` of its lease
+ * LOOKING     a last look at its entry: between the first look, which missed, and the lease another flight
+ * may
+ *             have ended
+ * READY       the end of the turn, when it is handed to the engine
+ * INFERRING   the engine
+ * STORING     the `put` of its entry
+ * FOLLOWING   another worker or host, which infers
+ * FAILING     a look for a stale entry
+ * ANSWERING   nothing: its waiters are answered one after the other, or start over in a new flight
+ * ENDED       nothing: it is gone */
+static const struct {
+    bool joinable; /* who asks for the same joins it */
+    unsigned may_go_to;
+} STATES[FLIGHT_STATES] = {
+    [FLIGHT_NEW] = {true, TO(FLIGHT_LEASING) | TO(FLIGHT_READY) | TO(FLIGHT_FAILING) | TO(FLIGHT_ENDED)},
+    [FLIGHT_LEASING] = {true, TO(FLIGHT_LOOKING) | TO(FLIGHT_FOLLOWING) | TO(FLIGHT_ENDED)},
+    [FLIGHT_LOOKING] = {true, TO(FLIGHT_READY) | TO(FLIGHT_ANSWERING) | TO(FLIGHT_ENDED)},
+    [FLIGHT_READY] = {true, TO(FLIGHT_INFERRING) | TO(FLIGHT_ENDED)},
+    [FLIGHT_INFERRING] = {true,
+                          TO(FLIGHT_STORING) | TO(FLIGHT_ANSWERING) | TO(FLIGHT_FAILING) | TO(FLIGHT_ENDED)},
+    [FLIGHT_STORING] = {true, TO(FLIGHT_ANSWERING)},
+    [FLIGHT_FOLLOWING] = {true, TO(FLIGHT_LEASING) | TO(FLIGHT_READY) | TO(FLIGHT_ANSWERING) |
+                                    TO(FLIGHT_FAILING) | TO(FLIGHT_ENDED)},
+    [FLIGHT_FAILING] = {false, TO(FLIGHT_ANSWERING)},
+    [FLIGHT_ANSWERING] = {false, TO(FLIGHT_ENDED)},
+    [FLIGHT_ENDED] = {false, 0},
+};
+
+static void enter(struct flight *flight, enum flight_state state) {
+    flight->state = state;
+    TAILQ_INSERT_TAIL(&flight->flights->in[state], flight, links);
 }
 
-struct flights *flights_create(const struct context *context, struct store *store, struct engine *engine,
-                               struct blobs *blobs, struct error *error) {
-    struct flights *flights = calloc(1, sizeof(*flights));
-    if (!flights) {
-        error_set(error, "no memory for the table of flights");
-        return NULL;
-    }
-    flights->settings = context->settings;
-    flights->store = store;
-    flights->engine = engine;
-    flights->shared = context->shared;
-    flights->slot = context->slot;
-    flights->clock = context->clock;
-    flights->stats = context->stats;
-    flights->longest_us = engine_longest_us(context->settings) + FLIGHT_MARGIN_US;
-    generation_renewals_init(&flights->renewals, context->settings);
-    TAILQ_INIT(&flights->following);
-    TAILQ_INIT(&flights->leading);
-    flights->turn = context->turn;
-    flights->hand_over = (struct turn_task){.run = flights_on_hand_over, .user = flights};
-    for (size_t word = 0; word < INTEREST_WORDS; word++)
-        flights->releases[word].flights = flights;
-    flights->blobs = blobs;
-    flights->texts_limit.stats = context->stats;
-    deadlines_init(&flights->deadlines);
-    solos_init(&flights->solos, engine, &flights->texts_limit, context->stats, &flights->deadlines);
-    /* Nonces only have to differ from those of other workers: they start somewhere and count. */
-    if (getrandom(&flights->nonces, sizeof(flights->nonces), 0) != sizeof(flights->nonces)) {
-        error_set(error, "no random numbers from the kernel");
-        free(flights);
-        return NULL;
-    }
-    bool made = liveness_init(&flights->liveness, context, store);
-    if (!made || !flight_following_setup(flights, context->loop)) {
-        error_set(error, "out of memory");
-        liveness_fini(&flights->liveness);
-        free(flights);
-        return NULL;
-    }
-    return flights;
+static void leave(struct flight *flight) {
+    store_look_forget(flight->flights->store, &flight->look);
+    TAILQ_REMOVE(&flight->flights->in[flight->state], flight, links);
 }
 
-void flights_destroy(struct flights **flights) {
-    if (!*flights)
-        return;
-    solos_fini(&(*flights)->solos);
-    for (size_t i = 0; i < FLIGHT_BUCKETS; i++)
-        while ((*flights)->buckets[i])
-            flight_destroy((*flights)->buckets[i]);
-    flight_following_teardown(*flights);
-    liveness_fini(&(*flights)->liveness);
-    turn_forget(&(*flights)->hand_over);
-    free(*flights);
-    *flights = NULL;
+void flight_move(struct flight *flight, enum flight_state state) {
+    INVARIANT(STATES[flight->state].may_go_to & TO(state));
+    leave(flight);
+    enter(flight, state);
 }
 
 /* ---- the table ---- */
 
-static struct flight **bucket_of(struct flights *flights, const struct key *key) {
+static struct flight_bucket *bucket_of(struct flights *flights, const struct key *key) {
     return &flights->buckets[key_hash(key) % FLIGHT_BUCKETS];
 }
 
-static struct flight *find(struct flights *flights, const struct key *key, uint64_t epoch,
+/* Who cannot have what has come so far begins anew. */
+static bool can_be_joined(const struct flight *flight) {
+    return STATES[flight->state].joinable && !flight->log.dropped;
+}
+
+struct flight *flight_find(struct flights *flights, const struct key *key, uint64_t epoch,
                            uint64_t generation) {
-    for (struct flight *flight = *bucket_of(flights, key); flight; flight = flight->next_in_bucket)
-        if (flight->epoch == epoch && flight->generation == generation && flight->joinable &&
-            key_equal(&flight->key, key))
-            return flight;
-    return NULL;
+    struct flight *flight;
+    LIST_FOREACH(flight, bucket_of(flights, key), bucket_links)
+    if (flight->epoch == epoch && flight->generation == generation && can_be_joined(flight) &&
+        key_equal(&flight->key, key))
+        break;
+    return flight;
 }
 
-static void unlist(struct flight *flight) {
-    struct flight **link = bucket_of(flight->flights, &flight->key);
-    while (*link != flight)
-        link = &(*link)->next_in_bucket;
-    *link = flight->next_in_bucket;
-}
-
-/* ---- a flight ---- */
-
-/* It has no texts. */
-static struct flight *allocate(struct flights *flights, const struct cache_request *request, uint64_t epoch,
-                               uint64_t generation) {
+struct flight *flight_create(struct flights *flights, const struct cache_request *request, uint64_t epoch,
+                             uint64_t generation) {
     struct flight *flight = calloc(1, sizeof(*flight));
     if (!flight)
         return NULL;
@@ -111,57 +87,73 @@ static struct flight *allocate(struct flights *flights, const struct cache_reque
     flight->generation = generation;
     flight->group = key_hash(&request->generation_key);
     flight->ttl_ms = request->ttl_ms;
-    flight->began_us = clock_wall_us(flights->clock);
-    TAILQ_INIT(&flight->waiters);
-    return flight;
-}
-
-static void list(struct flight *flight) {
-    struct flight **bucket = bucket_of(flight->flights, &flight->key);
-    flight->next_in_bucket = *bucket;
-    *bucket = flight;
-    flight->flights->count++;
-}
-
-/* `after`: as in join. */
-static struct flight *create(struct flights *flights, struct cache_request *request, uint64_t epoch,
-                             uint64_t generation, const struct flight *after) {
-    struct flight *flight = allocate(flights, request, epoch, generation);
-    if (!flight)
-        return NULL;
-    flight->joinable = true;
+    flight->began_us = clock_wall_us(flights->context->clock);
     flight->job.client = request->client;
     flight->job.arrived_us = request->arrived_us;
-    if ((request->complete && !request->complete(request)) ||
-        !texts_keep(&flights->texts_limit, &flight->texts, &flight->job, request,
-                    after ? &after->job : NULL)) {
-        free(flight);
-        return NULL;
-    }
-    list(flight);
+    TAILQ_INIT(&flight->waiters);
+    LIST_INSERT_HEAD(bucket_of(flights, &flight->key), flight, bucket_links);
+    flights->count++;
+    enter(flight, FLIGHT_NEW);
     return flight;
+}
+
+void flight_end_lease(struct flight *flight) {
+    if (flight->lease != LEASE_NONE)
+        liveness_end(&flight->flights->liveness);
+    flight->lease = LEASE_NONE;
 }
 
 void flight_destroy(struct flight *flight) {
     struct flights *flights = flight->flights;
-    if (flight->phase == FLIGHT_FOLLOWING)
-        flight_unfollow(flight);
-    if (flight->phase == FLIGHT_LEADING && !flight_unlist_leading(flight))
+    if (flight->state == FLIGHT_INFERRING)
         engine_cancel(flights->engine, &flight->job);
-    store_look_forget(flights->store, &flight->look);
+    leave(flight);
     flight_end_lease(flight);
-    unlist(flight);
+    LIST_REMOVE(flight, bucket_links);
     flights->count--;
     texts_release(&flights->texts_limit, &flight->texts);
-    buffer_fini(&flight->encoded);
+    buffer_fini(&flight->log.entry);
     free(flight);
+}
+
+void flights_start_timer(struct flights *flights) {
+    if (!uv_is_active((uv_handle_t *)flights->timer))
+        (void)uv_timer_start(flights->timer, flights->on_tick, TICK_MS, TICK_MS);
+}
+
+/* ---- looks ---- */
+
+void flight_look_for_entry(struct flight *flight, store_looked looked) {
+    flight->look.gets[0] = (struct store_get){.kind = STORE_ENTRY, .key = flight->key.bytes};
+    flight->look.n = 1;
+    flight->look.done = looked;
+    flight->look.user = flight;
+    store_look(flight->flights->store, &flight->look);
+}
+
+bool flight_accepts(const struct flight *flight, const struct entry *entry, uint64_t now_us) {
+    if (entry->generation != flight->generation || entry->created_us < flight->not_before_us)
+        return false;
+    return entry->fresh_until_us > now_us || entry->created_us >= flight->began_us;
+}
+
+/* ---- the log ---- */
+
+static struct bytes body_from(const struct flight_log *log, size_t offset) {
+    return (struct bytes){log->entry.data + log->body_at + offset, log->length - offset};
+}
+
+static void give(struct cache_request *request, struct bytes piece) {
+    request->read += piece.length;
+    request->more(request, piece);
 }
 
 /* ---- who waits ---- */
 
-static void park(struct flight *flight, struct cache_request *request) {
+void flight_park(struct flight *flight, struct cache_request *request) {
     request->phase = CACHE_WAITING;
     request->flight = flight;
+    request->read = 0;
     TAILQ_INSERT_TAIL(&flight->waiters, request, links);
     if (request->forward == FORWARD_REQUEST || request->forward == FORWARD_STALE)
         flight->replaces = true;
@@ -171,23 +163,36 @@ static void park(struct flight *flight, struct cache_request *request) {
     /* A request that refused the stored entry accepts only one made after it asked. */
     if (request->forward == FORWARD_REQUEST && request->asked_us >= flight->not_before_us)
         flight->not_before_us = request->asked_us + 1;
-    stats_count(flight->flights->stats, STAT_parked);
+    stats_count(flight->flights->context->stats, STAT_parked);
     texts_copied(request);
+    if (request->more && flight->log.length > 0)
+        give(request, body_from(&flight->log, 0));
 }
 
-static void unpark(struct cache_request *request) {
+void flight_unpark(struct cache_request *request) {
     struct flight *flight = request->flight;
     TAILQ_REMOVE(&flight->waiters, request, links);
     request->flight = NULL;
     request->phase = CACHE_IDLE;
-    stats_subtract(flight->flights->stats, STAT_parked, 1);
+    stats_subtract(flight->flights->context->stats, STAT_parked, 1);
 }
 
-/* A request that went forward, however it ended. */
-static void count_forwarded(struct flights *flights, const struct cache_request *request) {
-    stats_count(flights->stats, request->forward == FORWARD_REQUEST ? STAT_bypasses : STAT_misses);
+struct cache_request *flight_next_waiter(struct flight *flight) {
+    struct cache_request *request = TAILQ_FIRST(&flight->waiters);
+    if (request) {
+        flight_unpark(request);
+        request->collapsed = request->collapsed || flight->followed;
+    }
+    return request;
+}
+
+/* ---- answers ---- */
+
+void flight_count_forwarded(struct flights *flights, const struct cache_request *request) {
+    struct stats *stats = flights->context->stats;
+    stats_count(stats, request->forward == FORWARD_REQUEST ? STAT_bypasses : STAT_misses);
     if (request->collapsed)
-        stats_count(flights->stats, STAT_coalesced);
+        stats_count(stats, STAT_coalesced);
 }
 
 /* A collapsed request that is answered saves an inference, as a hit does. */
@@ -195,103 +200,8 @@ static void count_shared(struct flights *flights, const struct cache_request *re
                          uint64_t inference_us) {
     if (!request->collapsed)
         return;
-    stats_count(flights->stats, STAT_shared_answers);
-    stats_add(flights->stats, STAT_inference_us_saved, inference_us);
-}
-
-static void answer_overload(struct flights *flights, struct cache_request *request) {
-    const struct engine_answer failure = {
-        .status = ENGINE_OVERLOAD, .detail = "too much is waiting for an inference", .retry_after_s = 1};
-    struct cache_answer answer = {
-        .result = CACHE_FAILED, .status = {.forward = request->forward}, .failure = &failure};
-    count_forwarded(flights, request);
-    deadlines_remove(&flights->deadlines, request);
-    request->phase = CACHE_IDLE;
-    request->done(request, &answer);
-}
-
-/* `after`: the flight whose failure was not the request's, and whose leases this one goes on with; NULL:
- * none.
- */
-static void join(struct flights *flights, struct cache_request *request, uint64_t epoch, uint64_t generation,
-                 const struct flight *after) {
-    struct flight *flight = find(flights, &request->key, epoch, generation);
-    request->collapsed = flight != NULL;
-    if (flight) {
-        park(flight, request);
-        return;
-    }
-    flight = create(flights, request, epoch, generation, after);
-    if (!flight) {
-        answer_overload(flights, request);
-        return;
-    }
-    if (after) {
-        flight->attempt = after->attempt;
-        flight->lease_key = after->lease_key;
-        flight->refuser = after->refuser;
-        flight->passed = after->passed;
-    }
-    park(flight, request);
-    flight_lease(flight);
-}
-
-void flights_join(struct flights *flights, struct cache_request *request, uint64_t epoch,
-                  uint64_t generation) {
-    request->starts_over = 0;
-    flight_due_begin(flights, request);
-    join(flights, request, epoch, generation, NULL);
-}
-
-void flights_refresh(struct flights *flights, struct cache_request *request, uint64_t epoch,
-                     uint64_t generation) {
-    if (find(flights, &request->key, epoch, generation))
-        return;
-    /* Without memory the stale answer still stands; the next request tries again. */
-    struct flight *flight = create(flights, request, epoch, generation, NULL);
-    if (!flight)
-        return;
-    flight->background = true;
-    flight->replaces = true;
-    flight_lease(flight);
-}
-
-void flights_solo(struct flights *flights, struct cache_request *request) {
-    flight_due_begin(flights, request);
-    solos_infer(&flights->solos, request);
-}
-
-/* A waiter left it before its end, which may have been the last one. */
-static void lost_waiter(struct flight *flight) {
-    if (!TAILQ_EMPTY(&flight->waiters) || flight->background)
-        return;
-    if (flight->phase == FLIGHT_FOLLOWING)
-        flight_destroy(flight);
-    else if (flight->phase == FLIGHT_LEADING)
-        flight_abandoned(flight);
-}
-
-void flights_leave(struct flights *flights, struct cache_request *request) {
-    if (request->phase == CACHE_SOLO) {
-        solos_cancel(&flights->solos, request);
-        return;
-    }
-    struct flight *flight = request->flight;
-    unpark(request);
-    deadlines_remove(&flights->deadlines, request);
-    count_forwarded(flights, request);
-    lost_waiter(flight);
-}
-
-/* ---- answers ---- */
-
-static struct cache_request *next_waiter(struct flight *flight) {
-    struct cache_request *request = TAILQ_FIRST(&flight->waiters);
-    if (request) {
-        unpark(request);
-        request->collapsed = request->collapsed || flight->followed;
-    }
-    return request;
+    stats_count(flights->context->stats, STAT_shared_answers);
+    stats_add(flights->context->stats, STAT_inference_us_saved, inference_us);
 }
 
 /* A large body that several wait for is copied once, not for each whose socket does not take it at once.
@@ -303,65 +213,35 @@ static struct blob *share(const struct flight *flight, struct bytes body) {
     return blobs && several && body.length >= BLOB_LEAST ? blobs_hold(blobs, body) : NULL;
 }
 
-void flight_answer_all(struct flight *flight, bool stored, const struct entry *entry) {
+void flight_answer_all(struct flight *flight, const struct flight_result *result) {
     struct flights *flights = flight->flights;
-    struct bytes body = entry ? entry->body : flight->body;
+    struct bytes body = result->entry ? result->entry->body : result->body;
+    uint64_t inference_us = result->entry ? result->entry->inference_us : flight->inference_us;
     struct blob *blob = share(flight, body);
     struct cache_request *request;
-    flight->joinable = false;
-    texts_release(&flights->texts_limit,
-                  &flight->texts); /* as statistics have it when the first is answered */
-    while ((request = next_waiter(flight)) != NULL) {
-        uint64_t inference_us = entry ? entry->inference_us : flight->inference_us;
+    flight_move(flight, FLIGHT_ANSWERING);
+    /* As statistics have it when the first is answered. */
+    texts_release(&flights->texts_limit, &flight->texts);
+    while ((request = flight_next_waiter(flight)) != NULL) {
         deadlines_remove(&flights->deadlines, request);
-        count_forwarded(flights, request);
+        flight_count_forwarded(flights, request);
         count_shared(flights, request, inference_us);
-        struct cache_answer answer = {
-            .result = request->forward == FORWARD_REQUEST ? CACHE_BYPASS : CACHE_MISS,
-            .body = blob ? blob->bytes : body,
-            .blob = blob,
-            .status = {.forward = request->forward, .stored = stored, .collapsed = request->collapsed},
-            .inferred = true,
-            .inference_us = inference_us};
+        struct cache_answer answer = {.result =
+                                          request->forward == FORWARD_REQUEST ? CACHE_BYPASS : CACHE_MISS,
+                                      .body = blob ? blob->bytes : body,
+                                      .blob = blob,
+                                      .status = {.forward = request->forward,
+                                                 .stored = result->stored,
+                                                 .collapsed = request->collapsed},
+                                      .inferred = true,
+                                      .inference_us = inference_us};
         request->done(request, &answer);
     }
     blob_unref(blob);
     flight_destroy(flight);
 }
 
-/* The answer that a failure does not prevent: an entry past its lifetime, for those that accept it. */
-static void answer_stale(struct flights *flights, struct cache_request *request, const struct entry *entry,
-                         uint64_t now_us) {
-    stats_count(flights->stats, STAT_hits);
-    stats_count(flights->stats, STAT_stale_hits);
-    stats_add(flights->stats, STAT_inference_us_saved, entry->inference_us);
-    struct cache_answer answer = {.result = CACHE_STALE};
-    deadlines_remove(&flights->deadlines, request);
-    cache_answer_from_entry(&answer, entry, now_us);
-    request->done(request, &answer);
-}
-
-/* A credential that was refused says nothing of another one. Digests are compared, of something that nobody
- * outside can know beforehand: how long it takes tells nothing. */
-static bool concerns(const struct flight *flight, const struct cache_request *request) {
-    struct key refusal;
-    if (!flight->refused)
-        return true;
-    key_of_refusal(&flight->lease_key, flight->refuser, request->authorization, &refusal);
-    return key_equal(&refusal, &flight->refusal);
-}
-
-/* The request that led a flight had no more time, or its client no place in the queue: this one may. How much
- * of its queue a client of another worker has is not known here, and nothing to this worker's. */
-static bool may_start_over(const struct flight *flight, const struct cache_request *request) {
-    if (!flight->failure.asker_only || request->starts_over == START_OVER_MOST ||
-        deadlines_left_us(request, clock_monotonic_us(flight->flights->clock)) < START_OVER_LEAST_US)
-        return false;
-    return flight->failure.status == ENGINE_TIMEOUT || flight->followed ||
-           request->client != flight->job.client;
-}
-
-static void answer_failure(struct flights *flights, struct cache_request *request,
+void flight_answer_failure(struct flights *flights, struct cache_request *request,
                            const struct engine_answer *failure) {
     struct cache_answer answer = {.result = CACHE_FAILED,
                                   .status = {.forward = request->forward, .collapsed = request->collapsed},
@@ -369,47 +249,8 @@ static void answer_failure(struct flights *flights, struct cache_request *reques
                                   .inference_us = failure->duration_us,
                                   .failure = failure};
     deadlines_remove(&flights->deadlines, request);
-    count_forwarded(flights, request);
+    flight_count_forwarded(flights, request);
     request->done(request, &answer);
-}
-
-void flight_fail_one(struct cache_request *request, const struct engine_answer *failure) {
-    struct flight *from = request->flight;
-    struct flights *flights = from->flights;
-    struct flight *flight = allocate(flights, request, from->epoch, from->generation);
-    unpark(request);
-    lost_waiter(from);
-    if (!flight) {
-        answer_failure(flights, request, failure);
-        return;
-    }
-    list(flight);
-    park(flight, request);
-    flight_set_failure(flight, failure);
-    flight_fail(flight);
-}
-
-void flight_fail_all(struct flight *flight, const struct entry *stale) {
-    struct flights *flights = flight->flights;
-    uint64_t now_us = clock_wall_us(flights->clock);
-    struct cache_request *request;
-    while ((request = next_waiter(flight)) != NULL) {
-        if (!concerns(flight, request)) {
-            join(flights, request, flight->epoch, flight->generation, flight);
-            continue;
-        }
-        if (stale && policy_usable_on_error(&request->control, stale, now_us)) {
-            answer_stale(flights, request, stale, now_us);
-            continue;
-        }
-        if (may_start_over(flight, request)) {
-            request->starts_over++;
-            join(flights, request, flight->epoch, flight->generation, flight);
-            continue;
-        }
-        answer_failure(flights, request, &flight->failure);
-    }
-    flight_destroy(flight);
 }
 
 void flight_set_failure(struct flight *flight, const struct engine_answer *answer) {
@@ -421,13 +262,39 @@ void flight_set_failure(struct flight *flight, const struct engine_answer *answe
     flight->failure.detail = flight->failure_detail;
 }
 
-void flights_give_up(struct flights *flights) {
-    for (size_t i = 0; i < FLIGHT_BUCKETS; i++)
-        for (struct flight *flight = flights->buckets[i]; flight; flight = flight->next_in_bucket)
-            if (flight->lease_held)
-                flight_tell_followers(flight);
+/* ---- what comes bit by bit ---- */
+
+static struct cache_request *waiter_for_the_whole(const struct flight *flight) {
+    struct cache_request *request;
+    TAILQ_FOREACH(request, &flight->waiters, links)
+    if (!request->more)
+        break;
+    return request;
 }
 
-size_t flights_count(const struct flights *flights) {
-    return flights->count + flights->solos.count;
+/* Those who want the whole at its end cannot have it any more. */
+static void drop_log(struct flight *flight) {
+    static const struct engine_answer TOO_LARGE = {.status = ENGINE_BAD_ANSWER,
+                                                   .detail = "the model's answer is too large to be kept"};
+    struct flights *flights = flight->flights;
+    struct cache_request *request;
+    flight->log.dropped = true;
+    buffer_fini(&flight->log.entry);
+    while ((request = waiter_for_the_whole(flight)) != NULL) {
+        flight_unpark(request);
+        flight_answer_failure(flights, request, &TOO_LARGE);
+    }
+}
+
+void flight_append(struct flight *flight, struct bytes piece) {
+    struct flight_log *log = &flight->log;
+    struct cache_request *request;
+    if (!log->dropped && !log->entry.failed)
+        buffer_append_bytes(&log->entry, piece);
+    log->length += piece.length;
+    TAILQ_FOREACH(request, &flight->waiters, links)
+    if (request->more)
+        give(request, piece);
+    if (!log->dropped && log->entry.failed)
+        drop_log(flight);
 }

@@ -1,5 +1,5 @@
 /* The numbers that entries are judged by. */
-#include "inferonce/cache/generation.h"
+#include "cache/generation.h"
 
 #include "inferonce/base/little_endian.h"
 

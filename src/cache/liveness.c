@@ -1,5 +1,5 @@
 /* Tells other hosts that a worker which leads is still there. */
-#include "inferonce/cache/liveness.h"
+#include "cache/liveness.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* Brings a text into its normal form, in slices. */
-#include "inferonce/cache/normalize.h"
+#include "cache/normalize.h"
 
 #include "inferonce/base/eight_bytes.h"
 #include "inferonce/base/little_endian.h"

@@ -1,17 +1,17 @@
 /* Purges a namespace, removes a key, inspects an entry. */
-#include "inferonce/cache/purge.h"
+#include "cache/purge.h"
 
 #include <stdlib.h>
 
-#include "inferonce/cache/flight.h"
-#include "inferonce/cache/generation.h"
+#include "cache/flights.h"
+#include "cache/generation.h"
 
 struct purges {
     const struct settings *settings;
     struct store *store;
     const struct clock *clock;
     struct stats *stats;
-    struct purge *first;
+    LIST_HEAD(purge_list, purge) list;
     struct turn *turn;
     struct turn_task sweep; /* scheduled while some purge sweeps */
 };
@@ -25,7 +25,7 @@ enum purge_phase { PURGE_RAISING, PURGE_SWEEPING, PURGE_LOOKING, PURGE_REMOVING 
 
 struct purge {
     struct purges *purges;
-    struct purge *next, *previous;
+    LIST_ENTRY(purge) links;
     enum purge_phase phase;
     bool removes; /* LOOKING: to remove, not only to look */
     bool found;
@@ -58,12 +58,7 @@ struct purges *purges_create(const struct context *context, struct store *store,
 }
 
 static void end(struct purge *purge) {
-    if (purge->previous)
-        purge->previous->next = purge->next;
-    else
-        purge->purges->first = purge->next;
-    if (purge->next)
-        purge->next->previous = purge->previous;
+    LIST_REMOVE(purge, links);
     store_look_forget(purge->purges->store, &purge->look);
     free(purge);
 }
@@ -80,8 +75,8 @@ static void finish(struct purge *purge, enum cache_admin_status status, const st
 void purges_destroy(struct purges **purges) {
     if (!*purges)
         return;
-    while ((*purges)->first)
-        end((*purges)->first);
+    while (!LIST_EMPTY(&(*purges)->list))
+        end(LIST_FIRST(&(*purges)->list));
     turn_forget(&(*purges)->sweep);
     free(*purges);
     *purges = NULL;
@@ -96,25 +91,23 @@ static struct purge *begin(struct purges *purges, struct bytes cache_namespace, 
     purge->done = done;
     purge->user = user;
     key_of_generation(cache_namespace, &purge->generation_key);
-    purge->next = purges->first;
-    if (purges->first)
-        purges->first->previous = purge;
-    purges->first = purge;
+    LIST_INSERT_HEAD(&purges->list, purge, links);
     return purge;
 }
 
 void purges_forget(struct purges *purges, void *user) {
-    for (struct purge *purge = purges->first; purge; purge = purge->next)
-        if (purge->user == user)
-            purge->done = NULL;
+    struct purge *purge;
+    LIST_FOREACH(purge, &purges->list, links)
+    if (purge->user == user)
+        purge->done = NULL;
 }
 
 /* ---- a namespace ---- */
 
 static struct purge *next_sweeping(struct purges *purges) {
-    struct purge *purge = purges->first;
+    struct purge *purge = LIST_FIRST(&purges->list);
     while (purge && purge->phase != PURGE_SWEEPING)
-        purge = purge->next;
+        purge = LIST_NEXT(purge, links);
     return purge;
 }
 

@@ -1,11 +1,11 @@
 /* Infers for one request alone. */
-#include "inferonce/cache/solo.h"
+#include "cache/solo.h"
 
 #include <stdlib.h>
 
 struct solo {
     struct solos *solos;
-    struct solo *next, *previous;
+    LIST_ENTRY(solo) links;
     struct cache_request *request;
     struct texts texts;
     struct engine_job job;
@@ -18,12 +18,7 @@ void solos_init(struct solos *solos, struct engine *engine, struct texts_limit *
 
 static void end(struct solo *solo) {
     struct solos *solos = solo->solos;
-    if (solo->previous)
-        solo->previous->next = solo->next;
-    else
-        solos->first = solo->next;
-    if (solo->next)
-        solo->next->previous = solo->previous;
+    LIST_REMOVE(solo, links);
     solos->count--;
     stats_subtract(solos->stats, STAT_parked, 1);
     stats_count(solos->stats, STAT_bypasses);
@@ -35,9 +30,10 @@ static void end(struct solo *solo) {
 }
 
 void solos_fini(struct solos *solos) {
-    while (solos->first) {
-        engine_cancel(solos->engine, &solos->first->job);
-        end(solos->first);
+    struct solo *solo;
+    while ((solo = LIST_FIRST(&solos->list)) != NULL) {
+        engine_cancel(solos->engine, &solo->job);
+        end(solo);
     }
 }
 
@@ -78,10 +74,7 @@ void solos_infer(struct solos *solos, struct cache_request *request) {
     solo->job.arrived_us = request->arrived_us;
     solo->job.done = inferred;
     solo->job.user = solo;
-    solo->next = solos->first;
-    if (solos->first)
-        solos->first->previous = solo;
-    solos->first = solo;
+    LIST_INSERT_HEAD(&solos->list, solo, links);
     solos->count++;
     request->solo = solo;
     request->phase = CACHE_SOLO;

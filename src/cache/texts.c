@@ -1,5 +1,5 @@
 /* Copies of what inferences need of their requests, within a worker's limit. */
-#include "inferonce/cache/texts.h"
+#include "cache/texts.h"
 
 /* From this length on a text is taken over: fresh memory for a copy costs a page fault for every 4 KB. A
  * shorter one is copied, and its buffer used again by the next request. */

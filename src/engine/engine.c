@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "inferonce/engine/backend.h"
-#include "inferonce/engine/queue.h"
+#include "engine/backend.h"
+#include "engine/queue.h"
 
 /* The most that are handed to a backend in one call; only bounds the array on the stack. */
 #define START_MOST 256
@@ -31,31 +31,22 @@ enum reason {
 enum phase { WAITING = 1, RUNNING, TURNED_AWAY, OVER };
 
 struct engine {
-    struct engine_options options;
+    const struct context *context;
     const struct engine_backend *backend;
     void *state; /* the backend's */
     size_t running;
     struct queue waiting;
     struct engine_jobs turned_away;
 
-    /* Runs once in the loop's next turn when somebody is to be turned away or a place became free. An idle
-     * handle and not a timer of 0 ms, because libuv runs timers until none is due: a job whose `done` brings
-     * the next one would keep the loop from its descriptors. The places that became free in one turn are
-     * thereby filled together. */
-    uv_idle_t turn;
+    /* Runs in the loop's next turn when somebody is to be turned away or a place became free; not at once,
+     * because a job whose `done` brings the next one would keep the loop from its descriptors. The places
+     * that became free in one turn are thereby filled together. */
+    struct turn_task next_turn;
     uv_timer_t late; /* runs while jobs wait that can be late */
-    unsigned open_handles;
 };
 
 static bool has_place(const struct engine *engine) {
-    return engine->running < engine->options.settings->inference_concurrency;
-}
-
-static void on_turn(uv_idle_t *turn);
-
-/* Makes on_turn run. */
-static void arm(struct engine *engine) {
-    (void)uv_idle_start(&engine->turn, on_turn);
+    return engine->running < engine->context->settings->inference_concurrency;
 }
 
 /* It is not in the queue, or not any more. */
@@ -65,25 +56,25 @@ static void turn_away(struct engine *engine, struct engine_job *job, enum reason
     job->reason = (int)reason;
     job->retry_after_s = retry_after_s;
     engine_jobs_append(&engine->turned_away, job);
-    arm(engine);
+    turn_in_next(engine->context->turn, &engine->next_turn);
 }
 
 static void turn_away_waiting(struct engine *engine, unsigned retry_after_s) {
     struct engine_job *job;
     while ((job = queue_pop(&engine->waiting)) != NULL) {
-        stats_subtract(engine->options.stats, STAT_queue, 1);
+        stats_subtract(engine->context->stats, STAT_queue, 1);
         turn_away(engine, job, BACKEND_IS_DOWN, retry_after_s);
     }
 }
 
 static uint64_t now_ms(const struct engine *engine) {
-    return clock_monotonic_us(engine->options.clock) / 1000;
+    return clock_monotonic_us(engine->context->clock) / 1000;
 }
 
 static void turn_away_overdue(struct engine *engine) {
     struct engine_job *job;
     while ((job = queue_pop_overdue(&engine->waiting, now_ms(engine))) != NULL) {
-        stats_subtract(engine->options.stats, STAT_queue, 1);
+        stats_subtract(engine->context->stats, STAT_queue, 1);
         turn_away(engine, job, TOO_LATE, 0);
     }
 }
@@ -109,7 +100,7 @@ static void start_waiting(struct engine *engine) {
             turn_away_waiting(engine, retry_after_s);
             return;
         }
-        uint64_t now_us = clock_monotonic_us(engine->options.clock);
+        uint64_t now_us = clock_monotonic_us(engine->context->clock);
         while (n < START_MOST && n < room && engine->waiting.n > 0 && has_place(engine)) {
             struct engine_job *job = queue_pop(&engine->waiting);
             job->phase = RUNNING;
@@ -117,9 +108,9 @@ static void start_waiting(struct engine *engine) {
             engine->running++;
             batch[n++] = job;
         }
-        stats_subtract(engine->options.stats, STAT_queue, n);
-        stats_add(engine->options.stats, STAT_in_flight, n);
-        stats_add(engine->options.stats, STAT_inferences, n);
+        stats_subtract(engine->context->stats, STAT_queue, n);
+        stats_add(engine->context->stats, STAT_in_flight, n);
+        stats_add(engine->context->stats, STAT_inferences, n);
         engine->backend->start(engine->state, batch, n);
     }
 }
@@ -127,7 +118,7 @@ static void start_waiting(struct engine *engine) {
 static void answer_turned_away(struct engine *engine) {
     /* Those that `done` adds have to wait for their turn, or the loop would never get out of here. */
     for (size_t n = engine->turned_away.n; n > 0 && engine->turned_away.n > 0; n--) {
-        struct engine_job *job = engine->turned_away.first;
+        struct engine_job *job = engine_jobs_first(&engine->turned_away);
         const struct engine_answer ANSWERS[] = {
             [QUEUE_IS_FULL] = {.status = ENGINE_OVERLOAD,
                                .detail = "too many inferences are waiting",
@@ -147,53 +138,40 @@ static void answer_turned_away(struct engine *engine) {
     }
 }
 
-static void on_turn(uv_idle_t *turn) {
-    struct engine *engine = turn->data;
+static void on_next_turn(void *user) {
+    struct engine *engine = user;
     answer_turned_away(engine);
     start_waiting(engine);
-    if (engine->turned_away.n == 0)
-        (void)uv_idle_stop(turn);
+    if (engine->turned_away.n > 0)
+        turn_in_next(engine->context->turn, &engine->next_turn);
 }
 
-static const struct engine_backend *backend_of(const struct settings *settings) {
-    return settings->engine == SETTINGS_ENGINE_HTTP ? &engine_upstream : &engine_builtin;
-}
-
-bool engine_check(const struct settings *settings, struct error *error) {
-    const struct engine_backend *backend = backend_of(settings);
-    return !backend->check || backend->check(settings, error);
-}
-
-struct engine *engine_create(const struct engine_options *options, struct error *error) {
-    return engine_create_with(backend_of(options->settings), options, error);
-}
-
-struct engine *engine_create_with(const struct engine_backend *backend, const struct engine_options *options,
+struct engine *engine_create_with(const struct engine_backend *backend, const struct context *context,
                                   struct error *error) {
     struct engine *engine = calloc(1, sizeof(*engine));
     if (!engine) {
         error_set(error, "no memory for the engine");
         return NULL;
     }
-    engine->options = *options;
+    engine->context = context;
     engine->backend = backend;
-    engine->state = backend->open(engine, options, error);
+    engine->state = backend->open(engine, context, error);
     if (!engine->state) {
         free(engine);
         return NULL;
     }
-    (void)uv_idle_init(options->loop, &engine->turn);
-    (void)uv_timer_init(options->loop, &engine->late);
-    engine->open_handles = 2;
-    engine->turn.data = engine->late.data = engine;
+    (void)uv_timer_init(context->loop, &engine->late);
+    engine->late.data = engine;
+    engine->next_turn = (struct turn_task){.run = on_next_turn, .user = engine};
     queue_init(&engine->waiting);
+    engine_jobs_init(&engine->turned_away);
     return engine;
 }
 
 static void wait_for_place(struct engine *engine, struct engine_job *job) {
     job->phase = WAITING;
     queue_push(&engine->waiting, job);
-    stats_count(engine->options.stats, STAT_queue);
+    stats_count(engine->context->stats, STAT_queue);
     if (job->due_ms < UINT64_MAX && !uv_is_active((uv_handle_t *)&engine->late))
         (void)uv_timer_start(&engine->late, on_late_look, LATE_LOOK_MS, LATE_LOOK_MS);
 }
@@ -205,21 +183,21 @@ static void take(struct engine *engine, struct engine_job *job) {
         turn_away(engine, job, TOO_LATE, 0);
         return;
     }
-    const struct settings *settings = engine->options.settings;
+    const struct settings *settings = engine->context->settings;
     size_t most = settings->inference_concurrency + settings->inference_queue;
     if (engine->running + engine->waiting.n >= most) {
         struct engine_job *displaced = queue_displace(&engine->waiting, job, settings->inference_queue);
         turn_away(engine, displaced ? displaced : job, QUEUE_IS_FULL, RETRY_AFTER_S);
         if (!displaced)
             return;
-        stats_subtract(engine->options.stats, STAT_queue, 1);
+        stats_subtract(engine->context->stats, STAT_queue, 1);
     }
     wait_for_place(engine, job);
 }
 
 void engine_infer(struct engine *engine, struct engine_job *const *jobs, size_t n) {
     const struct engine_backend *backend = engine->backend;
-    uint64_t limit_ms = backend->limit_ms ? backend->limit_ms(engine->options.settings) : UINT64_MAX;
+    uint64_t limit_ms = backend->limit_ms ? backend->limit_ms(engine->context->settings) : UINT64_MAX;
     uint64_t now = now_ms(engine);
     for (size_t i = 0; i < n; i++) {
         struct engine_job *job = jobs[i];
@@ -239,17 +217,17 @@ bool engine_is_queued(const struct engine_job *job) {
 static void leave(struct engine *engine, struct engine_job *job) {
     job->phase = OVER;
     engine->running--;
-    stats_subtract(engine->options.stats, STAT_in_flight, 1);
+    stats_subtract(engine->context->stats, STAT_in_flight, 1);
     if (engine->waiting.n > 0)
-        arm(engine);
+        turn_in_next(engine->context->turn, &engine->next_turn);
 }
 
 void engine_finish(struct engine *engine, struct engine_job *job, struct engine_answer answer) {
     INVARIANT(job->phase == RUNNING);
-    answer.duration_us = clock_monotonic_us(engine->options.clock) - job->started_us;
+    answer.duration_us = clock_monotonic_us(engine->context->clock) - job->started_us;
     leave(engine, job);
     if (answer.status != ENGINE_OK)
-        stats_count(engine->options.stats, STAT_inference_errors);
+        stats_count(engine->context->stats, STAT_inference_errors);
     job->done(job, &answer);
 }
 
@@ -259,7 +237,7 @@ void engine_cancel(struct engine *engine, struct engine_job *job) {
         leave(engine, job);
     } else if (job->phase == WAITING) {
         queue_remove(&engine->waiting, job);
-        stats_subtract(engine->options.stats, STAT_queue, 1);
+        stats_subtract(engine->context->stats, STAT_queue, 1);
     } else {
         INVARIANT(job->phase == TURNED_AWAY);
         engine_jobs_remove(&engine->turned_away, job);
@@ -268,9 +246,7 @@ void engine_cancel(struct engine *engine, struct engine_job *job) {
 }
 
 static void on_closed(uv_handle_t *handle) {
-    struct engine *engine = handle->data;
-    if (--engine->open_handles == 0)
-        free(engine);
+    free(handle->data);
 }
 
 void engine_destroy(struct engine **engine) {
@@ -279,26 +255,11 @@ void engine_destroy(struct engine **engine) {
         return;
     *engine = NULL;
     old->backend->close(old->state);
-    stats_subtract(old->options.stats, STAT_queue, old->waiting.n);
-    stats_subtract(old->options.stats, STAT_in_flight, old->running);
+    stats_subtract(old->context->stats, STAT_queue, old->waiting.n);
+    stats_subtract(old->context->stats, STAT_in_flight, old->running);
     queue_init(&old->waiting);
-    old->turned_away = (struct engine_jobs){0};
+    engine_jobs_init(&old->turned_away);
     old->running = 0;
-    uv_close((uv_handle_t *)&old->turn, on_closed);
+    turn_forget(&old->next_turn);
     uv_close((uv_handle_t *)&old->late, on_closed);
-}
-
-uint64_t engine_limit_us(const struct settings *settings) {
-    const struct engine_backend *backend = backend_of(settings);
-    return backend->limit_ms ? backend->limit_ms(settings) * 1000 : UINT64_MAX;
-}
-
-uint64_t engine_longest_us(const struct settings *settings) {
-    if (backend_of(settings)->limit_ms)
-        return backend_of(settings)->longest_us(settings);
-    /* Who is last in a full queue waits while all before it have gone through the places. The limits of the
-     * settings keep this far from an overflow. */
-    uint64_t places = settings->inference_concurrency;
-    uint64_t rounds = 1 + (settings->inference_queue + places - 1) / places;
-    return rounds * backend_of(settings)->longest_us(settings);
 }

@@ -1,5 +1,5 @@
 /* The engine's queue: clients in turns, each client's jobs in order. */
-#include "inferonce/engine/queue.h"
+#include "engine/queue.h"
 
 static struct queue_share *share_of(struct queue *queue, const struct engine_job *job) {
     return &queue->shares[job->client % QUEUE_SHARES];
@@ -8,6 +8,19 @@ static struct queue_share *share_of(struct queue *queue, const struct engine_job
 void queue_init(struct queue *queue) {
     *queue = (struct queue){.n = 0};
     TAILQ_INIT(&queue->active);
+    for (size_t i = 0; i < QUEUE_SHARES; i++)
+        engine_jobs_init(&queue->shares[i].jobs);
+}
+
+static void insert_by_due(struct engine_jobs *jobs, struct engine_job *job) {
+    struct engine_job *before = TAILQ_LAST(&jobs->list, engine_job_list);
+    while (before && before->due_ms > job->due_ms)
+        before = TAILQ_PREV(before, engine_job_list, links);
+    if (before)
+        TAILQ_INSERT_AFTER(&jobs->list, before, job, links);
+    else
+        TAILQ_INSERT_HEAD(&jobs->list, job, links);
+    jobs->n++;
 }
 
 void queue_push(struct queue *queue, struct engine_job *job) {
@@ -16,10 +29,7 @@ void queue_push(struct queue *queue, struct engine_job *job) {
         TAILQ_INSERT_TAIL(&queue->active, share, links);
         queue->n_active++;
     }
-    const struct engine_job *before = share->jobs.last;
-    while (before && before->due_ms > job->due_ms)
-        before = before->previous;
-    engine_jobs_insert_after(&share->jobs, before, job);
+    insert_by_due(&share->jobs, job);
     queue->n++;
 }
 
@@ -37,7 +47,7 @@ struct engine_job *queue_pop(struct queue *queue) {
     struct queue_share *share = TAILQ_FIRST(&queue->active);
     if (!share)
         return NULL;
-    struct engine_job *job = share->jobs.first;
+    struct engine_job *job = engine_jobs_first(&share->jobs);
     queue_remove(queue, job);
     if (share->jobs.n > 0) {
         TAILQ_REMOVE(&queue->active, share, links);
@@ -57,7 +67,7 @@ struct engine_job *queue_displace(struct queue *queue, const struct engine_job *
             heaviest = share;
     if (!heaviest || heaviest->jobs.n <= fair)
         return NULL;
-    struct engine_job *displaced = heaviest->jobs.last;
+    struct engine_job *displaced = TAILQ_LAST(&heaviest->jobs.list, engine_job_list);
     queue_remove(queue, displaced);
     return displaced;
 }
@@ -65,7 +75,7 @@ struct engine_job *queue_displace(struct queue *queue, const struct engine_job *
 /* Each client's first job is due first. */
 struct engine_job *queue_pop_overdue(struct queue *queue, uint64_t now_ms) {
     for (struct queue_share *share = TAILQ_FIRST(&queue->active); share; share = TAILQ_NEXT(share, links)) {
-        struct engine_job *job = share->jobs.first;
+        struct engine_job *job = engine_jobs_first(&share->jobs);
         if (job->due_ms > now_ms)
             continue;
         queue_remove(queue, job);

@@ -1,5 +1,5 @@
 /* Accepts connections, as many as this worker's share. */
-#include "inferonce/fastcgi/acceptor.h"
+#include "fastcgi/acceptor.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -60,14 +60,14 @@ static bool lives(const struct shared_slot *slot, uint64_t now_us) {
  * has more, so somebody always accepts; with few connections a single one more counts, with many a handful
  * does not. */
 static bool above_mean(const struct acceptor *acceptor) {
-    const struct shared *shared = acceptor->options.shared;
+    const struct shared *shared = acceptor->options.context->shared;
     if (!shared)
         return false;
-    uint64_t now_us = clock_monotonic_us(acceptor->options.clock);
+    uint64_t now_us = clock_monotonic_us(acceptor->options.context->clock);
     uint64_t sum = acceptor->connections;
     uint64_t workers = 1;
     for (unsigned i = 0; i < SLOTS_MAX; i++) {
-        if (i == acceptor->options.slot || !shared_slot_is_ours(shared, i) ||
+        if (i == acceptor->options.context->slot || !shared_slot_is_ours(shared, i) ||
             !lives(&shared->slots[i], now_us))
             continue;
         sum += atomic_load_explicit(&shared->slots[i].connections, memory_order_relaxed);
@@ -77,10 +77,10 @@ static bool above_mean(const struct acceptor *acceptor) {
 }
 
 static void publish(const struct acceptor *acceptor) {
-    const struct shared *shared = acceptor->options.shared;
+    const struct shared *shared = acceptor->options.context->shared;
     if (shared)
-        atomic_store_explicit(&shared->slots[acceptor->options.slot].connections, acceptor->connections,
-                              memory_order_relaxed);
+        atomic_store_explicit(&shared->slots[acceptor->options.context->slot].connections,
+                              acceptor->connections, memory_order_relaxed);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events);
@@ -100,11 +100,11 @@ static void pause_for(struct acceptor *acceptor, enum phase phase, uint64_t ms) 
 }
 
 static void refuse(struct acceptor *acceptor, int reason) {
-    stats_count(acceptor->options.stats, STAT_connections_refused);
+    stats_count(acceptor->options.context->stats, STAT_connections_refused);
     LOG(LOG_WARN, "accept_put_off", LOG_TEXT("reason", strerror(reason)),
         LOG_NUMBER("connections", acceptor->connections));
     pause_for(acceptor, SHORT, SHORT_MS);
-    acceptor->options.short_of_room(acceptor->options.context);
+    acceptor->options.short_of_room(acceptor->options.user);
 }
 
 /* Takes one connection. False: there is none, or none can be taken now. */
@@ -124,7 +124,7 @@ static bool take(struct acceptor *acceptor) {
     }
     acceptor->connections++;
     publish(acceptor);
-    acceptor->options.accepted(acceptor->options.context, descriptor);
+    acceptor->options.accepted(acceptor->options.user, descriptor);
     return true;
 }
 
@@ -157,12 +157,12 @@ static void on_pause_over(uv_timer_t *timer) {
 }
 
 static bool set_up_handles(struct acceptor *acceptor, struct error *error) {
-    int failure = uv_poll_init(acceptor->options.loop, &acceptor->poll, acceptor->options.listener);
+    int failure = uv_poll_init(acceptor->options.context->loop, &acceptor->poll, acceptor->options.listener);
     if (failure) {
         error_set(error, "the listening socket cannot be watched: %s", uv_strerror(failure));
         return false;
     }
-    INVARIANT(uv_timer_init(acceptor->options.loop, &acceptor->pause) == 0);
+    INVARIANT(uv_timer_init(acceptor->options.context->loop, &acceptor->pause) == 0);
     acceptor->poll.data = acceptor;
     acceptor->pause.data = acceptor;
     acceptor->handles = 2;

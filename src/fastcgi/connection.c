@@ -6,8 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fastcgi/server.h"
 #include "inferonce/base/log.h"
-#include "inferonce/fastcgi/server.h"
 
 #define RECEIVING_US (30ULL * 1000 * 1000)
 #define IDLE_US      (300ULL * 1000 * 1000)
@@ -78,7 +78,7 @@ static void on_poll_closed(uv_handle_t *handle) {
     struct connection *connection = handle->data;
     struct fastcgi_server *server = connection->server;
     connection_recycle(connection);
-    server_handle_closed(server);
+    server->handle_closed(server);
 }
 
 /* Closes. Its memory stays until the loop has closed the handle, so a caller may still look at the phase. */
@@ -88,7 +88,7 @@ void connection_close(struct connection *connection) {
     INVARIANT(connection->phase != CLOSED);
     connection->phase = CLOSED;
     LIST_REMOVE(connection, links);
-    server_forget_pending(connection);
+    turn_forget(&connection->go_on);
     /* uv_close takes the descriptor out of the loop at once; before that it must not be closed. */
     uv_close((uv_handle_t *)&connection->poll, on_poll_closed);
     close(connection->descriptor);
@@ -96,7 +96,7 @@ void connection_close(struct connection *connection) {
     acceptor_closed(server->acceptor);
     if (!unanswered)
         return;
-    server->options.abandoned(server->options.context, &connection->request);
+    server->options.abandoned(server->options.user, &connection->request);
     responder_drop(connection->responder);
 }
 
@@ -114,7 +114,7 @@ static void connection_finish(struct connection *connection) {
 }
 
 static void connection_fail(struct connection *connection, const char *reason) {
-    stats_count(connection->server->options.stats, STAT_protocol_errors);
+    stats_count(connection->server->options.context->stats, STAT_protocol_errors);
     LOG(LOG_WARN, "fastcgi_connection_closed", LOG_TEXT("reason", reason));
     connection_close(connection);
 }
@@ -137,7 +137,7 @@ static void watch(struct connection *connection, int events) {
 }
 
 static uint64_t now_us(const struct connection *connection) {
-    return clock_monotonic_us(connection->server->options.clock);
+    return clock_monotonic_us(connection->server->options.context->clock);
 }
 
 /* Writes what the socket takes. False: the peer is gone or there is no memory, the connection was closed. */
@@ -176,7 +176,7 @@ static void settle(struct connection *connection) {
     connection->phase = READING;
     watch(connection, UV_READABLE);
     if (!connection->scanning && connection->input.length > 0)
-        server_go_on_later(connection);
+        turn_in_next(connection->server->options.context->turn, &connection->go_on);
 }
 
 static struct connection *connection_of(struct fastcgi_request *request) {
@@ -258,7 +258,7 @@ static void serve(struct connection *connection, enum frame_status status) {
                                                    .body = responder_body(connection->responder),
                                                    .body_too_large = status == FRAME_TOO_LARGE,
                                                    .params_too_large = status == FRAME_PARAMS_TOO_LARGE};
-    server->options.handler(server->options.context, &connection->request);
+    server->options.handler(server->options.user, &connection->request);
 }
 
 /* The web server ended a request itself, or began one that is not served. */
@@ -270,7 +270,7 @@ static void end_request(struct connection *connection) {
     connection->receiving = false;
     if (!unanswered)
         return;
-    server->options.abandoned(server->options.context, &connection->request);
+    server->options.abandoned(server->options.user, &connection->request);
     responder_drop(connection->responder);
 }
 
@@ -342,7 +342,7 @@ static void take_input(struct connection *connection, struct bytes bytes) {
         if (output_waits(&connection->output) || connection->last)
             settle(connection);
         else if (more)
-            server_go_on_later(connection);
+            turn_in_next(connection->server->options.context->turn, &connection->go_on);
     }
 }
 
@@ -361,7 +361,7 @@ static void receive(struct connection *connection) {
     struct buffer *input = &connection->input;
     char *to = server->scratch;
     size_t room = FRAME_RECORD_MAX - input->length;
-    if (connection->pending || room == 0)
+    if (turn_is_scheduled(&connection->go_on) || room == 0)
         return;
     if (input->length > 0) {
         to = buffer_reserve(input, room);
@@ -401,9 +401,14 @@ static void on_event(uv_poll_t *poll, int status, int events) {
     }
 }
 
+static void on_go_on(void *user) {
+    struct connection *connection = user;
+    take_input(connection, buffer_bytes(&connection->input));
+}
+
 void connection_open(struct fastcgi_server *server, int descriptor) {
     struct connection *connection = connection_allocate(server);
-    if (!connection || uv_poll_init(server->options.loop, &connection->poll, descriptor) != 0) {
+    if (!connection || uv_poll_init(server->options.context->loop, &connection->poll, descriptor) != 0) {
         LOG(LOG_ERROR, "fastcgi_connection_refused", LOG_NUMBER("descriptor", descriptor));
         if (connection)
             connection_recycle(connection);
@@ -413,6 +418,7 @@ void connection_open(struct fastcgi_server *server, int descriptor) {
     }
     server->handles++;
     connection->poll.data = connection;
+    connection->go_on = (struct turn_task){.run = on_go_on, .user = connection};
     connection->descriptor = descriptor;
     connection->phase = READING;
     connection->watched = 0;
@@ -423,10 +429,6 @@ void connection_open(struct fastcgi_server *server, int descriptor) {
     connection->since_us = now_us(connection);
     LIST_INSERT_HEAD(&server->open, connection, links);
     watch(connection, UV_READABLE);
-}
-
-void connection_go_on(struct connection *connection) {
-    take_input(connection, buffer_bytes(&connection->input));
 }
 
 bool connection_busy(const struct connection *connection) {

@@ -1,5 +1,5 @@
 /* Finds the records of one request in a stream of bytes. */
-#include "inferonce/fastcgi/frame.h"
+#include "fastcgi/frame.h"
 
 #include <fastcgi.h>
 

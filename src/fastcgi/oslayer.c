@@ -1,5 +1,5 @@
 /* libfcgi's operating system layer, in memory. */
-#include "inferonce/fastcgi/oslayer.h"
+#include "fastcgi/oslayer.h"
 
 #include <errno.h>
 #include <fcgiapp.h>

@@ -1,6 +1,6 @@
 /* Writes an answer's pieces as FastCGI records, from where they are, and keeps what the socket did not take.
  */
-#include "inferonce/fastcgi/output.h"
+#include "fastcgi/output.h"
 
 #include <errno.h>
 #include <fastcgi.h>

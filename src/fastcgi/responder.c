@@ -1,12 +1,12 @@
 /* Hands complete requests to libfcgi, and answers out of it. */
-#include "inferonce/fastcgi/responder.h"
+#include "fastcgi/responder.h"
 
 #include <fcgiapp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "inferonce/fastcgi/oslayer.h"
+#include "fastcgi/oslayer.h"
 
 /* Kept between requests. */
 #define BODY_KEEP (16 * 1024)

@@ -1,17 +1,17 @@
 /* All connections of a worker. */
-#include "inferonce/fastcgi/server.h"
+#include "fastcgi/server.h"
 
 #include <fcgiapp.h>
 #include <limits.h>
 #include <stdlib.h>
 
-#include "inferonce/fastcgi/oslayer.h"
+#include "fastcgi/oslayer.h"
 
 #define SWEEP_MS   1000
 #define BODY_LIMIT (1024 * 1024 * 1024)
 
 /* Every handle of the server ends here; with the last one it ends itself. */
-void server_handle_closed(struct fastcgi_server *server) {
+static void handle_closed(struct fastcgi_server *server) {
     server->handles--;
     if (!server->destroyed || server->handles > 0)
         return;
@@ -24,39 +24,9 @@ void server_handle_closed(struct fastcgi_server *server) {
     free(server);
 }
 
-static void on_go_on(uv_idle_t *idle) {
-    struct fastcgi_server *server = idle->data;
-    /* Those that come back while it runs are for the next turn. */
-    for (size_t n = server->pending_count; n > 0 && server->pending_count > 0; n--) {
-        struct connection *connection = TAILQ_FIRST(&server->pending);
-        server_forget_pending(connection);
-        connection_go_on(connection);
-    }
-}
-
-void server_go_on_later(struct connection *connection) {
-    struct fastcgi_server *server = connection->server;
-    if (connection->pending)
-        return;
-    connection->pending = true;
-    TAILQ_INSERT_TAIL(&server->pending, connection, pending_links);
-    if (server->pending_count++ == 0)
-        INVARIANT(uv_idle_start(&server->go_on, on_go_on) == 0);
-}
-
-void server_forget_pending(struct connection *connection) {
-    struct fastcgi_server *server = connection->server;
-    if (!connection->pending)
-        return;
-    connection->pending = false;
-    TAILQ_REMOVE(&server->pending, connection, pending_links);
-    if (--server->pending_count == 0)
-        INVARIANT(uv_idle_stop(&server->go_on) == 0);
-}
-
 static void on_sweep(uv_timer_t *timer) {
     struct fastcgi_server *server = timer->data;
-    uint64_t now = clock_monotonic_us(server->options.clock);
+    uint64_t now = clock_monotonic_us(server->options.context->clock);
     struct connection *next;
     for (struct connection *connection = LIST_FIRST(&server->open); connection; connection = next) {
         next = LIST_NEXT(connection, links);
@@ -64,14 +34,14 @@ static void on_sweep(uv_timer_t *timer) {
     }
 }
 
-static void on_accepted(void *context, int descriptor) {
-    struct fastcgi_server *server = context;
+static void on_accepted(void *user, int descriptor) {
+    struct fastcgi_server *server = user;
     server->crowded_since_us = 0;
     connection_open(server, descriptor);
 }
 
-static void on_short(void *context) {
-    farewell_make_room(context);
+static void on_short(void *user) {
+    drain_make_room(user);
 }
 
 struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *options, struct error *error) {
@@ -89,27 +59,21 @@ struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *optio
     }
     server->options = *options;
     buffer_init(&server->spare_body, INT_MAX);
-    TAILQ_INIT(&server->pending);
-    const struct acceptor_options acceptor = {.loop = options->loop,
+    server->handle_closed = handle_closed;
+    const struct acceptor_options acceptor = {.context = options->context,
                                               .listener = options->listener,
-                                              .clock = options->clock,
-                                              .shared = options->shared,
-                                              .slot = options->slot,
                                               .descriptors_reserved = options->descriptors_reserved,
-                                              .stats = options->stats,
                                               .accepted = on_accepted,
                                               .short_of_room = on_short,
-                                              .context = server};
+                                              .user = server};
     server->acceptor = acceptor_create(&acceptor, error);
     if (!server->acceptor) {
         free(server);
         return NULL;
     }
-    INVARIANT(uv_timer_init(options->loop, &server->sweep) == 0);
-    INVARIANT(uv_idle_init(options->loop, &server->go_on) == 0);
+    INVARIANT(uv_timer_init(options->context->loop, &server->sweep) == 0);
     server->sweep.data = server;
-    server->go_on.data = server;
-    server->handles = 2;
+    server->handles = 1;
     INVARIANT(uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS) == 0);
     return server;
 }
@@ -130,7 +94,7 @@ size_t fastcgi_server_busy(const struct fastcgi_server *server) {
 }
 
 static void on_handle_closed(uv_handle_t *handle) {
-    server_handle_closed(handle->data);
+    handle_closed(handle->data);
 }
 
 void fastcgi_server_destroy(struct fastcgi_server **server) {
@@ -143,5 +107,4 @@ void fastcgi_server_destroy(struct fastcgi_server **server) {
     acceptor_destroy(&ending->acceptor);
     ending->destroyed = true;
     uv_close((uv_handle_t *)&ending->sweep, on_handle_closed);
-    uv_close((uv_handle_t *)&ending->go_on, on_handle_closed);
 }

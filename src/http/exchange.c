@@ -27,7 +27,7 @@ _Static_assert(sizeof(LAST_BODY) - 1 == LAST_BODY_LENGTH, "a wrong Content-Lengt
 
 struct exchange_pool {
     struct stats *stats;
-    struct exchange *idle;
+    SLIST_HEAD(idle_exchanges, exchange) idle;
     size_t idle_count;
     size_t begun; /* and neither sent nor abandoned yet */
 };
@@ -60,9 +60,9 @@ void exchange_pool_destroy(struct exchange_pool **pool) {
     if (*pool == NULL)
         return;
     INVARIANT((*pool)->begun == 0);
-    while ((*pool)->idle != NULL) {
-        struct exchange *exchange = (*pool)->idle;
-        (*pool)->idle = exchange->next;
+    while (!SLIST_EMPTY(&(*pool)->idle)) {
+        struct exchange *exchange = SLIST_FIRST(&(*pool)->idle);
+        SLIST_REMOVE_HEAD(&(*pool)->idle, links);
         destroy(exchange);
     }
     free(*pool);
@@ -70,11 +70,11 @@ void exchange_pool_destroy(struct exchange_pool **pool) {
 }
 
 static struct exchange *take(struct exchange_pool *pool) {
-    struct exchange *exchange = pool->idle;
+    struct exchange *exchange = SLIST_FIRST(&pool->idle);
 
     if (exchange == NULL)
         return create();
-    pool->idle = exchange->next;
+    SLIST_REMOVE_HEAD(&pool->idle, links);
     pool->idle_count--;
     return exchange;
 }
@@ -91,8 +91,7 @@ static void give_back(struct exchange *exchange) {
     }
     response_reset(&exchange->response, POOLED_BUFFER_MAX);
     buffer_reset(&exchange->scratch, POOLED_BUFFER_MAX);
-    exchange->next = pool->idle;
-    pool->idle = exchange;
+    SLIST_INSERT_HEAD(&pool->idle, exchange, links);
     pool->idle_count++;
 }
 

@@ -1,5 +1,5 @@
 /* The workers of one master: starts them, notices who ended, hangs or asks to leave, and ends them. */
-#include "crew.h"
+#include "process/crew.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "inferonce/base/log.h"
-#include "inferonce/process/worker.h"
+#include "process/worker.h"
 
 #define US_PER_MS UINT64_C(1000)
 

@@ -17,7 +17,7 @@
 
 #include "inferonce/base/buffer.h"
 #include "inferonce/base/log.h"
-#include "inferonce/process/socket_owner.h"
+#include "process/socket_owner.h"
 
 /* The kernel cuts it to net.core.somaxconn. */
 #define BACKLOG 4096

@@ -9,12 +9,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "crew.h"
 #include "inferonce/base/cgroup.h"
 #include "inferonce/base/log.h"
 #include "inferonce/base/shared_guard.h"
 #include "inferonce/process/mapping.h"
 #include "inferonce/process/signals.h"
+#include "process/crew.h"
 
 #define US_PER_MS UINT64_C(1000)
 

@@ -1,5 +1,5 @@
 /* Gives the listening socket to the user and group that the settings name. */
-#include "inferonce/process/socket_owner.h"
+#include "process/socket_owner.h"
 
 #include <errno.h>
 #include <grp.h>

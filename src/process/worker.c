@@ -1,5 +1,5 @@
 /* A worker: its parts, its loop, its end. */
-#include "inferonce/process/worker.h"
+#include "process/worker.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -187,23 +187,14 @@ static bool setup_parts(struct worker *worker, struct error *error) {
     worker->store = store_open(&worker->context, error);
     if (!worker->store)
         return false;
-    worker->engine = engine_create(
-        &(struct engine_options){
-            .settings = settings, .loop = &worker->loop, .clock = &worker->clock, .stats = worker->stats},
-        error);
+    worker->engine = engine_create(&worker->context, error);
     if (!worker->engine)
         return false;
     worker->cache = cache_create(&worker->context, worker->store, worker->engine, worker->blobs, error);
     if (!worker->cache)
         return false;
-    worker->api = (struct api){.settings = settings,
-                               .clock = &worker->clock,
-                               .cache = worker->cache,
-                               .store = worker->store,
-                               .shared = options->shared,
-                               .stats = worker->stats,
-                               .blobs = worker->blobs,
-                               .loop = &worker->loop};
+    worker->api = (struct api){
+        .context = &worker->context, .cache = worker->cache, .store = worker->store, .blobs = worker->blobs};
     return api_setup(&worker->api, error);
 }
 
@@ -219,19 +210,15 @@ static bool setup_server(struct worker *worker, struct error *error) {
         return false;
     }
     worker->server =
-        fastcgi_server_create(&(struct fastcgi_options){.loop = &worker->loop,
+        fastcgi_server_create(&(struct fastcgi_options){.context = &worker->context,
                                                         .listener = options->listener,
                                                         .body_max = options->settings->max_body_kb * 1024,
-                                                        .clock = &worker->clock,
-                                                        .shared = options->shared,
-                                                        .slot = options->slot,
                                                         .descriptors_reserved = descriptors_reserved(
                                                             options->settings, options->shared->workers),
-                                                        .stats = worker->stats,
                                                         .blobs = worker->blobs,
                                                         .handler = on_request,
                                                         .abandoned = on_abandoned,
-                                                        .context = worker},
+                                                        .user = worker},
                               error);
     return worker->server != NULL;
 }

@@ -37,6 +37,9 @@ struct store {
 
 /* Asks a backend for `n` items in one round trip, at once. `gets` is borrowed until `got` was called, which
  * may be before this returns; the same key may not stand twice with one kind. */
-void store_get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user);
+static inline void store_get_many(struct store *store, struct store_get *gets, size_t n, store_got got,
+                                  void *user) {
+    store->operations->get_many(store, gets, n, got, user);
+}
 
 #endif

@@ -20,7 +20,7 @@ TAILQ_HEAD(store_looks, store_look);
  * backend is being asked. */
 struct store_batch {
     struct store_batches *batches;
-    struct store_batch *next_free, *next_made;
+    SLIST_ENTRY(store_batch) free_links, made_links;
     size_t n_looks, n_gets;
     bool table_in_use;
     struct store_look *looks[BATCH_LOOKS];    /* NULL: forgotten */
@@ -38,23 +38,22 @@ struct store_batches {
     struct store_looks collected;
     size_t n_collected;
     bool asking; /* the task runs, and sees to what is collected */
-    struct store_batch *free;
-    struct store_batch *made; /* all, also those that are in use */
+    SLIST_HEAD(free_batches, store_batch) free;
+    SLIST_HEAD(made_batches, store_batch) made; /* all, also those that are in use */
 };
 
 /* ---- batches that are used again: with a store that answers at once there is only one ---- */
 
 static struct store_batch *take(struct store_batches *batches) {
-    struct store_batch *batch = batches->free;
+    struct store_batch *batch = SLIST_FIRST(&batches->free);
     if (batch) {
-        batches->free = batch->next_free;
+        SLIST_REMOVE_HEAD(&batches->free, free_links);
     } else {
         batch = malloc(sizeof(*batch));
         if (!batch)
             return NULL;
         batch->batches = batches;
-        batch->next_made = batches->made;
-        batches->made = batch;
+        SLIST_INSERT_HEAD(&batches->made, batch, made_links);
     }
     batch->n_looks = 0;
     batch->n_gets = 0;
@@ -63,8 +62,7 @@ static struct store_batch *take(struct store_batches *batches) {
 }
 
 static void give_back(struct store_batch *batch) {
-    batch->next_free = batch->batches->free;
-    batch->batches->free = batch;
+    SLIST_INSERT_HEAD(&batch->batches->free, batch, free_links);
 }
 
 /* ---- each key once ---- */
@@ -256,11 +254,20 @@ void store_batches_destroy(struct store_batches **batches) {
     if (!*batches)
         return;
     turn_forget(&(*batches)->ask);
-    while ((*batches)->made) {
-        struct store_batch *batch = (*batches)->made;
-        (*batches)->made = batch->next_made;
+    while (!SLIST_EMPTY(&(*batches)->made)) {
+        struct store_batch *batch = SLIST_FIRST(&(*batches)->made);
+        SLIST_REMOVE_HEAD(&(*batches)->made, made_links);
         free(batch);
     }
     free(*batches);
     *batches = NULL;
+}
+
+void store_close(struct store **store) {
+    if (!*store)
+        return;
+    struct store_batches *batches = (*store)->batches;
+    (*store)->operations->close(*store);
+    store_batches_destroy(&batches);
+    *store = NULL;
 }

@@ -1,5 +1,5 @@
 /* Puts this host's memory behind cache servers. */
-#include "inferonce/store/fallback.h"
+#include "store/fallback.h"
 
 #include <stdlib.h>
 
@@ -14,15 +14,15 @@ struct fallback {
     struct store *servers;
     struct store *memory;
     const struct clock *clock;
-    bool noting;             /* the time of a purge is on its way to the servers */
-    bool note_again;         /* there was a purge since */
-    struct operation *first; /* under way */
+    bool noting;     /* the time of a purge is on its way to the servers */
+    bool note_again; /* there was a purge since */
+    LIST_HEAD(operations, operation) under_way;
 };
 
 /* One operation that the servers have been asked to do. */
 struct operation {
     struct fallback *fallback;
-    struct operation *next, *previous;
+    LIST_ENTRY(operation) links;
     bool adds; /* of a put or an add */
     struct store_item item;
     uint8_t key[STORE_KEY_LENGTH];
@@ -45,20 +45,12 @@ static struct operation *begin(struct fallback *fallback, void *user) {
     operation->fallback = fallback;
     operation->user = user;
     operation->begun = true;
-    operation->next = fallback->first;
-    if (fallback->first)
-        fallback->first->previous = operation;
-    fallback->first = operation;
+    LIST_INSERT_HEAD(&fallback->under_way, operation, links);
     return operation;
 }
 
 static void end(struct operation *operation) {
-    if (operation->previous)
-        operation->previous->next = operation->next;
-    else
-        operation->fallback->first = operation->next;
-    if (operation->next)
-        operation->next->previous = operation->previous;
+    LIST_REMOVE(operation, links);
     free(operation->value);
     free(operation);
 }
@@ -268,8 +260,8 @@ static void close_fallback(struct store *store) {
     struct fallback *fallback = fallback_of(store);
     store_close(&fallback->servers);
     store_close(&fallback->memory);
-    while (fallback->first)
-        end(fallback->first);
+    while (!LIST_EMPTY(&fallback->under_way))
+        end(LIST_FIRST(&fallback->under_way));
     free(fallback);
 }
 

@@ -1,9 +1,9 @@
 /* The stores that exist, and how one is opened. */
-#include "inferonce/store/fallback.h"
-#include "inferonce/store/memcached.h"
 #include "inferonce/store/memory.h"
-#include "inferonce/store/redis.h"
 #include "store/backend.h"
+#include "store/fallback.h"
+#include "store/memcached/memcached.h"
+#include "store/redis/redis.h"
 
 /* By enum cache_backend. A backend without a `remote` is the memory itself. */
 static const struct {

@@ -28,10 +28,6 @@ static bool is_well_formed(const struct store_item *item) {
     return item->kind == STORE_ENTRY || item->value.length <= STORE_SMALL_MAX;
 }
 
-void store_get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user) {
-    store->operations->get_many(store, gets, n, got, user);
-}
-
 void store_put(struct store *store, const struct store_item *item, store_done done, void *user) {
     INVARIANT(is_well_formed(item));
     store->operations->put(store, item, done ? done : ignore, user);
@@ -60,13 +56,4 @@ const char *store_name(const struct store *store) {
 
 void store_figures(struct store *store, struct store_figures *figures) {
     store->operations->figures(store, figures);
-}
-
-void store_close(struct store **store) {
-    if (!*store)
-        return;
-    struct store_batches *batches = (*store)->batches;
-    (*store)->operations->close(*store);
-    store_batches_destroy(&batches);
-    *store = NULL;
 }

@@ -1,5 +1,6 @@
 """The tools that judge are judged first: the structured field parser, tests/run, tests/lib/layers, deploy/install-deps, make."""
 
+import glob
 import os
 import shutil
 import signal
@@ -166,22 +167,61 @@ class Runner(Scratch):
 
 
 class Layers(Scratch):
-    def judge(self, text, folder="http"):
+    def setUp(self):
+        super().setUp()
+        self.write("src/main.c", '#include "inferonce/base/error.h"\n')
+        self.write("include/inferonce/base/error.h", "#include <stddef.h>\nint error_text(void);\n")
+        self.write("src/base/error.c", "int error_text(void) { return 1; }\n")
+
+    def judge(self, text="", folder="http"):
+        """The tool's verdict with this text in a source of that folder, and what it printed."""
         self.write(f"src/{folder}/module.c", text)
-        self.write("include/inferonce/base/error.h", "#include <stddef.h>\n")
-        return self.execute("tests/lib/layers", "base", "http", "api").returncode
+        shutil.rmtree(os.path.join(self.directory, "build"), ignore_errors=True)
+        for source in sorted(glob.glob(f"{self.directory}/src/*/*.c")):
+            target = os.path.join(self.directory, "build", os.path.relpath(source, self.directory)[:-2] + ".o")
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            if "#" in open(source, encoding="utf-8").read():
+                source = os.devnull  # includes are read, not followed
+            subprocess.run(["cc", "-x", "c", "-c", "-o", target, source], check=True)
+        result = self.execute("tests/lib/layers", "build", "base", "http", "api")
+        return result.returncode, result.stdout
 
     def test_downwards_is_allowed(self):
-        self.assertEqual(self.judge('#include <stdio.h>\n#include <uv.h>\n#include "inferonce/base/error.h"\n#include "inferonce/http/a.h"\n'), 0)
+        self.write("src/http/private.h", "")
+        self.assertEqual(self.judge('#include <stdio.h>\n#include <uv.h>\n#include "inferonce/base/error.h"\n#include "http/private.h"\n')[0], 0)
 
     def test_upwards_is_not(self):
-        self.assertEqual(self.judge('#include "inferonce/api/body.h"\n'), 1)
-        self.assertEqual(self.judge("#  include <inferonce/api/body.h>\n"), 1)
+        for line in ('#include "inferonce/api/body.h"\n', "#  include <inferonce/api/body.h>\n"):
+            code, said = self.judge(line)
+            self.assertEqual(code, 1)
+            self.assertIn("http comes before api", said)
 
     def test_other_ways_around(self):
-        self.assertEqual(self.judge('#include "../api/body.h"\n'), 1)
-        self.assertEqual(self.judge('#include "inferonce/unlisted/body.h"\n'), 1)
-        self.assertEqual(self.judge("", folder="unlisted"), 1)
+        self.write("src/base/private.h", "")
+        for line in ('#include "../api/body.h"\n', '#include "inferonce/unlisted/body.h"\n', '#include "base/private.h"\n'):
+            self.assertEqual(self.judge(line)[0], 1, line)
+        self.assertEqual(self.judge("", folder="unlisted")[0], 1)
+
+    def test_a_face_that_nobody_needs(self):
+        self.write("include/inferonce/http/lonely.h", "")
+        code, said = self.judge('#include "inferonce/http/lonely.h"\n')
+        self.assertEqual(code, 1)
+        self.assertIn("lonely.h: no other folder includes it", said)
+        self.assertEqual(self.judge('#include "inferonce/http/lonely.h"\n', folder="api")[0], 0)
+
+    def test_a_face_with_a_private_header(self):
+        self.write("src/base/private.h", "")
+        self.write("include/inferonce/base/error.h", '#include "base/private.h"\n')
+        code, said = self.judge()
+        self.assertEqual(code, 1)
+        self.assertIn("a face includes a private header", said)
+
+    def test_circles(self):
+        self.write("src/http/other.c", "int module(void); int other(void) { return module(); }\n")
+        self.assertEqual(self.judge("int module(void) { return 1; }\n")[0], 0)
+        code, said = self.judge("int other(void); int module(void) { return other(); }\n")
+        self.assertEqual(code, 1)
+        self.assertIn("a circle: src/http/module.c, src/http/other.c", said)
 
 
 class InstallDeps(Case):

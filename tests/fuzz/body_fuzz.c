@@ -2,7 +2,7 @@
  * read in slices, which changes nothing. */
 #include <stdlib.h>
 
-#include "inferonce/api/body.h"
+#include "api/body.h"
 #include "json_opinion.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

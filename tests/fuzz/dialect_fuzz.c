@@ -2,7 +2,7 @@
  * of what was made of it. */
 #include <stdint.h>
 
-#include "inferonce/engine/dialect.h"
+#include "engine/upstream/dialect.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

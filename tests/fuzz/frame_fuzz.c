@@ -5,8 +5,8 @@
 #include <fcgiapp.h>
 #include <stdlib.h>
 
-#include "inferonce/fastcgi/frame.h"
-#include "inferonce/fastcgi/responder.h"
+#include "fastcgi/frame.h"
+#include "fastcgi/responder.h"
 
 #define FUZZ_BODY_MAX 4096
 

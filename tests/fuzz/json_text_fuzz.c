@@ -2,7 +2,7 @@
  * items or members it has. */
 #include <stdint.h>
 
-#include "inferonce/engine/json_text.h"
+#include "engine/upstream/json_text.h"
 #include "json_opinion.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

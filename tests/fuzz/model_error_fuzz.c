@@ -3,8 +3,8 @@
  */
 #include <stdint.h>
 
+#include "engine/upstream/model_error.h"
 #include "inferonce/base/utf8.h"
-#include "inferonce/engine/model_error.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

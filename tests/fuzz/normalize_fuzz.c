@@ -1,7 +1,7 @@
 /* Any bytes: what is UTF-8 is normalised at every level, and its normal form is UTF-8 and a fixed point, and
  * the same however small the slices are in which it is made. */
+#include "cache/normalize.h"
 #include "inferonce/base/utf8.h"
-#include "inferonce/cache/normalize.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

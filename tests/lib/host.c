@@ -1,6 +1,6 @@
 #include "host.h"
 
-#include "inferonce/engine/backend.h"
+#include "engine/backend.h"
 #include "inferonce/store/memory.h"
 #include "unit.h"
 
@@ -8,9 +8,9 @@
 
 static struct host_worker *opening; /* whose engine is being made */
 
-static void *model_open(struct engine *engine, const struct engine_options *options, struct error *error) {
+static void *model_open(struct engine *engine, const struct context *context, struct error *error) {
     (void)engine;
-    (void)options;
+    (void)context;
     (void)error;
     return opening;
 }
@@ -66,6 +66,12 @@ void host_model_answers(struct host_worker *worker, const char *body) {
     host_model_answer(worker, &answer);
 }
 
+void host_model_appends(struct host_worker *worker, const char *piece) {
+    CU_ASSERT_FATAL(worker->n_running > 0);
+    struct engine_job *job = worker->running[0];
+    job->more(job, bytes_of(piece));
+}
+
 /* ---- the host ---- */
 
 static void setup_shared(const struct host *host, unsigned n) {
@@ -93,11 +99,7 @@ static void setup_worker(const struct host *host, struct host_worker *worker, un
     worker->store = store_open(&worker->context, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(worker->store);
     opening = worker;
-    worker->engine = engine_create_with(
-        &MODEL,
-        &(struct engine_options){
-            .settings = host->settings, .loop = host->loop, .clock = host->clock, .stats = worker->stats},
-        &error);
+    worker->engine = engine_create_with(&MODEL, &worker->context, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(worker->engine);
     worker->cache = cache_create(&worker->context, worker->store, worker->engine, NULL, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(worker->cache);

@@ -40,4 +40,7 @@ void host_wait_ms(const struct host *host, uint64_t ms);
 void host_model_answer(struct host_worker *worker, const struct engine_answer *answer);
 void host_model_answers(struct host_worker *worker, const char *body);
 
+/* A piece of its answer comes; the answer at the end then has no body. */
+void host_model_appends(struct host_worker *worker, const char *piece);
+
 #endif

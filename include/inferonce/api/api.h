@@ -2,7 +2,6 @@
 #ifndef INFERONCE_API_API_H
 #define INFERONCE_API_API_H
 
-#include "inferonce/api/body.h"
 #include "inferonce/cache/cache.h"
 #include "inferonce/http/exchange.h"
 
@@ -12,14 +11,10 @@ struct slices;
 
 /* A worker's. All borrowed but what says that it is owned. */
 struct api {
-    const struct settings *settings;
-    const struct clock *clock;
+    const struct context *context;
     struct cache *cache;
     struct store *store; /* for its figures alone */
-    struct shared *shared;
-    struct stats *stats; /* the worker's */
     struct blobs *blobs;
-    uv_loop_t *loop;
     struct prediction_pool *predictions; /* owned */
     struct known_bodies *known_bodies;   /* owned */
     struct slices *slices;               /* owned */
@@ -27,7 +22,7 @@ struct api {
     bool draining;                       /* set by the worker: /readyz says so */
 };
 
-/* False: no memory. After the teardown the loop must be run once more. */
+/* False: no memory. */
 bool api_setup(struct api *api, struct error *error) MUST_CHECK;
 void api_teardown(struct api *api);
 
@@ -45,7 +40,7 @@ uint64_t api_uptime_us(const struct api *api);
 /* Whether `name` can be a namespace: [A-Za-z0-9._-]{1,API_NAMESPACE_MAX}. */
 bool api_namespace_is_valid(struct bytes name);
 
-/* Answers what body_read found wrong. */
-void api_body_problem(struct exchange *exchange, enum body_status status, const struct body *body);
+/* The generation key of a namespace; the configured one's is known already. */
+void api_generation_key(const struct api *api, struct bytes cache_namespace, struct key *key);
 
 #endif

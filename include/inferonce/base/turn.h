@@ -52,4 +52,8 @@ void turn_end(struct turn *turn);
 /* Takes a task back; one that is not scheduled is accepted. */
 void turn_forget(struct turn_task *task);
 
+static inline bool turn_is_scheduled(const struct turn_task *task) {
+    return task->list != NULL;
+}
+
 #endif

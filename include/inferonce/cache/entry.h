@@ -48,8 +48,14 @@ struct entry {
 /* The bytes entry_append adds. */
 size_t entry_length(const struct entry *entry);
 
-/* Nothing is appended when `buffer` has no room; it then says so itself (buffer.failed). */
+/* A buffer without room says so itself (buffer.failed). */
 void entry_append(const struct entry *entry, struct buffer *buffer);
+
+/* The same for a body that comes bit by bit. entry_begin takes room for all of entry->body, which may be
+ * empty still, appends what stands before it (the names are final) and returns how many bytes that were; then
+ * the body is appended; entry_end, of the entry that began at `start`, fills in the rest. */
+size_t entry_begin(const struct entry *entry, struct buffer *buffer);
+void entry_end(const struct entry *entry, size_t start, size_t body_at, struct buffer *buffer);
 
 enum entry_check {
     ENTRY_GOOD,

@@ -51,6 +51,12 @@ typedef void (*cache_copied)(struct cache_request *request);
  * memory; nothing was changed. */
 typedef bool (*cache_complete)(struct cache_request *request);
 
+/* A piece of an answer that is inferred, in order; borrowed for the call, in which the cache must not be
+ * called. What was given this way is the beginning of `body`, request->read bytes, if there is one at the
+ * end.
+ */
+typedef void (*cache_more)(struct cache_request *request, struct bytes piece);
+
 /* Nothing usable is stored, and an inference, the request's own or another's, would be waited for. True: not
  * now; the cache is done with the request, which may be asked again later. */
 typedef bool (*cache_hold)(struct cache_request *request);
@@ -73,6 +79,7 @@ struct cache_request {
                                 needs them, before `done`; not for a request with no-store */
     cache_copied copied;     /* may be NULL */
     cache_hold hold;         /* may be NULL */
+    cache_more more;         /* NULL: the answer is wanted whole, at its end */
     struct bytes authorization;
     struct bytes traceparent;
     struct bytes tracestate;
@@ -89,6 +96,7 @@ struct cache_request {
     uint64_t due_us;      /* monotonic: when it waits no longer; UINT64_MAX: it has no end */
     unsigned starts_over; /* how often another's end made it begin anew */
     TAILQ_ENTRY(cache_request) due_links;
+    size_t read;                      /* bytes given to `more` */
     bool collapsed;                   /* it joined a flight that was there */
     struct store_look look;           /* generation_look */
     TAILQ_ENTRY(cache_request) links; /* in its flight */

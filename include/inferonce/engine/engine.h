@@ -11,12 +11,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
+#include <sys/queue.h>
 
 #include "inferonce/base/buffer.h"
-#include "inferonce/base/clock.h"
-#include "inferonce/base/settings.h"
-#include "inferonce/base/stats.h"
+#include "inferonce/base/context.h"
 
 /* How an inference ended. All but OK map to one HTTP status each (HTTP.md, Errors). */
 enum engine_status {
@@ -51,6 +49,10 @@ struct engine_answer {
 struct engine_job;
 typedef void (*engine_done)(struct engine_job *job, const struct engine_answer *answer);
 
+/* A piece of the body of an answer that comes bit by bit; borrowed for the call, in which the job must not be
+ * cancelled. The answer then has no body of its own. */
+typedef void (*engine_more)(struct engine_job *job, struct bytes piece);
+
 /* One inference. The caller owns it and keeps it, and the bytes it borrows, until `done` was called,
  * engine_cancel returned or the engine was destroyed. */
 struct engine_job {
@@ -64,10 +66,11 @@ struct engine_job {
     uint64_t arrived_us; /* monotonic: when the request came; 0: just now */
     engine_done done;    /* called exactly once, never before engine_infer returned; may call engine_infer and
                             engine_cancel */
+    engine_more more;    /* NULL: the body is wanted whole, with `done` */
     void *user;
 
     /* private to the engine */
-    struct engine_job *previous, *next;
+    TAILQ_ENTRY(engine_job) links;
     uint64_t started_us;
     uint64_t due_ms;        /* monotonic; before it the job must be over, the queue included */
     int reason;             /* of one that is turned away */
@@ -79,22 +82,13 @@ struct engine_job {
 
 struct engine;
 
-/* All are borrowed for the engine's life. The settings are read whenever they are needed, so that a reload
- * that changes them in place holds for the jobs that come after it. */
-struct engine_options {
-    const struct settings *settings;
-    uv_loop_t *loop;
-    const struct clock *clock;
-    struct stats *stats;
-};
-
 /* Whether an engine can be made of these settings, as far as the files say that they name: asked before
  * anything is started, because each worker makes its own and would fail again and again. Reads them; false:
  * error names setting and file. */
 bool engine_check(const struct settings *settings, struct error *error) MUST_CHECK;
 
-/* Returns owned; NULL: error tells why. */
-struct engine *engine_create(const struct engine_options *options, struct error *error) MUST_CHECK;
+/* Borrows the context. Returns owned; NULL: error tells why. */
+struct engine *engine_create(const struct context *context, struct error *error) MUST_CHECK;
 
 /* Infers `n` jobs, which may travel to the model together. */
 void engine_infer(struct engine *engine, struct engine_job *const *jobs, size_t n);

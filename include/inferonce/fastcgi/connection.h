@@ -35,8 +35,7 @@
 
 #include "inferonce/base/blob.h"
 #include "inferonce/base/buffer.h"
-#include "inferonce/base/clock.h"
-#include "inferonce/base/shared.h"
+#include "inferonce/base/context.h"
 
 struct fastcgi_request {
     char *const *params;   /* "NAME=value", NULL-terminated, as sent (one name may stand several times),
@@ -49,25 +48,21 @@ struct fastcgi_request {
 
 /* A request is complete. The handler answers it with fastcgi_respond, exactly once, now or later, unless it
  * is told before that the peer has left. It must not destroy the server. */
-typedef void (*fastcgi_handler)(void *context, struct fastcgi_request *request);
+typedef void (*fastcgi_handler)(void *user, struct fastcgi_request *request);
 
 /* The peer of a request that was not answered yet has left (closed its end, or half of it), or the web server
  * aborted it. The request and all it lent are gone when this returns; it must not be answered. */
-typedef void (*fastcgi_abandoned)(void *context, struct fastcgi_request *request);
+typedef void (*fastcgi_abandoned)(void *user, struct fastcgi_request *request);
 
 struct fastcgi_options {
-    uv_loop_t *loop;
-    int listener;    /* borrowed; made non-blocking */
-    size_t body_max; /* below 1 GB */
-    const struct clock *clock;
-    const struct shared *shared; /* for the scoreboard; NULL: no balancing */
-    unsigned slot;
+    const struct context *context; /* without `shared` there is no balancing */
+    int listener;                  /* borrowed; made non-blocking */
+    size_t body_max;               /* below 1 GB */
     uint64_t descriptors_reserved; /* that connections must leave free */
-    struct stats *stats;
-    struct blobs *blobs; /* borrowed until the loop has closed the handles */
+    struct blobs *blobs;           /* borrowed until the loop has closed the handles */
     fastcgi_handler handler;
     fastcgi_abandoned abandoned;
-    void *context;
+    void *user;
 };
 
 struct fastcgi_server;

@@ -9,6 +9,8 @@
 #ifndef INFERONCE_HTTP_EXCHANGE_H
 #define INFERONCE_HTTP_EXCHANGE_H
 
+#include <sys/queue.h>
+
 #include "inferonce/base/stats.h"
 #include "inferonce/fastcgi/connection.h"
 #include "inferonce/http/problem.h"
@@ -28,7 +30,7 @@ struct exchange {
     /* private to exchange.c */
     struct fastcgi_request *transport;
     struct exchange_pool *pool;
-    struct exchange *next;
+    SLIST_ENTRY(exchange) links;
 };
 
 struct exchange_pool;

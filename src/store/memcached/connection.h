@@ -22,8 +22,8 @@
 
 #include "inferonce/base/server_address.h"
 #include "inferonce/base/turn.h"
-#include "inferonce/store/breaker.h"
 #include "store/memcached/protocol.h"
+#include "store/remote/breaker.h"
 
 /* How a command ended. */
 enum memcached_outcome {

@@ -13,17 +13,7 @@
 
 static const struct store_operations OPERATIONS;
 
-/* ---- names and places ---- */
-
-void memcached_name(const struct memcached *memcached, enum store_kind kind, const uint8_t *key, char *name) {
-    item_name(&memcached->names, kind, key, name);
-}
-
-unsigned memcached_place(const struct memcached *memcached, const char *name) {
-    if (memcached->n == 1)
-        return 0;
-    return memcached_generate_hash(&memcached->ring, name, memcached->names.length) % memcached->n;
-}
+/* ---- places ---- */
 
 /* The continuum of libketama, as other clients of the same servers have it: by the names that the settings
  * have, wherever they lead, so that all hosts agree. */
@@ -43,31 +33,6 @@ static bool make_ring(struct memcached *memcached) {
     /* Behind the servers: before them each one added would lay out the whole ring again. */
     return made &&
            memcached_success(memcached_behavior_set(&memcached->ring, MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, 1));
-}
-
-/* ---- operations' ends ---- */
-
-bool memcached_may_send(struct memcached_server *server, bool tells) {
-    if (server->memcached->closing)
-        return false;
-    return server->remote.state == REMOTE_USED || (tells && server->remote.state == REMOTE_TELLING);
-}
-
-void memcached_conclude(struct memcached *memcached, enum store_status status, store_done done, void *user) {
-    if (memcached->closing)
-        return;
-    if (status == STORE_ERROR || status == STORE_PENDING)
-        stats_count(memcached->stats, STAT_store_errors);
-    done(user, status);
-}
-
-void memcached_note_full(struct memcached_server *server, enum memcached_outcome outcome) {
-    if (outcome == MEMCACHED_FULL && !server->full)
-        LOG(LOG_WARN, "cache_server_full", LOG_TEXT("server", server->remote.name));
-    else if (outcome == MEMCACHED_DONE && server->full)
-        LOG(LOG_INFO, "cache_server_stores_again", LOG_TEXT("server", server->remote.name));
-    if (outcome == MEMCACHED_FULL || outcome == MEMCACHED_DONE)
-        server->full = outcome == MEMCACHED_FULL;
 }
 
 /* ---- coming back ---- */
@@ -164,8 +129,8 @@ static void on_figure(struct memcached_command *command, struct bytes line) {
 static void on_purge_read(struct memcached_command *command, enum memcached_outcome outcome) {
     struct memcached_server *server =
         (struct memcached_server *)((char *)command - offsetof(struct memcached_server, purge_get));
-    if (outcome == MEMCACHED_DONE && !server->memcached->closing && server->remote.state == REMOTE_USED)
-        history_read(&server->remote, last_purge(server), false);
+    if (outcome == MEMCACHED_DONE && !server->memcached->closing)
+        remote_server_read(&server->remote, last_purge(server));
 }
 
 static void on_figures_ended(struct memcached_command *command, enum memcached_outcome outcome) {

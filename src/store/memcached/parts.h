@@ -1,14 +1,15 @@
-/* What the files of the memcached store share, and nobody else: memcached.c (set-up, servers, figures),
- * lookup.c (get), change.c (put, add, remove of one item), generation.c (copies on every server). */
+/* What the files of the memcached store share, and nobody else, the lowest first: operation.c (names, places,
+ * ends), generation.c (copies on every server), lookup.c (get), change.c (put, add, remove of one item),
+ * memcached.c (set-up, servers, figures). */
 #ifndef INFERONCE_STORE_MEMCACHED_PARTS_H
 #define INFERONCE_STORE_MEMCACHED_PARTS_H
 
 #include <libmemcached/memcached.h>
 
-#include "inferonce/store/item.h"
-#include "inferonce/store/memcached.h"
 #include "store/backend.h"
 #include "store/memcached/connection.h"
+#include "store/memcached/memcached.h"
+#include "store/remote/item.h"
 #include "store/remote/server.h"
 
 /* How often an item that others change at the same time is tried. */
@@ -63,7 +64,7 @@ static inline struct memcached *memcached_of(struct store *store) {
     return (struct memcached *)store;
 }
 
-/* ---- memcached.c ---- */
+/* ---- operation.c ---- */
 
 /* The name of an item: names.length bytes. */
 void memcached_name(const struct memcached *memcached, enum store_kind kind, const uint8_t *key, char *name);

@@ -6,7 +6,7 @@
 #include <hiredis/hiredis.h>
 #include <sys/queue.h>
 
-#include "inferonce/store/item.h"
+#include "store/remote/item.h"
 #include "store/remote/server.h"
 
 struct redis_connection;

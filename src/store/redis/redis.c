@@ -1,5 +1,5 @@
 /* The Redis store: what is asked of the server, and what its replies mean. */
-#include "inferonce/store/redis.h"
+#include "store/redis/redis.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -524,8 +524,8 @@ static void on_purge_read(void *user, struct store_get *gets, size_t n) {
     struct remote_server *server = redis_connection_server(redis->connection);
     (void)n;
     redis->asking = false;
-    if (gets->status != STORE_ERROR && server->state == REMOTE_USED)
-        history_read(server, number_of(gets), false);
+    if (gets->status != STORE_ERROR)
+        remote_server_read(server, number_of(gets));
 }
 
 static void on_asks(void *user) {

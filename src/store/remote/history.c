@@ -20,12 +20,11 @@ static bool raise_on(struct remote_server *server, const uint8_t *key, uint64_t 
     return pending_add(server->remote.pendings, &pending);
 }
 
-static void make_up(struct remote_server *server, uint64_t known, uint64_t now_us) {
+static bool make_up(struct remote_server *server, uint64_t known, uint64_t now_us) {
     LOG(LOG_WARN, "cache_server_forgot_purges", LOG_TEXT("server", server->name));
     server->n_behind = 0;
     /* In this order: with the second the server is known to have been told the first. */
-    if (!raise_on(server, STORE_ALL_NAMESPACES, now_us) || !raise_on(server, STORE_LAST_PURGE, known))
-        remote_server_failed(server, BREAKER_WRONG, "too much waits to be told to it");
+    return raise_on(server, STORE_ALL_NAMESPACES, now_us) && raise_on(server, STORE_LAST_PURGE, known);
 }
 
 /* Whatever a purge was to remove is gone by itself once the longest entry's time is over. */
@@ -33,7 +32,7 @@ static bool is_moot(const struct remote_server *server, uint64_t known, uint64_t
     return known == 0 || (now_us > known && now_us - known > server->longest_entry_us);
 }
 
-void history_read(struct remote_server *server, uint64_t number, bool probing) {
+bool history_read(struct remote_server *server, uint64_t number, bool probing) {
     const struct clock clock = {.fake = false};
     struct pendings *pendings = server->remote.pendings;
     uint64_t now_us = clock_wall_us(&clock);
@@ -45,8 +44,9 @@ void history_read(struct remote_server *server, uint64_t number, bool probing) {
         pending_server_has_purge(pendings, server->id, number);
         server->n_behind = 0;
     } else if (probing || ++server->n_behind >= BEHIND_MAX) {
-        make_up(server, known, now_us);
+        return make_up(server, known, now_us);
     }
+    return true;
 }
 
 void history_written(struct remote_server *server, const uint8_t *key, uint64_t number) {

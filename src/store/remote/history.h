@@ -14,8 +14,9 @@
 /* The time of a purge that is made now: after all that this host knows of, which it is from now on. */
 uint64_t history_next(struct pendings *pendings, uint64_t now_us);
 
-/* A server was read: `number`, 0 when it has none. With `probing` it is about to be used. */
-void history_read(struct remote_server *server, uint64_t number, bool probing);
+/* A server was read: `number`, 0 when it has none. With `probing` it is about to be used. False: it has
+ * forgotten purges, and too much is pending already for what would make up for them. */
+bool history_read(struct remote_server *server, uint64_t number, bool probing) MUST_CHECK;
 
 /* A server has taken this generation's number. */
 void history_written(struct remote_server *server, const uint8_t *key, uint64_t number);

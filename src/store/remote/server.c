@@ -7,7 +7,8 @@
 #include "inferonce/base/log.h"
 #include "store/remote/history.h"
 
-#define NAME_NOT_KNOWN "its name is not known"
+#define NAME_NOT_KNOWN   "its name is not known"
+#define TOO_MUCH_TO_TELL "too much waits to be told to it"
 
 /* Which states may follow which; bits by enum remote_server_state. */
 #define TO(state) (1u << (state))
@@ -53,9 +54,10 @@ void remote_server_told(struct remote_server *server, bool done) {
 }
 
 void remote_server_probed(struct remote_server *server, uint64_t last_purge) {
-    history_read(server, last_purge, true);
-    if (server->state != REMOTE_PROBING)
-        return; /* what it lost cannot be made up for */
+    if (!history_read(server, last_purge, true)) {
+        remote_server_failed(server, BREAKER_WRONG, TOO_MUCH_TO_TELL);
+        return;
+    }
     move(server, REMOTE_TELLING);
     tell_next(server, 0);
 }
@@ -98,6 +100,11 @@ bool remote_server_failed(struct remote_server *server, enum breaker_failure fai
         LOG(LOG_WARN, "cache_server_down", LOG_TEXT("server", server->name), LOG_TEXT("error", why));
     probe_later(server);
     return was_used;
+}
+
+void remote_server_read(struct remote_server *server, uint64_t last_purge) {
+    if (server->state == REMOTE_USED && !history_read(server, last_purge, false))
+        remote_server_failed(server, BREAKER_WRONG, TOO_MUCH_TO_TELL);
 }
 
 bool remote_server_is_used(struct remote_server *server) {

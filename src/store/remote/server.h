@@ -14,9 +14,9 @@
 #ifndef INFERONCE_STORE_REMOTE_SERVER_H
 #define INFERONCE_STORE_REMOTE_SERVER_H
 
-#include "inferonce/store/breaker.h"
-#include "inferonce/store/remote.h"
-#include "inferonce/store/resolver.h"
+#include "store/remote/breaker.h"
+#include "store/remote/remote.h"
+#include "store/remote/resolver.h"
 
 enum remote_server_state {
     REMOTE_USED,
@@ -75,6 +75,9 @@ bool remote_server_failed(struct remote_server *server, enum breaker_failure fai
 /* The server did what work does; `last_purge` is what it has of STORE_LAST_PURGE, 0 when it has none. */
 void remote_server_probed(struct remote_server *server, uint64_t last_purge);
 void remote_server_told(struct remote_server *server, bool done);
+
+/* The same of a server that is used: asked for once a second, with its figures. */
+void remote_server_read(struct remote_server *server, uint64_t last_purge);
 
 /* Fills in name, state and pending invalidations. */
 void remote_server_figures(struct remote_server *server, struct store_server *figures);

@@ -116,14 +116,17 @@ static void test_setup(void) {
     struct settings settings;
     uv_loop_t loop;
     CU_ASSERT_EQUAL_FATAL(uv_loop_init(&loop), 0);
-    struct api api = {.settings = &settings, .loop = &loop};
+    struct turn *turn = turn_create(&loop, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(turn);
+    const struct context context = {.settings = &settings, .loop = &loop, .turn = turn};
+    struct api api = {.context = &context};
     settings_defaults(&settings);
     unit_allocations_count_start();
     CU_ASSERT_FATAL(api_setup(&api, &error));
     unsigned allocations = (unsigned)unit_allocations_count();
     api_teardown(&api);
     for (unsigned n = 1; n <= allocations; n++) {
-        api = (struct api){.settings = &settings, .loop = &loop};
+        api = (struct api){.context = &context};
         error.text[0] = '\0';
         unit_allocations_fail(n, false);
         bool made = api_setup(&api, &error);
@@ -132,6 +135,7 @@ static void test_setup(void) {
         CU_ASSERT(error.text[0] != '\0');
         api_teardown(&api);
     }
+    turn_destroy(&turn);
     uv_run(&loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
 }

@@ -1,4 +1,4 @@
-#include "inferonce/api/answer.h"
+#include "api/answer.h"
 
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-#include "inferonce/api/body.h"
+#include "api/body.h"
 
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-#include "inferonce/api/cache_admin.h"
+#include "api/cache_admin.h"
 
 #include <math.h>
 

@@ -1,4 +1,4 @@
-#include "inferonce/api/canonical.h"
+#include "api/canonical.h"
 
 #include <stdio.h>
 #include <stdlib.h>

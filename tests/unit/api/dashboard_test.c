@@ -1,4 +1,4 @@
-#include "inferonce/api/dashboard.h"
+#include "api/dashboard.h"
 
 #include "service.h"
 

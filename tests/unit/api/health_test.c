@@ -1,4 +1,4 @@
-#include "inferonce/api/health.h"
+#include "api/health.h"
 
 #include "service.h"
 #include "store/backend.h"

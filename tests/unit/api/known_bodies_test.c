@@ -1,4 +1,4 @@
-#include "inferonce/api/known_bodies.h"
+#include "api/known_bodies.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "inferonce/api/metrics.h"
+#include "api/metrics.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "inferonce/api/predict_batch.h"
+#include "api/predict_batch.h"
 
 #include "service.h"
 

@@ -1,6 +1,6 @@
-#include "inferonce/api/predict.h"
+#include "api/predict.h"
 
-#include "inferonce/api/known_bodies.h"
+#include "api/known_bodies.h"
 #include "service.h"
 
 /* What a request to /predict gets: the rows of HTTP.md's tables. Lifetimes are 60 s. */

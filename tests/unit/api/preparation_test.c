@@ -1,4 +1,4 @@
-#include "inferonce/api/preparation.h"
+#include "api/preparation.h"
 
 #include <stdlib.h>
 
@@ -77,10 +77,11 @@ static void test_same_results(void) {
         body_init(&read);
         buffer_init(&storage, 4 * LARGE);
         CU_ASSERT_EQUAL_FATAL(body_read(&read, BODY_PREDICT, bytes_of(body), 1), BODY_OK);
-        CU_ASSERT_FATAL(text_normalize(&service.api, &read.text, 1, &storage));
+        CU_ASSERT_FATAL(text_normalize(service.api.context->settings, &read.text, 1, &storage));
         const struct text_key_context context = {.cache_namespace = bytes_of("default"),
+                                                 .route = bytes_of("/predict"),
                                                  .parameters = read.parameters};
-        text_key(&service.api, &context, read.text, &key);
+        text_key(service.api.context->settings, &context, read.text, &key);
         key_to_hex(&key, hex);
         CU_ASSERT(bytes_equal(service.worker.running[0]->text, read.text));
         CU_ASSERT(bytes_equal(service.worker.running[0]->parameters, read.parameters));
@@ -192,6 +193,7 @@ static void test_keys_of_many_texts(void) {
     char *parameters = large_body("{\"p\":\"", "a", "\"}");
     service_setup(large_allowed);
     const struct text_key_context context = {.cache_namespace = bytes_of("default"),
+                                             .route = bytes_of("/predict"),
                                              .parameters = bytes_of(parameters),
                                              .credential = bytes_of("Bearer x")};
     struct bytes texts[300];
@@ -200,23 +202,29 @@ static void test_keys_of_many_texts(void) {
     buffer_init(&storage, 1 << 20);
     for (size_t i = 0; i < 300; i++)
         texts[i] = i % 2 ? bytes_of("One Text") : bytes_of("\u00C4nother");
-    struct text_work work = {
-        .api = &service.api, .context = context, .texts = texts, .keys = keys, .n = 300, .storage = &storage};
+    const struct text_work_request request = {.settings = service.api.context->settings,
+                                              .context = context,
+                                              .texts = texts,
+                                              .keys = keys,
+                                              .n = 300,
+                                              .storage = &storage};
+    struct text_work *work = text_work_create(&request);
     enum text_work_status status = TEXT_WORK_MORE;
     size_t slices = 0;
-    text_work_begin(&work);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(work);
     for (; status == TEXT_WORK_MORE; slices++) {
         size_t budget = 100;
-        status = text_work_go_on(&work, &budget);
+        status = text_work_go_on(work, &budget);
     }
     CU_ASSERT_EQUAL(status, TEXT_WORK_DONE);
     CU_ASSERT(slices < 3 * LARGE / 400 + 300);
     for (size_t i = 0; i < 300; i++) {
         struct key expected;
-        text_key(&service.api, &context, i % 2 ? bytes_of("one text") : bytes_of("\u00E4nother"), &expected);
+        text_key(service.api.context->settings, &context,
+                 i % 2 ? bytes_of("one text") : bytes_of("\u00E4nother"), &expected);
         CU_ASSERT(key_equal(&keys[i], &expected));
     }
-    text_work_fini(&work);
+    text_work_destroy(&work);
     buffer_fini(&storage);
     service_teardown();
     free(parameters);

@@ -232,14 +232,10 @@ void service_setup(void (*change)(struct settings *settings)) {
     host_setup(&HOST, &service.worker, 1);
     service.blobs = blobs_create(service.worker.stats);
     CU_ASSERT_PTR_NOT_NULL_FATAL(service.blobs);
-    service.api = (struct api){.settings = &service.settings,
-                               .clock = &service.clock,
+    service.api = (struct api){.context = &service.worker.context,
                                .cache = service.worker.cache,
                                .store = service.worker.store,
-                               .shared = &service.shared,
-                               .stats = service.worker.stats,
-                               .blobs = service.blobs,
-                               .loop = &service.loop};
+                               .blobs = service.blobs};
     CU_ASSERT_FATAL(api_setup(&service.api, &error));
     service.router = (struct router){.routes = API_ROUTES,
                                      .n = API_ROUTES_COUNT,

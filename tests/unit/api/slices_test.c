@@ -1,4 +1,4 @@
-#include "inferonce/api/slices.h"
+#include "api/slices.h"
 
 #include "unit.h"
 
@@ -11,6 +11,7 @@ struct work {
 };
 
 static uv_loop_t loop;
+static struct turn *turns;
 static struct slices *slices;
 static unsigned turn;
 
@@ -28,7 +29,10 @@ static bool go_on(struct slice *slice, size_t *budget) {
 
 static void begin(void) {
     CU_ASSERT_EQUAL_FATAL(uv_loop_init(&loop), 0);
-    slices = slices_create(&loop);
+    struct error error = {""};
+    turns = turn_create(&loop, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(turns);
+    slices = slices_create(turns);
     CU_ASSERT_PTR_NOT_NULL_FATAL(slices);
     turn = 0;
 }
@@ -36,6 +40,7 @@ static void begin(void) {
 static void end(void) {
     slices_destroy(&slices);
     CU_ASSERT_PTR_NULL(slices);
+    turn_destroy(&turns);
     uv_run(&loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
 }
@@ -47,6 +52,7 @@ static void add(struct work *work, size_t steps) {
 
 static void run_turn(void) {
     turn++;
+    turn_end(turns);
     uv_run(&loop, UV_RUN_NOWAIT);
 }
 

@@ -1,4 +1,4 @@
-#include "inferonce/base/log_sink.h"
+#include "base/log_sink.h"
 
 #include <fcntl.h>
 #include <limits.h>

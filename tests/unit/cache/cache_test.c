@@ -1,6 +1,6 @@
 #include "inferonce/cache/cache.h"
 
-#include "inferonce/cache/flight.h"
+#include "cache/flights.h"
 #include "store/backend.h"
 #include "world.h"
 

@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "inferonce/cache/flight.h"
+#include "cache/flights.h"
 #include "late.h"
 #include "world.h"
 

@@ -1,4 +1,4 @@
-#include "inferonce/cache/deadlines.h"
+#include "cache/deadlines.h"
 
 #include "late.h"
 #include "world.h"

@@ -1,5 +1,5 @@
-#include "inferonce/cache/flight.h"
-#include "inferonce/cache/texts.h"
+#include "cache/flights.h"
+#include "cache/texts.h"
 
 #include <unistd.h>
 

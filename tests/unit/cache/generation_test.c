@@ -1,4 +1,4 @@
-#include "inferonce/cache/generation.h"
+#include "cache/generation.h"
 
 #include "unit.h"
 

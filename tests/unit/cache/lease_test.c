@@ -1,10 +1,10 @@
-#include "inferonce/cache/flight.h"
+#include "cache/flights.h"
 
 #include <unistd.h>
 
+#include "cache/flight.h"
+#include "cache/generation.h"
 #include "inferonce/base/little_endian.h"
-#include "inferonce/cache/flight_parts.h"
-#include "inferonce/cache/generation.h"
 #include "late.h"
 #include "store/backend.h"
 #include "world.h"
@@ -80,13 +80,10 @@ static void test_owner_there_and_back(void) {
 
 static void test_outcome_of_something_else(void) {
     char value[STORE_SMALL_MAX];
-    struct engine_answer failure;
-    struct key refusal;
     for (int fill = 0; fill < 256; fill++)
         for (size_t length = 0; length <= sizeof(value); length++) {
             memset(value, fill, sizeof(value));
-            enum flight_outcome outcome =
-                flight_outcome_decode((struct bytes){value, length}, &failure, &refusal);
+            enum outcome_kind outcome = outcome_decode((struct bytes){value, length}).kind;
             /* 1, 1: a failure that is ENGINE_REFUSED; 2: not shared, whatever the failure;
              * 4: a failure of who asked */
             CU_ASSERT(outcome == OUTCOME_NONE || ((fill == 1 || fill == 2 || fill == 4) && length == 16));
@@ -121,7 +118,7 @@ static void pass_over(unsigned leases) {
 /* Owners that died, one after the other: each one's lease is passed over, up to a limit that keeps a broken
  * store from holding a request for ever. */
 static void test_dead_owners(void) {
-    static const unsigned COUNTS[] = {1, FLIGHT_ATTEMPTS - 1, FLIGHT_ATTEMPTS, FLIGHT_ATTEMPTS + 5};
+    static const unsigned COUNTS[] = {1, LEADER_ATTEMPTS - 1, LEADER_ATTEMPTS, LEADER_ATTEMPTS + 5};
     for (size_t i = 0; i < sizeof(COUNTS) / sizeof(COUNTS[0]); i++) {
         uint64_t generation;
         world_setup(NULL);
@@ -139,7 +136,7 @@ static void test_dead_owners(void) {
         /* Who leads has a lease of its own, which others respect; past the limit it has none. */
         struct asked *other = world_ask(0, "a", NULL);
         pass_over(COUNTS[i]);
-        CU_ASSERT_EQUAL(running(0), COUNTS[i] < FLIGHT_ATTEMPTS ? 0 : 1);
+        CU_ASSERT_EQUAL(running(0), COUNTS[i] < LEADER_ATTEMPTS ? 0 : 1);
         world_model_answers(1, "A");
         if (running(0) > 0)
             world_model_answers(0, "A");

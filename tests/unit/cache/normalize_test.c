@@ -1,4 +1,4 @@
-#include "inferonce/cache/normalize.h"
+#include "cache/normalize.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "inferonce/cache/purge.h"
+#include "cache/purge.h"
 
 #include "late.h"
 #include "store/backend.h"

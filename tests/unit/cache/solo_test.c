@@ -1,4 +1,4 @@
-#include "inferonce/cache/solo.h"
+#include "cache/solo.h"
 
 #include "world.h"
 

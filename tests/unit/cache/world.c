@@ -35,6 +35,10 @@ void world_model_fails(unsigned w, enum engine_status status) {
     world_model_answer(w, &answer);
 }
 
+void world_model_appends(unsigned w, const char *piece) {
+    host_model_appends(&world.workers[w], piece);
+}
+
 /* ---- asking ---- */
 
 static void answered(struct cache_request *request, const struct cache_answer *answer) {
@@ -83,6 +87,23 @@ struct asked *world_ask_in(unsigned w, const char *cache_namespace, const char *
 
 struct asked *world_ask(unsigned w, const char *text, const char *control) {
     struct asked *asked = world_ask_in(w, NULL, text, control);
+    world_turn();
+    return asked;
+}
+
+static void on_more(struct cache_request *request, struct bytes piece) {
+    struct asked *asked = request->user;
+    size_t length = strlen(asked->pieces);
+    CU_ASSERT_EQUAL(asked->answers, 0);
+    CU_ASSERT_FATAL(length + 1 + piece.length < sizeof(asked->pieces));
+    asked->pieces[length] = '|';
+    memcpy(asked->pieces + length + 1, piece.data, piece.length);
+}
+
+struct asked *world_read(unsigned w, const char *text, const char *control) {
+    struct asked *asked = prepare(NULL, text, control);
+    asked->request.more = on_more;
+    cache_ask(world.workers[w].cache, &asked->request);
     world_turn();
     return asked;
 }

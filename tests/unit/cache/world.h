@@ -15,6 +15,7 @@ struct asked {
     enum cache_result result;
     struct cache_status status;
     char body[64];
+    char pieces[64]; /* that came before the end, each behind a bar */
     uint64_t age_s;
     bool inferred;
     enum engine_status failure;
@@ -49,6 +50,9 @@ struct asked *world_ask(unsigned w, const char *text, const char *control);
 /* With a credential (NULL: none) that is not part of the key. */
 struct asked *world_ask_as(unsigned w, const char *credential, const char *text);
 
+/* Reads the answer as it comes. */
+struct asked *world_read(unsigned w, const char *text, const char *control);
+
 /* From a client, just now. */
 struct asked *world_ask_from(unsigned w, uint64_t client, const char *text, const char *control);
 
@@ -62,6 +66,9 @@ void world_wait_ms(uint64_t ms);
 void world_model_answers(unsigned w, const char *body);
 void world_model_fails(unsigned w, enum engine_status status);
 void world_model_answer(unsigned w, const struct engine_answer *answer);
+
+/* A piece of the answer to the oldest inference of worker `w`. */
+void world_model_appends(unsigned w, const char *piece);
 
 /* Worker `w` is gone, with all it had in flight, and the master has noticed. */
 void world_kill(unsigned w);

@@ -1,4 +1,4 @@
-#include "inferonce/engine/dialect.h"
+#include "engine/upstream/dialect.h"
 
 #include "unit.h"
 

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-#include "inferonce/engine/backend.h"
-#include "inferonce/engine/jobs.h"
+#include "engine/backend.h"
+#include "engine/jobs.h"
 #include "unit.h"
 
 #define JOBS_MOST 2000
@@ -23,6 +23,8 @@ struct bench {
     struct clock clock;
     struct stats stats;
     uv_loop_t loop;
+    struct turn *turn;
+    struct context context;
     struct engine *engine;
     struct probe *probes; /* JOBS_MOST */
     unsigned answered;
@@ -44,6 +46,16 @@ static void on_done(struct engine_job *job, const struct engine_answer *answer) 
         memcpy(probe->body, answer->body.data, answer->body.length);
 }
 
+static void make_context(struct error *error) {
+    bench.turn = turn_create(&bench.loop, error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bench.turn);
+    bench.context = (struct context){.settings = &bench.settings,
+                                     .loop = &bench.loop,
+                                     .clock = &bench.clock,
+                                     .stats = &bench.stats,
+                                     .turn = bench.turn};
+}
+
 /* The settings that the engine looks at; the rest is not its own. */
 static void set_up(uint64_t concurrency, uint64_t queue, uint64_t delay_ms,
                    const struct engine_backend *backend) {
@@ -60,10 +72,17 @@ static void set_up(uint64_t concurrency, uint64_t queue, uint64_t delay_ms,
         bench.probes[i].job.done = on_done;
         bench.probes[i].job.user = &bench.probes[i];
     }
-    const struct engine_options options = {&bench.settings, &bench.loop, &bench.clock, &bench.stats};
     struct error error = {.text = ""};
-    bench.engine = backend ? engine_create_with(backend, &options, &error) : engine_create(&options, &error);
+    make_context(&error);
+    bench.engine =
+        backend ? engine_create_with(backend, &bench.context, &error) : engine_create(&bench.context, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(bench.engine);
+}
+
+/* What was left for the next turn is done. */
+static void next_turn(void) {
+    turn_end(bench.turn);
+    (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
 }
 
 static void run(void) {
@@ -74,6 +93,7 @@ static void run(void) {
 static void tear_down(void) {
     engine_destroy(&bench.engine);
     CU_ASSERT_PTR_NULL(bench.engine);
+    turn_destroy(&bench.turn);
     run();
     CU_ASSERT_EQUAL(uv_loop_close(&bench.loop), 0);
     CU_ASSERT_EQUAL(counted(STAT_in_flight), 0);
@@ -102,15 +122,15 @@ struct manual {
 
 static struct manual manual;
 
-static void *manual_open(struct engine *engine, const struct engine_options *options, struct error *error) {
-    (void)options, (void)error;
+static void *manual_open(struct engine *engine, const struct context *context, struct error *error) {
+    (void)context, (void)error;
     manual = (struct manual){.engine = engine};
+    engine_jobs_init(&manual.running);
     return &manual;
 }
 
-static void *manual_open_fails(struct engine *engine, const struct engine_options *options,
-                               struct error *error) {
-    (void)engine, (void)options;
+static void *manual_open_fails(struct engine *engine, const struct context *context, struct error *error) {
+    (void)engine, (void)context;
     error_set(error, "the model is not there");
     return NULL;
 }
@@ -160,7 +180,7 @@ static const struct engine_backend MANUAL = {.open = manual_open,
 
 /* The first of the running jobs ends. */
 static void manual_end(enum engine_status status) {
-    struct engine_job *job = manual.running.first;
+    struct engine_job *job = engine_jobs_first(&manual.running);
     CU_ASSERT_PTR_NOT_NULL_FATAL(job);
     engine_jobs_remove(&manual.running, job);
     engine_finish(manual.engine, job,
@@ -196,7 +216,7 @@ static void test_builtin_delays(void) {
         uint64_t started_ns = uv_hrtime();
         infer(4 * round, 4);
         while (bench.answered < 4 * (round + 1))
-            (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+            next_turn();
         CU_ASSERT(uv_hrtime() - started_ns >= 2 * 1000000);
     }
     for (unsigned i = 0; i < 20; i++)
@@ -249,7 +269,7 @@ static void test_builtin_gives_way(void) {
         bench.probes[i].job.text = (struct bytes){text, sizeof(text)};
     infer(0, 5);
     for (unsigned turn = 1; turn <= 5; turn++) {
-        (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+        next_turn();
         CU_ASSERT_EQUAL(bench.answered, turn);
     }
     tear_down();
@@ -264,7 +284,7 @@ static void test_builtin_gives_way_within_a_word(void) {
     bench.probes[0].job.text = (struct bytes){text, sizeof(text)};
     infer(0, 1);
     while (bench.answered == 0 && turns < 1000) {
-        (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+        next_turn();
         turns++;
     }
     CU_ASSERT(turns >= 2 * sizeof(text) / 65536 && turns < 1000);
@@ -284,7 +304,7 @@ static struct bytes long_text(size_t length) {
 static unsigned turns_until(const struct probe *probe) {
     unsigned turns = 0;
     for (; probe->answers == 0 && turns < 1000; turns++)
-        (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+        next_turn();
     CU_ASSERT_EQUAL(probe->answers, 1);
     return turns;
 }
@@ -310,7 +330,7 @@ static void test_builtin_cancels_within_a_text(void) {
     bench.probes[2].job.text = bytes_of("bad");
     infer(0, 3);
     for (unsigned turn = 0; turn < 5; turn++)
-        (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+        next_turn();
     engine_cancel(bench.engine, &bench.probes[1].job); /* this one has not begun */
     engine_cancel(bench.engine, &bench.probes[0].job);
     CU_ASSERT(turns_until(&bench.probes[2]) <= 1);
@@ -318,7 +338,7 @@ static void test_builtin_cancels_within_a_text(void) {
                            "{\"sentiment\":\"negative\",\"confidence\":0.5423,\"compound\":-0.5423}");
     CU_ASSERT_EQUAL(bench.answered, 1);
     infer(0, 1);
-    (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+    next_turn();
     tear_down(); /* destroyed half-way */
     CU_ASSERT_EQUAL(bench.answered, 1);
 }
@@ -335,7 +355,7 @@ static void test_builtin_does_not_starve_the_loop(void) {
     infer(0, 1);
     unsigned before = 0;
     for (unsigned turn = 0; turn < 10; turn++) {
-        (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+        next_turn();
         CU_ASSERT(bench.answered > before); /* and each turn gets on */
         before = bench.answered;
     }
@@ -386,7 +406,7 @@ static void test_queue_is_first_in_first_out(void) {
     infer(3, 1); /* comes when a place is free, but behind those that wait */
     for (size_t i = 1; i < 4; i++) {
         run();
-        CU_ASSERT_PTR_EQUAL(manual.running.first, &bench.probes[i].job);
+        CU_ASSERT_PTR_EQUAL(engine_jobs_first(&manual.running), &bench.probes[i].job);
         CU_ASSERT_EQUAL(manual.running.n, 1);
         manual_end(ENGINE_OK);
     }
@@ -433,7 +453,7 @@ static void test_cancel(void) {
     CU_ASSERT_EQUAL(manual.cancelled, 1);
     CU_ASSERT_EQUAL(counted(STAT_in_flight), 0);
     run();
-    CU_ASSERT_PTR_EQUAL(manual.running.first, &bench.probes[3].job); /* and so is the model */
+    CU_ASSERT_PTR_EQUAL(engine_jobs_first(&manual.running), &bench.probes[3].job); /* and so is the model */
     CU_ASSERT_EQUAL(counted(STAT_in_flight), 1);
     CU_ASSERT_EQUAL(bench.answered, 0);
     CU_ASSERT_EQUAL(counted(STAT_inference_errors), 0);
@@ -560,17 +580,17 @@ static void test_backend_with_little_room(void) {
 }
 
 static void test_creation_fails(void) {
-    const struct engine_options options = {&bench.settings, &bench.loop, &bench.clock, &bench.stats};
     static const struct engine_backend FAILING = {.open = manual_open_fails};
     CU_ASSERT_EQUAL_FATAL(uv_loop_init(&bench.loop), 0);
     struct error error = {.text = ""};
-    CU_ASSERT_PTR_NULL(engine_create_with(&FAILING, &options, &error));
+    make_context(&error);
+    CU_ASSERT_PTR_NULL(engine_create_with(&FAILING, &bench.context, &error));
     CU_ASSERT_STRING_EQUAL(error.text, "the model is not there");
     for (unsigned n = 1;; n++) {
         error.text[0] = '\0';
         unit_allocations_count_start();
         unit_allocations_fail(n, false);
-        struct engine *engine = engine_create(&options, &error);
+        struct engine *engine = engine_create(&bench.context, &error);
         bool failed_one = unit_allocations_count() >= n;
         unit_allocations_heal();
         CU_ASSERT_EQUAL(engine == NULL, failed_one);
@@ -580,6 +600,8 @@ static void test_creation_fails(void) {
         if (!failed_one)
             break;
     }
+    turn_destroy(&bench.turn);
+    (void)uv_run(&bench.loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&bench.loop), 0); /* no handle was left behind */
 }
 
@@ -610,7 +632,7 @@ static void test_clients_take_turns(void) {
     infer(20, 2);
     for (unsigned i = 0; i < 22; i++) {
         manual_end(ENGINE_OK);
-        (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+        next_turn();
     }
     CU_ASSERT_EQUAL(bench.probes[0].place, 1); /* was running */
     CU_ASSERT_EQUAL(bench.probes[1].place, 2);
@@ -688,13 +710,13 @@ static void test_late_texts_of_an_early_request(void) {
         bench.probes[i].job.arrived_us = 900000;
     infer(3, 1); /* due before the two that wait */
     manual_end(ENGINE_OK);
-    (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+    next_turn();
     manual_end(ENGINE_OK);
     CU_ASSERT_EQUAL(bench.probes[3].place, 2);
     CU_ASSERT_EQUAL(bench.probes[3].answer.status, ENGINE_OK);
     bench.clock.monotonic_us += 400000; /* all time is over, and a place is free */
     infer(4, 1);
-    (void)uv_run(&bench.loop, UV_RUN_NOWAIT);
+    next_turn();
     for (size_t i = 1; i < 5; i++)
         if (i != 3)
             CU_ASSERT_EQUAL(bench.probes[i].answer.status, ENGINE_TIMEOUT);

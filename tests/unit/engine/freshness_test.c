@@ -1,4 +1,4 @@
-#include "inferonce/engine/freshness.h"
+#include "engine/upstream/freshness.h"
 
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-#include "inferonce/engine/json_text.h"
+#include "engine/upstream/json_text.h"
 
 #include <stdlib.h>
 

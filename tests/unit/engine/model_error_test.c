@@ -1,4 +1,4 @@
-#include "inferonce/engine/model_error.h"
+#include "engine/upstream/model_error.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "inferonce/engine/retry_after.h"
+#include "engine/upstream/retry_after.h"
 
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-#include "inferonce/engine/trace_context.h"
+#include "engine/upstream/trace.h"
 
 #include "unit.h"
 

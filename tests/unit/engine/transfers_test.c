@@ -1,6 +1,6 @@
 /* One transfer in one loop, with a server that the test plays itself, step by step. libcurl's entry is
  * replaced by one that lets something happen between what the loop saw and what libcurl does. */
-#include "inferonce/engine/transfers.h"
+#include "engine/upstream/transfers.h"
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -114,7 +114,7 @@ static void set_up(void) {
 }
 
 static void tear_down(void) {
-    transfers_close(&bench.transfers);
+    transfers_close(&bench.transfers, NULL);
     upstream_sockets_destroy(&bench.sockets);
     (void)uv_run(&bench.loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&bench.loop), 0);

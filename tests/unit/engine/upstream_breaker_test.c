@@ -1,4 +1,4 @@
-#include "inferonce/engine/upstream_breaker.h"
+#include "engine/upstream/breaker.h"
 
 #include "unit.h"
 

@@ -1,6 +1,6 @@
 /* Sockets that the test connects to a listener of its own: what happens to one that has something to read, in
  * each state. */
-#include "inferonce/engine/upstream_sockets.h"
+#include "engine/upstream/sockets.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

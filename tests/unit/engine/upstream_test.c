@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "inferonce/engine/backend.h"
+#include "engine/backend.h"
 #include "unit.h"
 
 #define JOBS_MOST 64
@@ -39,6 +39,8 @@ struct bench {
     struct stats stats;
     uv_loop_t loop;
     uv_timer_t patience;
+    struct turn *turn;
+    struct context context;
     struct engine *engine;
     struct server server;
     struct probe probes[JOBS_MOST];
@@ -158,9 +160,15 @@ static void set_up(int dialect, const char *answer) {
         bench.probes[i].job.done = on_done;
         bench.probes[i].job.user = &bench.probes[i];
     }
-    const struct engine_options options = {&bench.settings, &bench.loop, &bench.clock, &bench.stats};
     struct error error = {""};
-    bench.engine = engine_create(&options, &error);
+    bench.turn = turn_create(&bench.loop, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bench.turn);
+    bench.context = (struct context){.settings = &bench.settings,
+                                     .loop = &bench.loop,
+                                     .clock = &bench.clock,
+                                     .stats = &bench.stats,
+                                     .turn = bench.turn};
+    bench.engine = engine_create(&bench.context, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(bench.engine);
 }
 
@@ -192,6 +200,7 @@ static void close_handle(uv_handle_t *handle, void *context) {
 static void tear_down(void) {
     unit_allocations_heal();
     engine_destroy(&bench.engine);
+    turn_destroy(&bench.turn);
     uv_close((uv_handle_t *)&bench.patience, NULL);
     (void)uv_run(&bench.loop, UV_RUN_NOWAIT); /* what the engine had closes by itself */
     uv_walk(&bench.loop, close_handle, NULL);
@@ -500,19 +509,23 @@ static void test_a_certificate_file_that_is_none(void) {
     settings_defaults(&settings);
     settings.engine = SETTINGS_ENGINE_HTTP;
     CU_ASSERT_EQUAL_FATAL(uv_loop_init(&loop), 0);
-    const struct engine_options options = {&settings, &loop, &clock, &stats};
+    struct turn *turn = turn_create(&loop, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(turn);
+    const struct context context = {
+        .settings = &settings, .loop = &loop, .clock = &clock, .stats = &stats, .turn = turn};
     static const char *const PATHS[] = {"/nowhere/at/all.pem", "/dev/null", "/proc/self/status"};
     for (size_t i = 0; i < sizeof(PATHS) / sizeof(PATHS[0]); i++) {
         snprintf(settings.upstream_ca_file, sizeof(settings.upstream_ca_file), "%s", PATHS[i]);
         for (unsigned asked = 0; asked < 2; asked++) {
             error.text[0] = '\0';
-            CU_ASSERT(asked == 0 ? !engine_check(&settings, &error) : !engine_create(&options, &error));
+            CU_ASSERT(asked == 0 ? !engine_check(&settings, &error) : !engine_create(&context, &error));
             CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "UPSTREAM_CA_FILE"));
             CU_ASSERT_PTR_NOT_NULL(strstr(error.text, PATHS[i]));
         }
     }
     settings.engine = SETTINGS_ENGINE_BUILTIN; /* which has no use for it */
     CU_ASSERT(engine_check(&settings, &error));
+    turn_destroy(&turn);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
 }

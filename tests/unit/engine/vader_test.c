@@ -1,4 +1,4 @@
-#include "inferonce/engine/vader.h"
+#include "engine/vader/vader.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -105,7 +105,7 @@ static bool is_reachable(const char *token) {
 }
 
 static void test_every_word_of_the_lexicon(void) {
-    FILE *file = fopen("src/engine/vader_lexicon.tsv", "r");
+    FILE *file = fopen("src/engine/vader/lexicon.tsv", "r");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     char line[256];
     /* Of tokens that occur twice the last counts: so first all lines are read, and then only those are

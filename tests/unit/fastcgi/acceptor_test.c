@@ -1,4 +1,4 @@
-#include "inferonce/fastcgi/acceptor.h"
+#include "fastcgi/acceptor.h"
 
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -12,6 +12,7 @@
 #define CLIENTS_MAX 64
 
 static uv_loop_t loop;
+static struct context context;
 static int listener;
 static struct sockaddr_un address;
 static socklen_t address_length;
@@ -27,13 +28,13 @@ static unsigned short_count; /* how often it said that it has no room */
 static int clients[CLIENTS_MAX];
 static unsigned clients_count;
 
-static void on_accepted(void *context, int descriptor) {
-    (void)context;
+static void on_accepted(void *user, int descriptor) {
+    (void)user;
     accepted[accepted_count++] = descriptor;
 }
 
-static void on_short(void *context) {
-    (void)context;
+static void on_short(void *user) {
+    (void)user;
     short_count++;
 }
 
@@ -54,13 +55,11 @@ static void begin(bool balanced) {
     accepted_count = 0;
     short_count = 0;
     clients_count = 0;
-    const struct acceptor_options options = {.loop = &loop,
+    context = (struct context){
+        .loop = &loop, .clock = &fake_clock, .shared = balanced ? &shared : NULL, .slot = 3, .stats = &stats};
+    const struct acceptor_options options = {.context = &context,
                                              .listener = listener,
-                                             .clock = &fake_clock,
-                                             .shared = balanced ? &shared : NULL,
-                                             .slot = 3,
                                              .descriptors_reserved = reserved,
-                                             .stats = &stats,
                                              .accepted = on_accepted,
                                              .short_of_room = on_short};
     acceptor = acceptor_create(&options, &error);

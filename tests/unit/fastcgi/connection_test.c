@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fastcgi/frame.h"
 #include "inferonce/base/log.h"
-#include "inferonce/fastcgi/frame.h"
 #include "records.h"
 #include "unit.h"
 
@@ -24,6 +24,8 @@ enum manner { ANSWER, PARK, ANSWER_LARGE };
 #define LARGE_LENGTH (8 << 20)
 
 static uv_loop_t loop;
+static struct turn *turns;
+static struct context context;
 static int listener;
 static struct sockaddr_un address;
 static socklen_t address_length;
@@ -57,8 +59,8 @@ static void echo(struct fastcgi_request *request) {
     fastcgi_respond(request, pieces, 3);
 }
 
-static void on_request(void *context, struct fastcgi_request *request) {
-    CU_ASSERT_PTR_EQUAL(context, &server);
+static void on_request(void *user, struct fastcgi_request *request) {
+    CU_ASSERT_PTR_EQUAL(user, &server);
     handled++;
     too_large_count += request->body_too_large;
     params_too_large_count += request->params_too_large;
@@ -73,8 +75,8 @@ static void on_request(void *context, struct fastcgi_request *request) {
     depth--;
 }
 
-static void on_abandoned(void *context, struct fastcgi_request *request) {
-    CU_ASSERT_PTR_EQUAL(context, &server);
+static void on_abandoned(void *user, struct fastcgi_request *request) {
+    CU_ASSERT_PTR_EQUAL(user, &server);
     abandoned++;
     for (unsigned i = 0; i < parked_count; i++) {
         if (parked[i] != request)
@@ -102,15 +104,16 @@ static void begin(enum manner wanted) {
     CU_ASSERT_PTR_NOT_NULL_FATAL(blobs);
     manner = wanted;
     handled = depth = depth_max = abandoned = parked_count = too_large_count = params_too_large_count = 0;
-    const struct fastcgi_options options = {.loop = &loop,
+    turns = turn_create(&loop, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(turns);
+    context = (struct context){.loop = &loop, .clock = &fake_clock, .stats = &stats, .turn = turns};
+    const struct fastcgi_options options = {.context = &context,
                                             .listener = listener,
                                             .body_max = BODY_MAX,
-                                            .clock = &fake_clock,
-                                            .stats = &stats,
                                             .blobs = blobs,
                                             .handler = on_request,
                                             .abandoned = on_abandoned,
-                                            .context = &server};
+                                            .user = &server};
     server = fastcgi_server_create(&options, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(server);
 }
@@ -118,6 +121,7 @@ static void begin(enum manner wanted) {
 static void end(void) {
     fastcgi_server_destroy(&server);
     CU_ASSERT_PTR_NULL(server);
+    turn_destroy(&turns);
     uv_run(&loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
     blobs_destroy(&blobs);

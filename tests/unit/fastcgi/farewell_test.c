@@ -17,6 +17,8 @@
 #define CLIENTS_MAX 64
 
 static uv_loop_t loop;
+static struct turn *turns;
+static struct context context;
 static int listener;
 static struct sockaddr_un address;
 static socklen_t address_length;
@@ -35,8 +37,8 @@ static void answer(struct fastcgi_request *request) {
     fastcgi_respond(request, &piece, 1);
 }
 
-static void on_request(void *context, struct fastcgi_request *request) {
-    (void)context;
+static void on_request(void *user, struct fastcgi_request *request) {
+    (void)user;
     handled++;
     if (parking)
         parked = request;
@@ -44,8 +46,8 @@ static void on_request(void *context, struct fastcgi_request *request) {
         answer(request);
 }
 
-static void on_abandoned(void *context, struct fastcgi_request *request) {
-    (void)context;
+static void on_abandoned(void *user, struct fastcgi_request *request) {
+    (void)user;
     CU_ASSERT_PTR_EQUAL(request, parked);
     parked = NULL;
 }
@@ -67,11 +69,12 @@ static void begin(void) {
     parking = false;
     parked = NULL;
     handled = clients_count = 0;
-    const struct fastcgi_options options = {.loop = &loop,
+    turns = turn_create(&loop, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(turns);
+    context = (struct context){.loop = &loop, .clock = &fake_clock, .stats = &stats, .turn = turns};
+    const struct fastcgi_options options = {.context = &context,
                                             .listener = listener,
                                             .body_max = 1 << 20,
-                                            .clock = &fake_clock,
-                                            .stats = &stats,
                                             .blobs = blobs,
                                             .handler = on_request,
                                             .abandoned = on_abandoned};
@@ -81,6 +84,7 @@ static void begin(void) {
 
 static void end(void) {
     fastcgi_server_destroy(&server);
+    turn_destroy(&turns);
     uv_run(&loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
     blobs_destroy(&blobs);

@@ -1,4 +1,4 @@
-#include "inferonce/fastcgi/frame.h"
+#include "fastcgi/frame.h"
 
 #include "records.h"
 #include "unit.h"

@@ -1,4 +1,4 @@
-#include "inferonce/fastcgi/oslayer.h"
+#include "fastcgi/oslayer.h"
 
 #include <fcgiapp.h>
 #include <fcgios.h>

@@ -1,5 +1,5 @@
 /* Answers through a socket pair whose buffers are small, so that they are cut everywhere. */
-#include "inferonce/fastcgi/output.h"
+#include "fastcgi/output.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

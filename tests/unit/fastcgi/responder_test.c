@@ -1,4 +1,4 @@
-#include "inferonce/fastcgi/responder.h"
+#include "fastcgi/responder.h"
 
 #include <fcgiapp.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "inferonce/process/worker.h"
+#include "process/worker.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -1,4 +1,4 @@
-#include "inferonce/store/breaker.h"
+#include "store/remote/breaker.h"
 
 #include "unit.h"
 

@@ -1,5 +1,5 @@
 /* A store whose servers do as the test says, over a real memory store. */
-#include "inferonce/store/fallback.h"
+#include "store/fallback.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "inferonce/store/item.h"
+#include "store/remote/item.h"
 
 #include <string.h>
 

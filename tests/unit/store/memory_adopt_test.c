@@ -1,8 +1,8 @@
 /* What a region of other sizes is taken over from. */
 #include "inferonce/store/memory_adopt.h"
 
-#include "inferonce/store/pending.h"
 #include "memory_rig.h"
+#include "store/remote/pending.h"
 
 #define MINUTE_MS 60000
 

@@ -4,8 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "inferonce/store/memory_shard.h"
 #include "memory_rig.h"
+#include "store/memory/shard.h"
 
 #define NUMBERS 1000
 
@@ -315,7 +315,7 @@ static uint8_t *three_records(struct memory_rig *rig, uint64_t numbers[3]) {
     return shard.log;
 }
 
-/* The members of a record, as memory_log.c has them: those that a reader may change do not count. */
+/* The members of a record, as memory/log.c has them: those that a reader may change do not count. */
 #define RECORD_BYTES (80 + 8)
 #define RECORD_STATE 4
 #define RECORD_HIT   5

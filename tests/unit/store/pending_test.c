@@ -1,4 +1,4 @@
-#include "inferonce/store/pending.h"
+#include "store/remote/pending.h"
 
 #include <signal.h>
 #include <stdlib.h>

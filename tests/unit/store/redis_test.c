@@ -8,10 +8,10 @@
 #include "cache_server.h"
 #include "inferonce/base/little_endian.h"
 #include "inferonce/base/shared.h"
-#include "inferonce/store/redis.h"
-#include "inferonce/store/resolver.h"
 #include "names.h"
 #include "store/backend.h"
+#include "store/redis/redis.h"
+#include "store/remote/resolver.h"
 #include "unit.h"
 
 #define TIMEOUT_MS  50

@@ -1,4 +1,4 @@
-#include "inferonce/store/resolver.h"
+#include "store/remote/resolver.h"
 
 #include <sched.h>
 #include <stdio.h>
