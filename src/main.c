@@ -20,6 +20,7 @@
 #include "inferonce/process/mapping.h"
 #include "inferonce/process/master.h"
 #include "inferonce/process/signals.h"
+#include "inferonce/store/state.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_SETTINGS = 2 };
 
@@ -60,13 +61,14 @@ static int serve(const struct settings *settings) {
         LOG(LOG_ERROR, "cannot_listen", LOG_TEXT("error", error.text));
         return EXIT_FAILED;
     }
-    if (!mapping_make(&shared, settings, master_workers(settings), &error)) {
+    if (!mapping_make(&shared, settings, &listener, master_workers(settings), &error)) {
         LOG(LOG_ERROR, "cannot_start", LOG_TEXT("error", error.text));
         listener_close(&listener);
         return EXIT_FAILED;
     }
     int status = master_run(settings, &shared, &listener);
     listener_close(&listener);
+    state_close(&shared);
     shared_destroy(&shared);
     return status == 0 ? EXIT_DONE : EXIT_FAILED;
 }

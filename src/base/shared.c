@@ -351,7 +351,7 @@ static bool fill(struct shared *shared, unsigned workers, const char *path, stru
 }
 
 static void clear_handle(struct shared *shared) {
-    *shared = (struct shared){.descriptor = -1, .master_descriptor = -1};
+    *shared = (struct shared){.descriptor = -1, .state_descriptor = -1, .master_descriptor = -1};
     for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
         shared->wake_descriptors[slot] = -1;
 }

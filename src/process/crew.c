@@ -119,14 +119,18 @@ static uint64_t count_unfinished(const struct crew *crew, const struct child *ch
     return atomic_load(&crew->shared->stats[child->slot].value[STAT_parked]);
 }
 
+/* One that lived for long is replaced at once; those that die young after longer and longer pauses. */
 static void schedule(struct post *post, uint64_t started_us, uint64_t now_us) {
+    static const struct breaker_limits LIMITS = {
+        .failures = 1, .first_us = PAUSE_FIRST_US, .most_us = PAUSE_MOST_US};
+    uint64_t wait_us = 0;
+    post->deaths.limits = &LIMITS;
     if (now_us - started_us >= LIFE_GOOD_US)
-        post->pause_us = 0;
+        (void)breaker_succeeded(&post->deaths, now_us);
     else
-        post->pause_us = post->pause_us == 0 ? PAUSE_FIRST_US : 2 * post->pause_us;
-    if (post->pause_us > PAUSE_MOST_US)
-        post->pause_us = PAUSE_MOST_US;
-    post->start_at_us = now_us + post->pause_us;
+        (void)breaker_failed(&post->deaths, BREAKER_GONE, true, now_us);
+    (void)breaker_room(&post->deaths, now_us, &wait_us);
+    post->start_at_us = now_us + wait_us;
 }
 
 static void buried(struct crew *crew, unsigned index, struct child *child, int status) {

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "inferonce/base/breaker.h"
 #include "inferonce/base/clock.h"
 #include "inferonce/base/settings.h"
 #include "inferonce/base/shared.h"
@@ -18,10 +19,10 @@ struct child {
 /* One of the n workers: the child that serves, and while that one's predecessor drains, both. */
 struct post {
     struct child children[2];
-    unsigned serving;     /* which of them serves, or is to be started */
-    uint64_t start_at_us; /* of one that is to be started */
-    uint64_t pause_us;    /* before the next one */
-    unsigned failures;    /* children that ended, or could not be made, since the beginning */
+    unsigned serving;      /* which of them serves, or is to be started */
+    uint64_t start_at_us;  /* of one that is to be started */
+    struct breaker deaths; /* of those that did not live for long */
+    unsigned failures;     /* children that ended, or could not be made, since the beginning */
 };
 
 #define FORMER_MAX (2 * SLOTS_MAX)

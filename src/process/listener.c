@@ -254,6 +254,21 @@ bool listener_open(struct listener *listener, const struct settings *settings, s
     return made;
 }
 
+static unsigned port_of(const union address *address) {
+    return ntohs(address->any.sa_family == AF_INET6 ? address->v6.sin6_port : address->v4.sin_port);
+}
+
+void listener_name(const struct listener *listener, char name[LISTENER_NAME_MAX]) {
+    union address address = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t size = sizeof(address);
+    bool known = getsockname(listener->descriptor, &address.any, &size) == 0;
+    if (known && address.any.sa_family == AF_UNIX)
+        snprintf(name, LISTENER_NAME_MAX, "%s",
+                 address.local.sun_path[0] ? address.local.sun_path : "/run/inferonce/unnamed");
+    else
+        snprintf(name, LISTENER_NAME_MAX, "/run/inferonce/port-%u", known ? port_of(&address) : 0);
+}
+
 bool listener_is_gone(const struct listener *listener) {
     struct stat status;
     return listener->path[0] && (lstat(listener->path, &status) != 0 || status.st_dev != listener->device ||

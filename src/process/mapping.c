@@ -2,6 +2,7 @@
 #include "inferonce/process/mapping.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,9 +13,46 @@
 #include "inferonce/base/shared_guard.h"
 #include "inferonce/store/memory.h"
 #include "inferonce/store/memory_adopt.h"
+#include "inferonce/store/state.h"
 
-static bool make(struct shared *shared, const struct settings *settings, const char *path, unsigned workers,
-                 struct error *error) {
+#define STATE_PATH_MAX 4096
+
+/* The file of the state is named after what the host's pools share: CACHE_PATH, else the socket. */
+static void name_state(const struct settings *settings, const struct listener *listener,
+                       char path[STATE_PATH_MAX]) {
+    char shared[LISTENER_NAME_MAX];
+    const char *base = settings->cache_path;
+    if (base[0] == '\0') {
+        listener_name(listener, shared);
+        base = shared;
+    }
+    const char *slash = strrchr(base, '/');
+    if (settings->state_dir[0] == '\0')
+        snprintf(path, STATE_PATH_MAX, "%s.state", base);
+    else
+        snprintf(path, STATE_PATH_MAX, "%s/%s.state", settings->state_dir, slash ? slash + 1 : base);
+}
+
+/* Without the file a restart would bring back what a purge was to remove: everything goes instead. */
+static void open_state(struct shared *shared, const struct settings *settings,
+                       const struct listener *listener) {
+    char path[STATE_PATH_MAX];
+    struct error error;
+    if (settings->cache_backend == CACHE_BACKEND_MEMORY)
+        return;
+    name_state(settings, listener, path);
+    if (state_open(shared, path, &error)) {
+        LOG(LOG_INFO, "state_kept", LOG_TEXT("path", path));
+        return;
+    }
+    LOG(LOG_WARN, "state_not_kept", LOG_TEXT("error", error.text),
+        LOG_TEXT("effect", "what the cache servers have is invalidated at each start; set STATE_DIR"));
+    if (shared->first)
+        state_is_unknown(shared);
+}
+
+static bool make(struct shared *shared, const struct settings *settings, const struct listener *listener,
+                 const char *path, unsigned workers, struct error *error) {
     const struct clock clock = {.fake = false};
     struct memory_layout layout = memory_layout_of(settings, workers);
     if (!shared_create(shared, workers, path, memory_region_bytes(&layout), memory_region_tag(&layout),
@@ -31,14 +69,15 @@ static bool make(struct shared *shared, const struct settings *settings, const c
         if (wiped > 0)
             LOG(LOG_WARN, "cache_file_damaged", LOG_NUMBER("shards_emptied", wiped));
     }
+    open_state(shared, settings, listener);
     shared_ready(shared);
     shared_guard_setup(shared);
     return true;
 }
 
-bool mapping_make(struct shared *shared, const struct settings *settings, unsigned workers,
-                  struct error *error) {
-    return make(shared, settings, settings->cache_path, workers, error);
+bool mapping_make(struct shared *shared, const struct settings *settings, const struct listener *listener,
+                  unsigned workers, struct error *error) {
+    return make(shared, settings, listener, settings->cache_path, workers, error);
 }
 
 /* ---- anew ---- */
@@ -76,18 +115,27 @@ static bool clear_path(const struct shared *shared, const char *path, struct err
     return false;
 }
 
-bool mapping_make_anew(struct shared *shared, const struct settings *settings, struct error *error) {
+bool mapping_make_anew(struct shared *shared, const struct settings *settings,
+                       const struct listener *listener, struct error *error) {
     struct shared anew;
     unsigned workers = shared->workers;
     struct stats *counters = copy_counters(shared);
+    bool state_lost = shared_guard_state_is_lost(shared);
+    char state[STATE_PATH_MAX];
+    name_state(settings, listener, state);
+    if (state_lost && unlink(state) != 0) /* for another one to be made: workers still have this one open */
+        LOG(LOG_WARN, "state_not_removed", LOG_TEXT("path", state), LOG_TEXT("error", strerror(errno)));
     bool made = clear_path(shared, settings->cache_path, error) &&
-                make(&anew, settings, settings->cache_path, workers, error);
+                make(&anew, settings, listener, settings->cache_path, workers, error);
     if (!made) {
         LOG(LOG_ERROR, "cache_file_not_made_anew", LOG_TEXT("error", error->text));
-        made = make(&anew, settings, NULL, workers, error);
+        made = make(&anew, settings, listener, NULL, workers, error);
     }
     if (made) {
+        if (state_lost)
+            state_is_unknown(&anew);
         add_counters(&anew, counters);
+        state_close(shared);
         shared_destroy(shared);
         *shared = anew;
     }

@@ -118,9 +118,9 @@ static void look_at_mapping(struct master *master) {
         return;
     LOG_ALWAYS(LOG_ERROR, "shared_memory_lost",
                LOG_TEXT("reason",
-                        "the file of CACHE_PATH was cut short while it was in use, or its disk "
-                        "fails; its entries are gone"));
-    if (mapping_make_anew(crew->shared, crew->settings, &error)) {
+                        "the file of CACHE_PATH or STATE_DIR was cut short while it was in use, or "
+                        "its disk fails; the entries in memory are gone"));
+    if (mapping_make_anew(crew->shared, crew->settings, crew->listener, &error)) {
         crew_renew(crew);
     } else {
         LOG_ALWAYS(LOG_ERROR, "cannot_go_on", LOG_TEXT("error", error.text));

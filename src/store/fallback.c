@@ -14,6 +14,7 @@ struct fallback {
     struct store *servers;
     struct store *memory;
     const struct clock *clock;
+    struct pendings *pendings;
     bool noting;     /* the time of a purge is on its way to the servers */
     bool note_again; /* there was a purge since */
     LIST_HEAD(operations, operation) under_way;
@@ -125,7 +126,7 @@ static void note_purge(struct fallback *fallback) {
     if (fallback->noting)
         return;
     fallback->noting = true;
-    store_u64(value, history_next(memory_pendings(fallback->memory), clock_wall_us(fallback->clock)));
+    store_u64(value, history_next(fallback->pendings, clock_wall_us(fallback->clock)));
     const struct store_item item = {
         .kind = STORE_GENERATION, .key = STORE_LAST_PURGE, .value = {value, sizeof(value)}};
     store_put(fallback->servers, &item, on_noted, fallback);
@@ -270,6 +271,17 @@ static void empty_memory(void *user) {
     memory_empty(fallback->memory);
 }
 
+/* False: there is no place for it, so that the servers cannot be used. */
+static bool assume_all(struct fallback *fallback) {
+    struct store_figures figures_;
+    uint64_t servers[SERVERS_MAX];
+    store_figures(fallback->servers, &figures_);
+    for (unsigned i = 0; i < figures_.n_servers; i++)
+        servers[i] = pending_server(figures_.servers[i].name);
+    return pending_assume_all(fallback->pendings, servers, figures_.n_servers,
+                              clock_wall_us(fallback->clock));
+}
+
 /* A worker that dies or is replaced while a server is away does not empty the memory when the server returns:
  * the one in its place begins with nothing. */
 struct store *fallback_open(const struct context *context, remote_open open, struct error *error) {
@@ -280,12 +292,19 @@ struct store *fallback_open(const struct context *context, remote_open open, str
     }
     fallback->clock = context->clock;
     fallback->memory = memory_open(context, error);
-    if (fallback->memory)
-        fallback->servers = open(context,
-                                 &(struct remote_options){.pendings = memory_pendings(fallback->memory),
-                                                          .returns = empty_memory,
-                                                          .user = fallback},
-                                 error);
+    if (fallback->memory) {
+        fallback->pendings =
+            context->shared->state ? context->shared->state : memory_pendings(fallback->memory);
+        fallback->servers =
+            open(context,
+                 &(struct remote_options){
+                     .pendings = fallback->pendings, .returns = empty_memory, .user = fallback},
+                 error);
+    }
+    if (fallback->servers && !assume_all(fallback)) {
+        error_set(error, "too many invalidations are pending");
+        store_close(&fallback->servers);
+    }
     if (!fallback->servers) {
         store_close(&fallback->memory);
         free(fallback);

@@ -182,8 +182,10 @@ class OverMemcached(TwoHosts):
     server_class = Memcached
 
     def forget_generation(self):
-        dump = self.store.ask("lru_crawler metadump all")
-        for name in {urllib.parse.unquote(word[4:]) for word in dump.split() if word.startswith("key=inferonce%3Ag")}:
+        def names():  # the crawler may be busy, and then lists nothing
+            dump = self.store.ask("lru_crawler metadump all")
+            return {urllib.parse.unquote(word[4:]) for word in dump.split() if word.startswith("key=inferonce%3Ag")}
+        for name in wait_until(names, "memcached lists its items"):
             self.assertEqual(self.store.ask(f"delete {name}"), "DELETED\r\n")
 
 

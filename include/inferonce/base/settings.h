@@ -63,6 +63,9 @@
          "memcached: HOST:PORT or unix:PATH, comma-separated; keys are spread over them by ketama")          \
     URL(redis_url, REDIS_URL, "redis://127.0.0.1:6379/0", redis_url,                                         \
         "Redis: redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] or unix://[[USER]:PASSWORD@]/PATH; no TLS") \
+    TEXT(state_dir, STATE_DIR, "", any,                                                                      \
+         "Directory for a small file with the purges that a cache server could not be told, so that they "   \
+         "outlive a restart; empty: beside the socket")                                                      \
     NUMBER(store_timeout_ms, STORE_TIMEOUT_MS, 20, 1, 10000, "ms",                                           \
            "How long a cache server may say nothing while something is asked of it")                         \
     CHOICE(cache_normalize, CACHE_NORMALIZE, "lower", "none|nfc|space|lower",                                \

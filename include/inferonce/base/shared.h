@@ -69,7 +69,11 @@ struct shared {
     uint64_t instance;   /* random, of the mapping */
     uint64_t started_us; /* wall clock, when the mapping was first made or re-initialised */
     bool fresh;          /* the region holds nothing of use */
-    void *former;        /* of a file with other sizes: a copy of its region; NULL: none */
+    void *state; /* what outlives a restart (store/state.h); NULL: nothing does, or it is in the region */
+    void *state_mapping; /* where that lies */
+    size_t state_bytes;
+    int state_descriptor;
+    void *former; /* of a file with other sizes: a copy of its region; NULL: none */
     size_t former_bytes;
     bool first;                      /* nobody else has the mapping: lock words are to be made anew */
     int descriptor;                  /* of the file; -1 when anonymous */

@@ -1,5 +1,5 @@
-/* Keeps a process alive when its shared mapping loses pages: the file of CACHE_PATH was cut short while it
- * was in use, or its disk fails.
+/* Keeps a process alive when its shared mapping loses pages: the file of CACHE_PATH, or the one in STATE_DIR,
+ * was cut short while it was in use, or its disk fails.
  *
  * An access to such a page is a SIGBUS. Its handler puts memory of the process' own there, zeroed, and the
  * access is repeated. What a worker then finds is an empty store, which it need not share to serve. The
@@ -16,5 +16,8 @@ void shared_guard_setup(const struct shared *shared);
 /* Whether the mapping has lost something: an access of this process has failed, or its file is not whole.
  * Does not block. */
 bool shared_guard_is_lost(const struct shared *shared);
+
+/* Whether it is the file of its state (store/state.h). */
+bool shared_guard_state_is_lost(const struct shared *shared);
 
 #endif

@@ -37,6 +37,12 @@ bool listener_is_gone(const struct listener *listener);
 bool listener_make_anew(struct listener *listener, const struct settings *settings,
                         struct error *error) MUST_CHECK;
 
+#define LISTENER_NAME_MAX 128
+
+/* What it listens on, as a path: that of a Unix socket, inherited or made; for others one in /run/inferonce
+ * that names the port. */
+void listener_name(const struct listener *listener, char name[LISTENER_NAME_MAX]);
+
 /* Before workers close it one after the other: on a Unix socket that we made nobody is let in any more, so
  * that nobody is in the queue when the last one closes it; who waits there already can still be accepted.
  * Other sockets stay as they are: TCP would drop its queue, and an inherited one is not ours to shut. */

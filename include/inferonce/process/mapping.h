@@ -4,16 +4,18 @@
 
 #include "inferonce/base/settings.h"
 #include "inferonce/base/shared.h"
+#include "inferonce/process/listener.h"
 
-/* Makes or opens it, as the settings say, for `workers` workers, and guards it (shared_guard.h). Blocks as
- * shared_create does. False: error tells why; nothing is left open. */
-bool mapping_make(struct shared *shared, const struct settings *settings, unsigned workers,
-                  struct error *error) MUST_CHECK;
+/* Makes or opens it, and the file in STATE_DIR where there are cache servers, as the settings say, for
+ * `workers` workers, and guards it (shared_guard.h). Blocks as shared_create does. False: error tells why;
+ * nothing is left open. */
+bool mapping_make(struct shared *shared, const struct settings *settings, const struct listener *listener,
+                  unsigned workers, struct error *error) MUST_CHECK;
 
 /* When the mapping has lost pages: makes another in its place, in a new file, or, when that cannot be, in
  * memory alone, with a line in the log. Counters go on from where they were; entries are gone. Processes that
  * were forked before keep the old one. False: not even memory can be had; `shared` is as it was. */
 bool mapping_make_anew(struct shared *shared, const struct settings *settings,
-                       struct error *error) MUST_CHECK;
+                       const struct listener *listener, struct error *error) MUST_CHECK;
 
 #endif

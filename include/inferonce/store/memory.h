@@ -67,7 +67,8 @@ struct store *memory_open(const struct context *context, struct error *error);
 /* Removes every entry, lease and outcome, of all parts; generations and tombstones stay. */
 void memory_empty(struct store *store);
 
-/* What cache servers have still to be told (store/pending.h); in the region, so that all workers see it. */
+/* What cache servers have still to be told (store/remote/pending.h), where there is no file for it (state.h);
+ * in the region, so that all workers see it. */
 struct pendings *memory_pendings(struct store *store);
 
 #endif

@@ -196,14 +196,14 @@ static void count_answer(struct stats *stats, const struct http_post_outcome *ou
 static void tell_breaker(struct call *call, const struct http_post_outcome *outcome) {
     struct upstream *upstream = call->upstream;
     char place[HTTP_POST_PLACE_MAX];
+    uint64_t now_us = clock_monotonic_us(upstream->clock);
     http_post_place(upstream->settings->upstream_url, place);
     if (outcome->end == HTTP_POST_SHORT) {
-        upstream_breaker_gave_up(&upstream->breaker, call->probe);
+        breaker_gave_up(&upstream->breaker, call->probe);
     } else if (outcome->reached) {
-        if (upstream_breaker_reached(&upstream->breaker))
+        if (breaker_succeeded(&upstream->breaker, now_us))
             LOG(LOG_INFO, "upstream_back", LOG_TEXT("server", place));
-    } else if (upstream_breaker_not_reached(&upstream->breaker, call->probe,
-                                            clock_monotonic_us(upstream->clock))) {
+    } else if (breaker_failed(&upstream->breaker, BREAKER_GONE, call->probe, now_us)) {
         LOG(LOG_WARN, "upstream_down", LOG_TEXT("server", place), LOG_TEXT("error", outcome->error),
             LOG_NUMBER("pause_ms", upstream->breaker.pause_us / 1000));
     }

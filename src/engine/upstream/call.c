@@ -66,7 +66,7 @@ void upstream_abandon(struct call *call) {
     struct upstream *upstream = call->upstream;
     upstream_unlist(call);
     transfers_abandon(upstream->transfers, call->post.easy);
-    upstream_breaker_gave_up(&upstream->breaker, call->probe);
+    breaker_gave_up(&upstream->breaker, call->probe);
     upstream_trial_ended(upstream, call->trial, false);
     upstream_release(upstream, call);
 }
@@ -183,7 +183,7 @@ void upstream_begin(struct upstream *upstream, struct engine_job *const *jobs, s
         call->dialect = dialect_of((enum settings_dialect)upstream->settings->upstream_dialect);
         call->trial = trial;
         if (hold(call, jobs, n) && prepare(call) && transfers_begin(upstream->transfers, call->post.easy)) {
-            call->probe = upstream_breaker_asked(&upstream->breaker, clock_monotonic_us(upstream->clock));
+            call->probe = breaker_asked(&upstream->breaker, clock_monotonic_us(upstream->clock));
             list_call(call);
             return;
         }

@@ -6,10 +6,10 @@
 
 #include "engine/backend.h"
 #include "engine/jobs.h"
-#include "engine/upstream/breaker.h"
 #include "engine/upstream/dialect.h"
 #include "engine/upstream/post.h"
 #include "engine/upstream/transfers.h"
+#include "inferonce/base/breaker.h"
 
 #define UPSTREAM_BATCH_MOST 256 /* UPSTREAM_BATCH's highest */
 
@@ -52,7 +52,7 @@ struct upstream {
     struct upstream_sockets *sockets;
     struct transfers *transfers; /* NULL: closed */
     struct trust *trust;
-    struct upstream_breaker breaker;
+    struct breaker breaker;
     struct upstream_trial trial;
     bool told_not_storable; /* it is said once */
     struct calls running, free;

@@ -40,6 +40,10 @@ static void on_next_turn(void *user) {
 
 /* ---- the backend ---- */
 
+/* Failures without a connection; a server that answers, whatever it answers, was reached: that may be for the
+ * one text's sake. */
+static const struct breaker_limits BREAKER = {.failures = 5, .first_us = 1000000, .most_us = 30000000};
+
 static bool travel_together(const struct engine_job *a, const struct engine_job *b) {
     return bytes_equal(a->parameters, b->parameters) && bytes_equal(a->authorization, b->authorization);
 }
@@ -95,7 +99,7 @@ static void cancel(void *state, struct engine_job *job) {
 static size_t room(void *state, unsigned *retry_after_s) {
     const struct upstream *upstream = state;
     uint64_t wait_us = 0;
-    size_t room = upstream_breaker_room(&upstream->breaker, clock_monotonic_us(upstream->clock), &wait_us);
+    size_t room = breaker_room(&upstream->breaker, clock_monotonic_us(upstream->clock), &wait_us);
     if (room == 0)
         *retry_after_s = (unsigned)((wait_us + 999999) / 1000000);
     return room;
@@ -146,6 +150,7 @@ static void *open_upstream(struct engine *engine, const struct context *context,
     upstream->settings = context->settings;
     upstream->clock = context->clock;
     upstream->stats = context->stats;
+    upstream->breaker.limits = &BREAKER;
     engine_jobs_init(&upstream->unstarted);
     if (load_trust(context->settings, &upstream->trust, error))
         upstream->sockets =

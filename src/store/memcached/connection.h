@@ -20,10 +20,10 @@
 #include <sys/queue.h>
 #include <uv.h>
 
+#include "inferonce/base/breaker.h"
 #include "inferonce/base/server_address.h"
 #include "inferonce/base/turn.h"
 #include "store/memcached/protocol.h"
-#include "store/remote/breaker.h"
 
 /* How a command ended. */
 enum memcached_outcome {

@@ -5,8 +5,8 @@
  * are exact below 2^53: microseconds since 1970 until the year 2255.
  *
  * A command that is not answered within STORE_TIMEOUT_MS, and everything behind it, has failed: the
- * connection is closed and the server left alone until a probe finds it answering (breaker.h); what it could
- * not be told is done before it is used again (pending.h). */
+ * connection is closed and the server left alone until a probe finds it answering (base/breaker.h); what it
+ * could not be told is done before it is used again (pending.h). */
 #ifndef INFERONCE_STORE_REDIS_REDIS_H
 #define INFERONCE_STORE_REDIS_REDIS_H
 

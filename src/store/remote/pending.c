@@ -175,3 +175,16 @@ void pending_server_has_purge(struct pendings *pendings, uint64_t server, uint64
         *had = number;
     memory_lock_give(&pendings->lock);
 }
+
+bool pending_assume_all(struct pendings *pendings, const uint64_t *servers, unsigned n, uint64_t now_us) {
+    if (atomic_load(&pendings->unknown) == 0)
+        return true;
+    for (unsigned i = 0; i < n; i++) {
+        struct pending all = {.server = servers[i], .kind = STORE_GENERATION, .epoch = now_us};
+        memcpy(all.key, STORE_ALL_NAMESPACES, STORE_KEY_LENGTH);
+        if (!pending_add(pendings, &all))
+            return false;
+    }
+    atomic_store(&pendings->unknown, 0);
+    return true;
+}

@@ -29,6 +29,7 @@ struct pendings {
     pthread_mutex_t lock; /* robust */
     _Atomic uint32_t count;
     uint64_t numbers;
+    _Atomic uint32_t unknown;    /* 1: what was pending in a former run is lost (pending_assume_all) */
     _Atomic uint64_t last_purge; /* of any host, that this one knows of; microseconds since 1970 */
     struct {
         uint64_t server; /* 0: none */
@@ -69,6 +70,11 @@ uint64_t pending_server_purge(struct pendings *pendings, uint64_t server);
 
 /* The server has one of this time. An earlier one changes nothing. */
 void pending_server_has_purge(struct pendings *pendings, uint64_t server, uint64_t number);
+
+/* If what was pending in a former run is not known: everything, once, for each of these servers, whose first
+ * use it precedes. For every worker as it starts; that two do it is harmless. False: there is no place. */
+bool pending_assume_all(struct pendings *pendings, const uint64_t *servers, unsigned n,
+                        uint64_t now_us) MUST_CHECK;
 
 /* Cheap: whether there is any, for any server. */
 static inline bool pending_any(const struct pendings *pendings) {

@@ -10,6 +10,9 @@
 #define NAME_NOT_KNOWN   "its name is not known"
 #define TOO_MUCH_TO_TELL "too much waits to be told to it"
 
+/* The first failure: with the server a whole turn's looks have waited. */
+static const struct breaker_limits BREAKER = {.failures = 1, .first_us = 1000000, .most_us = 30000000};
+
 /* Which states may follow which; bits by enum remote_server_state. */
 #define TO(state) (1u << (state))
 static const unsigned MAY_FOLLOW[] = {
@@ -20,6 +23,11 @@ static const unsigned MAY_FOLLOW[] = {
     [REMOTE_PROBING] = TO(REMOTE_TELLING) | TO(REMOTE_AWAY),
     [REMOTE_TELLING] = TO(REMOTE_USED) | TO(REMOTE_AWAY),
 };
+
+/* The loop's time: the prober's timer goes by it. */
+static uint64_t now_us(const struct remote_server *server) {
+    return uv_now(server->loop) * 1000;
+}
 
 static void move(struct remote_server *server, enum remote_server_state state) {
     INVARIANT(MAY_FOLLOW[server->state] & TO(state));
@@ -36,7 +44,7 @@ static void tell_next(struct remote_server *server, uint64_t after) {
         return;
     }
     server->remote.returns(server->remote.user);
-    breaker_close(&server->breaker, uv_now(server->loop));
+    (void)breaker_succeeded(&server->breaker, now_us(server));
     move(server, REMOTE_USED);
     LOG(LOG_INFO, "cache_server_up", LOG_TEXT("server", server->name));
 }
@@ -86,15 +94,16 @@ static void on_found(void *user) {
 }
 
 static void probe_later(struct remote_server *server) {
-    uint64_t now_ms = uv_now(server->loop);
-    uint64_t at_ms = server->breaker.probe_at_ms;
-    uv_timer_start(server->prober, on_probe_due, at_ms > now_ms ? at_ms - now_ms : 0, 0);
+    uint64_t wait_us = 0;
+    (void)breaker_room(&server->breaker, now_us(server), &wait_us);
+    uv_timer_start(server->prober, on_probe_due, (wait_us + 999) / 1000, 0);
 }
 
 /* ---- use ---- */
 
 bool remote_server_failed(struct remote_server *server, enum breaker_failure failure, const char *why) {
-    bool was_used = breaker_trip(&server->breaker, failure, uv_now(server->loop));
+    bool was_used = !server->breaker.open;
+    (void)breaker_failed(&server->breaker, failure, !was_used, now_us(server));
     move(server, REMOTE_AWAY);
     if (was_used)
         LOG(LOG_WARN, "cache_server_down", LOG_TEXT("server", server->name), LOG_TEXT("error", why));
@@ -112,7 +121,7 @@ bool remote_server_is_used(struct remote_server *server) {
         return false;
     if (!pending_has(server->remote.pendings, server->id))
         return true;
-    breaker_hold(&server->breaker, uv_now(server->loop));
+    breaker_hold(&server->breaker, now_us(server));
     move(server, REMOTE_WAITING);
     probe_later(server);
     return false;
@@ -136,6 +145,7 @@ bool remote_server_init(struct remote_server *server, const struct remote_server
     *server = (struct remote_server){.operations = operations,
                                      .remote = *remote,
                                      .loop = context->loop,
+                                     .breaker = {.limits = &BREAKER},
                                      .longest_entry_us = store_generation_ms(context->settings) / 2 * 1000};
     resolver_init(&server->resolver, context->loop, address, on_found, server);
     if (address->port == 0)

@@ -14,7 +14,7 @@
 #ifndef INFERONCE_STORE_REMOTE_SERVER_H
 #define INFERONCE_STORE_REMOTE_SERVER_H
 
-#include "store/remote/breaker.h"
+#include "inferonce/base/breaker.h"
 #include "store/remote/remote.h"
 #include "store/remote/resolver.h"
 

@@ -814,7 +814,7 @@ static void test_a_failure_while_told_is_one_failure(void) {
     CU_ASSERT_TRUE(pending_add(&rig.pendings, &pending));
     CU_ASSERT_EQUAL(get(&rig, STORE_ENTRY, 1).status, STORE_ERROR);
     turn(&rig, 100);
-    CU_ASSERT_EQUAL(memcached_of(rig.store)->servers[0].remote.breaker.pause_ms, BREAKER_FIRST_MS);
+    CU_ASSERT_EQUAL(memcached_of(rig.store)->servers[0].remote.breaker.pause_us, 1000000);
     rig_close(&rig);
     cache_server_end(&server);
 }

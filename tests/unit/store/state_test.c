@@ -1,0 +1,158 @@
+#include "inferonce/store/state.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/remote/pending.h"
+#include "unit.h"
+
+static char directory[] = "/tmp/inferonce-state-XXXXXX";
+static char path[64];
+
+static struct shared open_at(const char *at, bool wanted) {
+    struct error error = {""};
+    struct shared shared = {.state_descriptor = -1};
+    CU_ASSERT_EQUAL(state_open(&shared, at, &error), wanted);
+    CU_ASSERT_EQUAL(shared.state != NULL, wanted);
+    CU_ASSERT_EQUAL(error.text[0] == '\0', wanted);
+    return shared;
+}
+
+static void write_file(const char *text, size_t length) {
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    CU_ASSERT_EQUAL_FATAL(write(descriptor, text, length), (ssize_t)length);
+    close(descriptor);
+}
+
+static off_t size_of_file(void) {
+    struct stat status;
+    CU_ASSERT_EQUAL_FATAL(stat(path, &status), 0);
+    return status.st_size;
+}
+
+static void add(struct shared *shared, uint8_t n) {
+    struct pending pending = {.server = 7, .kind = STORE_GENERATION, .epoch = n};
+    pending.key[0] = n;
+    CU_ASSERT(pending_add(shared->state, &pending));
+}
+
+static void test_survives(void) {
+    struct shared shared = open_at(path, true);
+    CU_ASSERT_EQUAL(pending_count(shared.state, 7), 0);
+    add(&shared, 1);
+    pending_server_has_purge(shared.state, 7, 1234);
+    state_close(&shared);
+    CU_ASSERT_PTR_NULL(shared.state);
+    shared = open_at(path, true);
+    CU_ASSERT_EQUAL(pending_count(shared.state, 7), 1);
+    CU_ASSERT_EQUAL(pending_server_purge(shared.state, 7), 1234);
+    CU_ASSERT_EQUAL(pending_last_purge(shared.state), 1234);
+    state_close(&shared);
+    unlink(path);
+}
+
+static void test_shared_by_masters(void) {
+    struct shared one = open_at(path, true);
+    add(&one, 1);
+    struct shared two = open_at(path, true);
+    add(&two, 2); /* its lock was not made anew under the first one's feet */
+    CU_ASSERT_EQUAL(pending_count(one.state, 7), 2);
+    state_close(&one);
+    CU_ASSERT_EQUAL(pending_count(two.state, 7), 2);
+    state_close(&two);
+    unlink(path);
+}
+
+/* A lock that a killed process held is in the file. */
+static void test_a_lock_that_was_held(void) {
+    struct shared shared = open_at(path, true);
+    struct pendings *pendings = shared.state;
+    CU_ASSERT_EQUAL(pthread_mutex_lock(&pendings->lock), 0);
+    state_close(&shared);
+    shared = open_at(path, true);
+    add(&shared, 1);
+    CU_ASSERT_EQUAL(pending_count(shared.state, 7), 1);
+    state_close(&shared);
+    unlink(path);
+}
+
+static void test_files_that_begin_anew(void) {
+    struct shared shared = open_at(path, true);
+    off_t size = size_of_file();
+    add(&shared, 1);
+    state_close(&shared);
+    for (unsigned i = 0; i < 2; i++) {
+        int descriptor = open(path, O_RDWR);
+        uint64_t other = 1;
+        /* Cut short, then of another layout. */
+        bool done = i == 0 ? ftruncate(descriptor, size / 2) == 0
+                           : pwrite(descriptor, &other, sizeof(other), sizeof(other)) == sizeof(other);
+        CU_ASSERT(done);
+        close(descriptor);
+        shared = open_at(path, true);
+        CU_ASSERT_EQUAL(size_of_file(), size);
+        CU_ASSERT_EQUAL(pending_count(shared.state, 7), 0);
+        add(&shared, 1);
+        state_close(&shared);
+    }
+    write_file("", 0);
+    shared = open_at(path, true);
+    state_close(&shared);
+    unlink(path);
+}
+
+static void test_what_is_not_touched(void) {
+    static const char LETTER[] = "a letter";
+    write_file(LETTER, sizeof(LETTER));
+    (void)open_at(path, false);
+    CU_ASSERT_EQUAL(size_of_file(), sizeof(LETTER));
+    unlink(path);
+    (void)open_at("/nowhere/at/all", false);
+    (void)open_at(directory, false);
+    CU_ASSERT_EQUAL(mkfifo(path, 0600), 0);
+    (void)open_at(path, false);
+    unlink(path);
+    CU_ASSERT_EQUAL(symlink("/dev/null", path), 0);
+    (void)open_at(path, false);
+    unlink(path);
+}
+
+static void test_nothing_is_known(void) {
+    static const uint64_t SERVERS[] = {7, 8};
+    struct shared shared = open_at(path, true);
+    CU_ASSERT(pending_assume_all(shared.state, SERVERS, 2, 1000));
+    CU_ASSERT_EQUAL(pending_count(shared.state, 7), 0);
+    state_is_unknown(&shared);
+    CU_ASSERT(pending_assume_all(shared.state, SERVERS, 2, 1000));
+    CU_ASSERT(pending_assume_all(shared.state, SERVERS, 2, 2000)); /* once */
+    for (unsigned i = 0; i < 2; i++) {
+        struct pending pending;
+        CU_ASSERT(pending_next(shared.state, SERVERS[i], 0, &pending));
+        CU_ASSERT_EQUAL(pending.kind, STORE_GENERATION);
+        CU_ASSERT_EQUAL(pending.epoch, 1000);
+        CU_ASSERT_EQUAL(memcmp(pending.key, STORE_ALL_NAMESPACES, STORE_KEY_LENGTH), 0);
+        CU_ASSERT_EQUAL(pending_count(shared.state, SERVERS[i]), 1);
+    }
+    state_close(&shared);
+    unlink(path);
+}
+
+static const struct unit_case CASES[] = {
+    {"survives", test_survives},
+    {"several masters share it", test_shared_by_masters},
+    {"a lock that was held", test_a_lock_that_was_held},
+    {"files that begin anew", test_files_that_begin_anew},
+    {"what is not touched", test_what_is_not_touched},
+    {"nothing is known of a former run", test_nothing_is_known},
+};
+
+int main(int argc, char *argv[]) {
+    if (!mkdtemp(directory))
+        return 1;
+    snprintf(path, sizeof(path), "%s/file", directory);
+    int failed = unit_main(argc, argv, "state", CASES, sizeof(CASES) / sizeof(CASES[0]));
+    rmdir(directory);
+    return failed;
+}
