@@ -2,6 +2,7 @@
 #include "api/metrics.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "inferonce/api/api.h"
 #include "inferonce/http/accept.h"
@@ -144,9 +145,24 @@ static void append_workers(struct exposition *exposition, const struct api *api)
     }
 }
 
+/* That of the worker whose clock is furthest off. */
+static int64_t clock_skew_us(const struct shared *shared) {
+    int64_t most_us = 0;
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++) {
+        int64_t skew_us = atomic_load_explicit(&shared->slots[slot].clock_skew_us, memory_order_relaxed);
+        if (lives(shared, slot) && llabs(skew_us) > llabs(most_us))
+            most_us = skew_us;
+    }
+    return most_us;
+}
+
 static void append_program(struct exposition *exposition, const struct api *api) {
     family(exposition, FAMILY_GAUGE, "uptime_seconds", "seconds", "Time since counting began");
     seconds(exposition, "uptime_seconds", api_uptime_us(api));
+    family(exposition, FAMILY_GAUGE, "clock_skew_seconds", "seconds",
+           "By how much this host's clock is behind that of the cache servers, and is corrected");
+    buffer_append_format(exposition->out, "inferonce_clock_skew_seconds %" PRId64 "\n",
+                         clock_skew_us(api->context->shared) / 1000000);
     family(exposition, FAMILY_INFO, "build", NULL, "The program that is running");
     buffer_append_text(exposition->out, "inferonce_build_info{version=\"" INFERONCE_VERSION "\"} 1\n");
 }

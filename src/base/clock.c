@@ -14,5 +14,5 @@ uint64_t clock_monotonic_us(const struct clock *clock) {
 }
 
 uint64_t clock_wall_us(const struct clock *clock) {
-    return clock->fake ? clock->wall_us : read_us(CLOCK_REALTIME);
+    return (clock->fake ? clock->wall_us : read_us(CLOCK_REALTIME)) + (uint64_t)clock->skew_us;
 }

@@ -247,6 +247,7 @@ static void clear_slot(struct shared *shared, unsigned slot) {
     atomic_store(&line->relieved, 0);
     atomic_store(&line->draining, 0);
     atomic_store(&line->unfinished, 0);
+    atomic_store(&line->clock_skew_us, 0);
     stats_clear_gauges(&shared->stats[slot]);
     /* 0 is the epoch of a slot that never had a worker. */
     if (atomic_fetch_add(&line->epoch, 1) == UINT64_MAX)

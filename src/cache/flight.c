@@ -11,11 +11,10 @@
 
 /* NEW         nothing: it was just made
  * LEASING     the `add` of its lease
- * LOOKING     a last look at its entry: between the first look, which missed, and the lease another flight
- * may
- *             have ended
+ * LOOKING     a last look at its entry: between the look that missed and the lease another may have ended
  * READY       the end of the turn, when it is handed to the engine
  * INFERRING   the engine
+ * CHECKING    a look at whether something was removed meanwhile: on servers, which may evict tombstones
  * STORING     the `put` of its entry
  * FOLLOWING   another worker or host, which infers
  * FAILING     a look for a stale entry
@@ -29,8 +28,9 @@ static const struct {
     [FLIGHT_LEASING] = {true, TO(FLIGHT_LOOKING) | TO(FLIGHT_FOLLOWING) | TO(FLIGHT_ENDED)},
     [FLIGHT_LOOKING] = {true, TO(FLIGHT_READY) | TO(FLIGHT_ANSWERING) | TO(FLIGHT_ENDED)},
     [FLIGHT_READY] = {true, TO(FLIGHT_INFERRING) | TO(FLIGHT_ENDED)},
-    [FLIGHT_INFERRING] = {true,
-                          TO(FLIGHT_STORING) | TO(FLIGHT_ANSWERING) | TO(FLIGHT_FAILING) | TO(FLIGHT_ENDED)},
+    [FLIGHT_INFERRING] = {true, TO(FLIGHT_CHECKING) | TO(FLIGHT_STORING) | TO(FLIGHT_ANSWERING) |
+                                    TO(FLIGHT_FAILING) | TO(FLIGHT_ENDED)},
+    [FLIGHT_CHECKING] = {true, TO(FLIGHT_STORING) | TO(FLIGHT_ANSWERING)},
     [FLIGHT_STORING] = {true, TO(FLIGHT_ANSWERING)},
     [FLIGHT_FOLLOWING] = {true, TO(FLIGHT_LEASING) | TO(FLIGHT_READY) | TO(FLIGHT_ANSWERING) |
                                     TO(FLIGHT_FAILING) | TO(FLIGHT_ENDED)},
@@ -86,6 +86,8 @@ struct flight *flight_create(struct flights *flights, const struct cache_request
     flight->epoch = epoch;
     flight->generation = generation;
     flight->group = key_hash(&request->generation_key);
+    flight->removals = UINT64_MAX;
+    key_of_removals(&request->generation_key, &request->key, &flight->removals_key);
     flight->ttl_ms = request->ttl_ms;
     flight->began_us = clock_wall_us(flights->context->clock);
     flight->job.client = request->client;
@@ -123,9 +125,12 @@ void flights_start_timer(struct flights *flights) {
 
 /* ---- looks ---- */
 
-void flight_look_for_entry(struct flight *flight, store_looked looked) {
+void flight_look_for_entry(struct flight *flight, bool number, store_looked looked) {
     flight->look.gets[0] = (struct store_get){.kind = STORE_ENTRY, .key = flight->key.bytes};
     flight->look.n = 1;
+    if (number)
+        flight->look.gets[flight->look.n++] =
+            (struct store_get){.kind = STORE_GENERATION, .key = flight->removals_key.bytes};
     flight->look.done = looked;
     flight->look.user = flight;
     store_look(flight->flights->store, &flight->look);

@@ -19,6 +19,7 @@ enum flight_state {
     FLIGHT_LOOKING,
     FLIGHT_READY,
     FLIGHT_INFERRING,
+    FLIGHT_CHECKING,
     FLIGHT_STORING,
     FLIGHT_FOLLOWING,
     FLIGHT_FAILING,
@@ -72,7 +73,14 @@ struct flight {
     unsigned attempt; /* how often the lease of another led nowhere */
     uint64_t nonce;
     uint64_t lease_until_us; /* monotonic: after it the lease may be another's */
+    uint64_t kept_ms;        /* how long the entry is worth keeping */
     uint64_t inference_us;
+
+    /* A server may evict a tombstone, and the removal that left it would be lost. So each removal raises a
+     * number, too, and who stores looks whether it is still what it was before the inference: an answer that
+     * would have to ask is not kept. */
+    struct key removals_key;
+    uint64_t removals; /* before the inference; UINT64_MAX: not known */
 
     /* of a credential that the model refused, in this flight or in one whose waiters began this one */
     bool refused;       /* this flight's failure is about that credential */
@@ -95,8 +103,8 @@ struct flight {
     struct key liveness_key; /* of that owner */
     uint64_t missing_us;     /* monotonic: since when that is missing; 0: it is there, or was not asked for */
 
-    /* LOOKING, FAILING: the entry. FOLLOWING: entry, lease and, once its owner is known, outcome and
-     * liveness.
+    /* LOOKING: the entry, and the number of removals. CHECKING: that number. FAILING: the entry. FOLLOWING:
+     * entry, lease and, once its owner is known, outcome and liveness.
      */
     struct store_look look;
 };
@@ -191,8 +199,8 @@ void flight_answer_all(struct flight *flight, const struct flight_result *result
 /* Keeps a failure for the waiters: `detail` is copied. */
 void flight_set_failure(struct flight *flight, const struct engine_answer *answer);
 
-/* Asks the store for the flight's entry, and nothing else. */
-void flight_look_for_entry(struct flight *flight, store_looked looked);
+/* Asks the store for the flight's entry, and for the number of removals, if `number`. */
+void flight_look_for_entry(struct flight *flight, bool number, store_looked looked);
 
 /* Whether `entry` is what the flight waits for: of its generation, not older than its waiters accept, and
  * fresh or made since it began. */

@@ -217,7 +217,7 @@ static bool wants_stale(const struct flight *flight) {
 static void fail(struct flight *flight) {
     flight_move(flight, FLIGHT_FAILING);
     if (wants_stale(flight))
-        flight_look_for_entry(flight, on_looked_for_stale);
+        flight_look_for_entry(flight, false, on_looked_for_stale);
     else
         fail_all(flight, NULL);
 }
@@ -273,7 +273,8 @@ static void on_report(struct flight *flight, enum flight_report what, const stru
  */
 static bool is_answered_anyway(const struct cache_request *request) {
     return request->phase == CACHE_WAITING &&
-           (request->flight->state == FLIGHT_STORING || request->flight->state == FLIGHT_FAILING);
+           (request->flight->state == FLIGHT_CHECKING || request->flight->state == FLIGHT_STORING ||
+            request->flight->state == FLIGHT_FAILING);
 }
 
 static struct cache_request *next_overdue(const struct flights *flights, uint64_t now_us) {

@@ -106,6 +106,11 @@ static void key_of_pair(const char *domain, const struct key *first, uint64_t se
     key_writer_end(&writer, key);
 }
 
+void key_of_removals(const struct key *generation, const struct key *entry, struct key *key) {
+    key_of_pair("removals", generation, entry->bytes[0], key);
+    memset(key->bytes + KEY_LENGTH - 8, 0, 8);
+}
+
 void key_of_lease(const struct key *entry, uint64_t epoch, uint64_t generation, struct key *key) {
     struct key_writer writer;
     start(&writer, "lease");

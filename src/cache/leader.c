@@ -121,6 +121,7 @@ static void end_log(struct flight *flight, const struct engine_answer *answer) {
     entry.stale_while_revalidate_until_us =
         entry.fresh_until_us + settings->cache_stale_while_revalidate_ms * 1000;
     entry.stale_if_error_until_us = entry.fresh_until_us + settings->cache_stale_if_error_ms * 1000;
+    flight->kept_ms = kept_ms(flight, answer);
     entry_end(&entry, 0, flight->log.body_at, &flight->log.entry);
 }
 
@@ -199,17 +200,60 @@ static void log_whole(struct flight *flight, struct bytes body) {
     flight->log.length = body.length;
 }
 
-static void store_log(struct flight *flight, const struct engine_answer *answer) {
+static void store_log(struct flight *flight) {
     struct store_item item = {.kind = STORE_ENTRY,
                               .key = flight->key.bytes,
                               .value = buffer_bytes(&flight->log.entry),
                               .epoch = flight->epoch,
                               .group = flight->group,
-                              .ttl_ms = kept_ms(flight, answer)};
+                              .ttl_ms = flight->kept_ms};
     flight_move(flight, FLIGHT_STORING);
     keep_generation(flight);
     store_put(flight->flights->store, &item, on_stored, flight);
 }
+
+/* An answer that may not be kept, or cannot. */
+static void end_unkept(struct flight *flight, struct bytes body) {
+    drop_older(flight);
+    leave_outcome(flight, OUTCOME_NOT_SHARED);
+    leader_give_back(flight);
+    report_answered(flight, NULL, body, false);
+}
+
+/* ---- removals ---- */
+
+/* The memory store's tombstones are not evicted. */
+static bool tombstones_may_be_lost(const struct flight *flight) {
+    return flight->flights->context->settings->cache_backend != CACHE_BACKEND_MEMORY;
+}
+
+/* UINT64_MAX: it is not known. */
+static uint64_t removals_of(const struct store_get *get) {
+    if (get->status == STORE_OK)
+        return generation_decode(get->value);
+    return get->status == STORE_MISSING ? 0 : UINT64_MAX;
+}
+
+static void on_checked(struct store_look *look) {
+    struct flight *flight = look->user;
+    uint64_t removals = removals_of(&look->gets[0]);
+    if (removals == flight->removals && removals != UINT64_MAX)
+        store_log(flight);
+    else
+        end_unkept(flight, logged_body(flight));
+}
+
+static void check(struct flight *flight) {
+    struct store_look *look = &flight->look;
+    flight_move(flight, FLIGHT_CHECKING);
+    look->gets[0] = (struct store_get){.kind = STORE_GENERATION, .key = flight->removals_key.bytes};
+    look->n = 1;
+    look->done = on_checked;
+    look->user = flight;
+    store_look(flight->flights->store, look);
+}
+
+/* ---- the end of an inference ---- */
 
 static void on_inferred(struct engine_job *job, const struct engine_answer *answer) {
     struct flight *flight = job->user;
@@ -224,13 +268,13 @@ static void on_inferred(struct engine_job *job, const struct engine_answer *answ
         log_whole(flight, answer->body);
     if (store && !flight->log.entry.failed) {
         end_log(flight, answer);
-        store_log(flight, answer);
+        if (tombstones_may_be_lost(flight))
+            check(flight);
+        else
+            store_log(flight);
         return;
     }
-    drop_older(flight);
-    leave_outcome(flight, OUTCOME_NOT_SHARED);
-    leader_give_back(flight);
-    report_answered(flight, NULL, whole ? answer->body : logged_body(flight), false);
+    end_unkept(flight, whole ? answer->body : logged_body(flight));
 }
 
 /* ---- the engine ---- */
@@ -285,6 +329,8 @@ static void on_looked_before_inferring(struct store_look *look) {
         desert(flight);
         return;
     }
+    if (look->n > 1)
+        flight->removals = removals_of(&look->gets[1]);
     if (get->status == STORE_OK && entry_read(get->value, &flight->key, now_us, &entry) == ENTRY_GOOD &&
         flight_accepts(flight, &entry, now_us)) {
         flight->followed = true;
@@ -306,7 +352,7 @@ static void on_leased(void *user, enum store_status status) {
     if (status == STORE_OK)
         flight->lease = LEASE_HELD;
     flight_move(flight, FLIGHT_LOOKING);
-    flight_look_for_entry(flight, on_looked_before_inferring);
+    flight_look_for_entry(flight, tombstones_may_be_lost(flight), on_looked_before_inferring);
 }
 
 /* Nonces are never 0. */

@@ -27,8 +27,9 @@ struct purge {
     struct purges *purges;
     LIST_ENTRY(purge) links;
     enum purge_phase phase;
-    bool removes; /* LOOKING: to remove, not only to look */
-    bool found;
+    bool removes;          /* LOOKING: to remove, not only to look */
+    bool found;            /* by the look */
+    bool found_again;      /* by the removal */
     bool pending;          /* a cache server has still to be told */
     cache_admin_done done; /* NULL: the client has left */
     void *user;
@@ -36,6 +37,8 @@ struct purge {
     struct key generation_key;
     uint64_t epoch;
     uint64_t removed;
+    enum store_status status; /* of a removal: the worst of its steps */
+    unsigned steps;           /* that are not done */
     unsigned cursor;
     struct store_look look; /* generation_look */
 };
@@ -153,9 +156,10 @@ void purges_namespace(struct purges *purges, struct bytes cache_namespace, cache
 
 /* ---- a key ---- */
 
-static void removed(void *user, enum store_status status) {
-    struct purge *purge = user;
-    purge->removed = (status == STORE_OK || status == STORE_PENDING) && purge->found;
+/* The number for those that store what they inferred meanwhile, and the entry: both are done. */
+static void on_removed(struct purge *purge) {
+    enum store_status status = purge->status;
+    purge->removed = purge->found_again && purge->found && status != STORE_ERROR;
     finish(purge,
            status == STORE_ERROR     ? CACHE_ADMIN_ERROR
            : status == STORE_PENDING ? CACHE_ADMIN_PENDING
@@ -164,15 +168,50 @@ static void removed(void *user, enum store_status status) {
            NULL);
 }
 
+static void on_step_done(struct purge *purge, enum store_status status) {
+    if (status == STORE_ERROR || purge->status == STORE_ERROR)
+        purge->status = STORE_ERROR;
+    else if (status == STORE_PENDING || purge->status == STORE_PENDING)
+        purge->status = STORE_PENDING;
+    if (--purge->steps == 0)
+        on_removed(purge);
+}
+
+static void on_number_raised(void *user, enum store_status status) {
+    on_step_done(user, status);
+}
+
+static void on_entry_removed(void *user, enum store_status status) {
+    struct purge *purge = user;
+    purge->found_again = status == STORE_OK || status == STORE_PENDING;
+    on_step_done(purge, status);
+}
+
+/* Raised first: who stores then has either not looked yet, or is refused by the tombstone. */
+static void raise_number(struct purge *purge, uint64_t now_us) {
+    char value[GENERATION_LENGTH];
+    struct key key;
+    key_of_removals(&purge->generation_key, &purge->key, &key);
+    generation_encode(now_us, value);
+    struct store_item item = {.kind = STORE_GENERATION, .key = key.bytes, .value = {value, sizeof(value)}};
+    store_put(purge->purges->store, &item, on_number_raised, purge);
+}
+
 /* Removes what is there, or forbids what is being inferred: the tombstone stands for as long as a flight that
  * began before it can last. `seen`: the last invalidation before this one. */
 static void remove_key(struct purge *purge, uint64_t seen) {
     struct purges *purges = purge->purges;
     uint64_t now_us = clock_wall_us(purges->clock);
     purge->phase = PURGE_REMOVING;
+    purge->status = STORE_OK;
+    purge->steps = 2;
     stats_count(purges->stats, STAT_purges);
+    if (purges->settings->cache_backend != CACHE_BACKEND_MEMORY)
+        raise_number(purge, now_us);
+    else
+        purge->steps = 1;
     store_remove(purges->store, STORE_ENTRY, purge->key.bytes, now_us > seen ? now_us : seen + 1,
-                 flights_tombstone_ms(purges->settings), removed, purge);
+                 flights_tombstone_ms(purges->settings), on_entry_removed, purge);
 }
 
 static void on_looked(struct store_look *look) {

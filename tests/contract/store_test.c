@@ -21,6 +21,7 @@ struct rig {
     struct shared shared;
     uv_loop_t loop;
     struct turn *turn;
+    struct context context[WORKERS];
     char path[512];               /* of a file, or empty */
     struct store *store[WORKERS]; /* as each worker has it */
     struct cache_server servers[3];
@@ -184,10 +185,10 @@ static void rig_open(struct rig *rig) {
     need(rig->turn != NULL, "turns of the loop");
     backend->setup(rig);
     for (unsigned slot = 0; slot < WORKERS; slot++) {
-        struct context context = {&rig->settings,           &rig->shared, slot, &rig->loop, &rig->clock,
-                                  &rig->shared.stats[slot], rig->turn};
+        rig->context[slot] = (struct context){
+            &rig->settings, &rig->shared, slot, &rig->loop, &rig->clock, &rig->shared.stats[slot], rig->turn};
         struct error error = {""};
-        rig->store[slot] = store_open(&context, &error);
+        rig->store[slot] = store_open(&rig->context[slot], &error);
         need(rig->store[slot] != NULL, error.text);
     }
 }

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import threading
 
 from cache_servers import Memcached, Redis
 from case import Case
@@ -111,6 +112,57 @@ class Forgetting(Case):
         self.assertGreater(found.count("HIT"), 0, found)
         self.assertEqual({client.predict(f"before {text}").cache for text in range(20)}, {"MISS"})
         self.assertNotIn("cache_server_forgot_purges", client.app.log())
+
+
+class Evicted(Case):
+    """A server needs the room of a tombstone while what was removed is being inferred."""
+
+    def forget(self, server, key):
+        if isinstance(server, Redis):
+            self.assertEqual(server.ask(f"DEL inferonce:e{key}"), ":1\r\n")
+        else:
+            self.assertEqual(server.ask(f"delete inferonce:e{key}"), "DELETED\r\n")
+
+    def other_text(self, client, key):
+        """One whose entry has nothing in common with that of `key`, removed and gone."""
+        for number in range(100):
+            other = client.predict(f"other {number}").header("X-Cache-Key")
+            if other[:2] != key[:2]:
+                return other
+        self.fail("256 times the same two digits")
+
+    def infer_and(self, meanwhile):
+        """What a text that is inferred for a second is afterwards; `meanwhile` is done to its key."""
+        for server in (Memcached(self), Redis(self)):
+            with self.subTest(server=server.name):
+                name = f"{meanwhile.__name__}-{server.name}"
+                app = Inferonce(self, name=name, STORE_TIMEOUT_MS=2000, WORKERS=1, INFERENCE_DELAY_MS=1000, **server.settings(server))
+                client = self.front(app.socket_path, name=f"nginx-{name}")
+                key = client.predict("text").header("X-Cache-Key")
+                other = self.other_text(client, key)
+                answers = []
+                asker = threading.Thread(target=lambda: answers.append(client.predict("text", headers=[("Cache-Control", "no-cache")])), daemon=True)
+                asker.start()
+                wait_until(lambda: client.stats()["in_flight"] == 1, "it is inferred")
+                meanwhile(server, client, key, other)
+                asker.join(20)
+                yield answers[0], client.predict("text", headers=[("Cache-Control", "only-if-cached")])
+
+    def test_a_tombstone(self):
+        def removed_and_forgotten(server, client, key, other):
+            self.assertEqual(client.delete(f"/cache/{key}").status, 200)
+            self.forget(server, key)
+        for answer, after in self.infer_and(removed_and_forgotten):
+            self.assertEqual((answer.status, answer.cache), (200, "BYPASS"))
+            self.assertNotIn("stored", answer.header("Cache-Status"))
+            self.assertEqual(after.status, 504)
+
+    def test_the_removal_of_another(self):
+        def other_removed(server, client, key, other):
+            self.assertEqual(client.delete(f"/cache/{other}").status, 200)
+        for answer, after in self.infer_and(other_removed):
+            self.assertIn("stored", answer.header("Cache-Status"))
+            self.assertEqual((after.status, after.cache), (200, "HIT"))
 
 
 class Ends(Case):

@@ -14,6 +14,7 @@ struct clock {
     bool fake;
     uint64_t monotonic_us;
     uint64_t wall_us;
+    int64_t skew_us; /* added to the wall clock, so that it is the cache servers' */
 };
 
 /* Microseconds since an arbitrary point; never goes back. */

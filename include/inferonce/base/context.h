@@ -16,7 +16,7 @@ struct context {
     struct shared *shared;
     unsigned slot; /* the worker's, in `shared` */
     uv_loop_t *loop;
-    const struct clock *clock;
+    struct clock *clock; /* corrected by the store, where that is on servers */
     struct stats *stats; /* the worker's own */
     struct turn *turn;   /* the loop's */
 };

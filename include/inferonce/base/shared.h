@@ -54,7 +54,8 @@ struct shared_slot {
     _Atomic uint32_t leaving;
     _Atomic uint32_t relieved;
     _Atomic uint32_t draining;
-    _Atomic uint32_t unfinished; /* of a worker that drains: requests that it still has to answer */
+    _Atomic uint32_t unfinished;   /* of a worker that drains: requests that it still has to answer */
+    _Atomic int64_t clock_skew_us; /* what its wall clock is corrected by */
 };
 
 struct shared_mapping; /* the bytes themselves; shared.c */

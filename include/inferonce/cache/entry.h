@@ -30,7 +30,7 @@
 
 /* How far into the future an entry's creation may lie before it is distrusted: clocks of hosts differ, and
  * clocks jump. */
-#define ENTRY_CLOCK_SKEW_US UINT64_C(1000000)
+#define ENTRY_CLOCK_SKEW_US UINT64_C(60000000)
 
 struct entry {
     struct key key;

@@ -44,6 +44,13 @@
 extern const uint8_t STORE_ALL_NAMESPACES[STORE_KEY_LENGTH];
 extern const uint8_t STORE_LAST_PURGE[STORE_KEY_LENGTH];
 
+/* Whether a generation of this key is usually missing, since only rare events raise it: those two, and all
+ * others whose keys end in eight zero bytes. */
+static inline bool store_generation_is_rare(const uint8_t *key) {
+    static const uint8_t ZERO[8] = {0};
+    return memcmp(key + STORE_KEY_LENGTH - sizeof(ZERO), ZERO, sizeof(ZERO)) == 0;
+}
+
 enum store_kind { STORE_ENTRY, STORE_LEASE, STORE_OUTCOME, STORE_GENERATION };
 
 enum store_status {

@@ -140,8 +140,8 @@ static enum memcached_verb over_what_was_read(const struct change *change) {
 static void write_tombstone(struct change *change, const struct item *there) {
     char tombstone[ITEM_HEADER_LENGTH];
     uint64_t now_us = clock_wall_us(change->memcached->clock);
-    item_header(item_tombstone_epoch(change->epoch, there), item_expiry(now_us, change->tombstone_ms), true,
-                tombstone);
+    item_header(item_tombstone_epoch(change->epoch, there),
+                item_tombstone_expiry(now_us, change->tombstone_ms), true, tombstone);
     write_value(change, over_what_was_read(change), (struct bytes){tombstone, sizeof(tombstone)},
                 change->tombstone_ms);
 }

@@ -191,9 +191,8 @@ static void merge_copies(struct memcached_lookup *lookup, size_t get) {
         greatest = copy->number > greatest ? copy->number : greatest;
         answers++;
     }
-    /* No server has it as long as none has forgotten purges; one that has it judges its own entries by it. */
-    bool nowhere = answers > 0 && greatest == 0 &&
-                   memcmp(lookup->gets[get].key, STORE_ALL_NAMESPACES, STORE_KEY_LENGTH) == 0;
+    /* One that is rare no server has, most of the time; one that has it judges its own entries by it. */
+    bool nowhere = answers > 0 && greatest == 0 && store_generation_is_rare(lookup->gets[get].key);
     if (lookup->memcached->n > 1 && !nowhere && (answers == 0 || differ))
         settle(lookup, get);
     else

@@ -6,6 +6,7 @@
 #include "inferonce/base/log.h"
 #include "store/memcached/parts.h"
 #include "store/remote/history.h"
+#include "store/remote/skew.h"
 
 #define FIGURES_MS 1000
 
@@ -116,7 +117,8 @@ static void on_figure(struct memcached_command *command, struct bytes line) {
         uint64_t *figure;
     } WANTED[] = {{LITERAL("STAT curr_items "), &server->items_read},
                   {LITERAL("STAT bytes "), &server->bytes_read},
-                  {LITERAL("STAT evictions "), &server->evictions_read}};
+                  {LITERAL("STAT evictions "), &server->evictions_read},
+                  {LITERAL("STAT time "), &server->time_read}};
     for (unsigned i = 0; i < sizeof(WANTED) / sizeof(WANTED[0]); i++) {
         size_t length = WANTED[i].name.length;
         struct bytes number = {line.data + length, line.length > length ? line.length - length : 0};
@@ -133,6 +135,14 @@ static void on_purge_read(struct memcached_command *command, enum memcached_outc
         remote_server_read(&server->remote, last_purge(server));
 }
 
+/* The servers' clocks may differ, too: all hosts go by the first that is used. */
+static bool tells_time(const struct memcached_server *server) {
+    const struct memcached_server *first = server->memcached->servers;
+    while (first < server && first->remote.state != REMOTE_USED)
+        first++;
+    return first == server && server->time_read != UINT64_MAX;
+}
+
 static void on_figures_ended(struct memcached_command *command, enum memcached_outcome outcome) {
     struct memcached_server *server =
         (struct memcached_server *)((char *)command - offsetof(struct memcached_server, figures_command));
@@ -141,6 +151,8 @@ static void on_figures_ended(struct memcached_command *command, enum memcached_o
     server->items = server->items_read;
     server->bytes = server->bytes_read;
     server->evictions = server->evictions_read;
+    if (tells_time(server))
+        skew_learn(server->remote.context, server->remote.name, server->time_read * 1000000 + 500000);
 }
 
 static void on_ask_figures(uv_timer_t *timer) {
@@ -150,7 +162,7 @@ static void on_ask_figures(uv_timer_t *timer) {
         if (server->asking || !remote_server_is_used(&server->remote))
             continue;
         server->asking = true;
-        server->items_read = server->bytes_read = server->evictions_read = UINT64_MAX;
+        server->items_read = server->bytes_read = server->evictions_read = server->time_read = UINT64_MAX;
         server->figures_command = (struct memcached_command){.ended = on_figures_ended, .stat = on_figure};
         read_last_purge(server, on_purge_read);
         memcached_send_stats(server->connection, &server->figures_command);

@@ -32,7 +32,7 @@ struct memcached_server {
     bool asking;
     bool known;
     uint64_t items, bytes, evictions;
-    uint64_t items_read, bytes_read, evictions_read; /* of the answer under way */
+    uint64_t items_read, bytes_read, evictions_read, time_read; /* of the answer under way */
 
     /* The probe: a read of STORE_LAST_PURGE and a write of an item that is the probe's own. */
     struct memcached_command probe_set;

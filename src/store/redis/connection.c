@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "store/remote/skew.h"
+
 #define FIGURES_MS 1000
 
 /* What a late reply that lies in the socket already is given, since a turn of ours may have taken long. */
@@ -215,6 +217,9 @@ static void told_all(struct redis_command *command, const struct redisReply *rep
     struct bytes text = {reply->str, (size_t)reply->len};
     connection->memory_bytes = figure(text, "\r\nused_memory:");
     connection->evictions = figure(text, "\r\nevicted_keys:");
+    uint64_t server_us = figure(text, "\r\nserver_time_usec:");
+    if (server_us != UINT64_MAX)
+        skew_learn(connection->server.context, connection->server.name, server_us);
     connection->known = true;
 }
 

@@ -343,7 +343,7 @@ static bool send_bury(struct change *change, const uint8_t *key, uint64_t epoch,
     char now[24];
     char px[24];
     uint64_t now_us = clock_wall_us(change->redis->clock);
-    item_header(epoch, item_expiry(now_us, tombstone_ms), true, header);
+    item_header(epoch, item_tombstone_expiry(now_us, tombstone_ms), true, header);
     snprintf(now, sizeof(now), "%" PRIu64, now_us);
     snprintf(px, sizeof(px), "%" PRIu64, tombstone_ms);
     begin_script(change->redis, &words, REMOVE_ENTRY, STORE_ENTRY, key);

@@ -33,9 +33,8 @@ static bool is_moot(const struct remote_server *server, uint64_t known, uint64_t
 }
 
 bool history_read(struct remote_server *server, uint64_t number, bool probing) {
-    const struct clock clock = {.fake = false};
     struct pendings *pendings = server->remote.pendings;
-    uint64_t now_us = clock_wall_us(&clock);
+    uint64_t now_us = clock_wall_us(server->context->clock);
     /* Purges that a server which comes back was not told yet are pending, and are no loss. */
     uint64_t known = probing ? pending_server_purge(pendings, server->id) : pending_last_purge(pendings);
     /* A server that keeps nothing through a restart and has no time has no entries from before it either. */

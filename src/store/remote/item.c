@@ -3,6 +3,8 @@
 
 #include "inferonce/base/little_endian.h"
 
+#define DAY_MS (UINT64_C(86400) * 1000)
+
 enum { AT_EPOCH = 0, AT_EXPIRES = 8, AT_TYPE = 16 };
 
 void item_names_init(struct item_names *names, const char *prefix) {
@@ -50,6 +52,10 @@ void item_header(uint64_t epoch, uint64_t expires_us, bool tombstone, char heade
 
 uint64_t item_expiry(uint64_t now_us, uint64_t ms) {
     return ms == 0 || ms > (UINT64_MAX - now_us) / 1000 ? UINT64_MAX : now_us + ms * 1000;
+}
+
+uint64_t item_tombstone_expiry(uint64_t now_us, uint64_t tombstone_ms) {
+    return item_expiry(now_us, tombstone_ms + DAY_MS);
 }
 
 uint64_t item_tombstone_epoch(uint64_t epoch, const struct item *there) {

@@ -45,6 +45,9 @@ bool item_read(struct bytes value, uint64_t now_us, struct item *item) MUST_CHEC
 /* Writes the header; `expires_us` UINT64_MAX: never. */
 void item_header(uint64_t epoch, uint64_t expires_us, bool tombstone, char header[ITEM_HEADER_LENGTH]);
 
+/* When a tombstone ends by what stands in it: the server ends it sooner, whatever clocks say. */
+uint64_t item_tombstone_expiry(uint64_t now_us, uint64_t tombstone_ms);
+
 /* `ms` after `now_us`; 0, and what would overflow: UINT64_MAX, never. */
 uint64_t item_expiry(uint64_t now_us, uint64_t ms);
 

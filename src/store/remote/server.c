@@ -144,6 +144,7 @@ bool remote_server_init(struct remote_server *server, const struct remote_server
                         const struct server_address *address) {
     *server = (struct remote_server){.operations = operations,
                                      .remote = *remote,
+                                     .context = context,
                                      .loop = context->loop,
                                      .breaker = {.limits = &BREAKER},
                                      .longest_entry_us = store_generation_ms(context->settings) / 2 * 1000};

@@ -44,6 +44,7 @@ struct remote_server_operations {
 struct remote_server {
     const struct remote_server_operations *operations;
     struct remote_options remote;
+    const struct context *context;
     uv_loop_t *loop;
     enum remote_server_state state;
     struct resolver resolver;   /* its address is the settings', and decides which keys are the server's */

@@ -83,6 +83,7 @@ static struct store *servers_open(const struct context *context, const struct re
 
 struct rig {
     struct settings settings;
+    struct context context;
     struct clock clock;
     struct shared shared;
     uv_loop_t loop;
@@ -93,14 +94,14 @@ struct rig {
 /* As a worker does, the first and those that take its place. */
 static void start_worker(struct rig *rig) {
     struct error error = {""};
-    struct context context = {.settings = &rig->settings,
-                              .shared = &rig->shared,
-                              .clock = &rig->clock,
-                              .stats = &rig->shared.stats[0],
-                              .turn = rig->turn};
-    rig->store = fallback_open(&context, servers_open, &error);
+    rig->context = (struct context){.settings = &rig->settings,
+                                    .shared = &rig->shared,
+                                    .clock = &rig->clock,
+                                    .stats = &rig->shared.stats[0],
+                                    .turn = rig->turn};
+    rig->store = fallback_open(&rig->context, servers_open, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(rig->store);
-    rig->store->batches = store_batches_create(rig->store, &context);
+    rig->store->batches = store_batches_create(rig->store, &rig->context);
     CU_ASSERT_PTR_NOT_NULL_FATAL(rig->store->batches);
 }
 

@@ -33,6 +33,9 @@ struct rig {
     struct pendings pendings;
     uv_loop_t loop;
     struct turn *turn;
+    struct shared_slot slot;
+    struct shared shared;
+    struct context context;
     struct store *store;
     unsigned returns;
     uint64_t pending_at_return;
@@ -53,13 +56,15 @@ static void rig_open_on(struct rig *rig, const char *servers, uint64_t timeout_m
     pendings_setup(&rig->pendings, true);
     uv_loop_init(&rig->loop);
     rig->turn = turn_create(&rig->loop, &error);
-    struct context context = {.settings = &rig->settings,
-                              .loop = &rig->loop,
-                              .clock = &rig->clock,
-                              .stats = &rig->stats,
-                              .turn = rig->turn};
+    rig->shared.slots = &rig->slot;
+    rig->context = (struct context){.settings = &rig->settings,
+                                    .shared = &rig->shared,
+                                    .loop = &rig->loop,
+                                    .clock = &rig->clock,
+                                    .stats = &rig->stats,
+                                    .turn = rig->turn};
     struct remote_options remote = {.pendings = &rig->pendings, .returns = returned, .user = rig};
-    rig->store = memcached_open(&context, &remote, &error);
+    rig->store = memcached_open(&rig->context, &remote, &error);
     if (!rig->store) {
         fprintf(stderr, "memcached: cannot set up: %s\n", error.text);
         exit(2);

@@ -25,6 +25,9 @@ struct rig {
     struct stats stats;
     struct pendings pendings;
     uv_loop_t loop;
+    struct shared_slot slot;
+    struct shared shared;
+    struct context context;
     struct store *store;
     unsigned returns;
 };
@@ -41,10 +44,14 @@ static void rig_open(struct rig *rig, const char *url, uint64_t timeout_ms) {
     snprintf(rig->settings.redis_url, sizeof(rig->settings.redis_url), "%s", url);
     pendings_setup(&rig->pendings, true);
     uv_loop_init(&rig->loop);
-    struct context context = {
-        .settings = &rig->settings, .loop = &rig->loop, .clock = &rig->clock, .stats = &rig->stats};
+    rig->shared.slots = &rig->slot;
+    rig->context = (struct context){.settings = &rig->settings,
+                                    .shared = &rig->shared,
+                                    .loop = &rig->loop,
+                                    .clock = &rig->clock,
+                                    .stats = &rig->stats};
     struct remote_options remote = {.pendings = &rig->pendings, .returns = returned, .user = rig};
-    rig->store = redis_open(&context, &remote, &error);
+    rig->store = redis_open(&rig->context, &remote, &error);
     if (!rig->store) {
         fprintf(stderr, "redis: cannot set up: %s\n", error.text);
         exit(2);
