@@ -28,10 +28,9 @@ CPPFLAGS += -D_GNU_SOURCE -Iinclude -Isrc -I$(BUILD)/generated -DINFERONCE_VERSI
 ALL_CFLAGS = -std=c11 -g $(OPTIMISE) $(WARNINGS) $(WERROR) $(HARDENING) $(SANITIZE) $(PACKAGE_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
 
-# pkg-config is asked only by goals that compile: `make deps` runs before it is there. What it lacks is said by the rule of
-# $(BUILD)/flags.
-PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null))$(PACKAGE_CFLAGS)
-PACKAGE_LIBS   = $(eval PACKAGE_LIBS := $$(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null))$(PACKAGE_LIBS)
+# Empty where pkg-config is not there yet; the rule of $(BUILD)/flags says what it lacks.
+PACKAGE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
+PACKAGE_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
 
 ifeq ($(V),1)
   Q :=
@@ -43,13 +42,21 @@ endif
 
 # The sources of folder $(1), with those of its own folders.
 sources_of = $(sort $(wildcard src/$(1)/*.c src/$(1)/*/*.c))
+objects_of = $(patsubst %.c,$(BUILD)/%.o,$(call sources_of,$(1)))
 HEADERS  := $(sort $(wildcard include/inferonce/*/*.h src/*/*.h src/*/*/*.h))
 ARCHIVES := $(FOLDERS:%=$(BUILD)/lib%.a)
 reverse   = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
-# The archives that a test of folder $(1) may use: its own and those before it, the last first, for the linker.
-upto      = $(call reverse,$(foreach f,$(FOLDERS),$(if $(seen_$(1)_$(f)),$(BUILD)/lib$(f).a)))
-# seen_X_Y is set when folder Y is X or comes before X.
-$(foreach x,$(FOLDERS),$(eval stop :=)$(foreach y,$(FOLDERS),$(if $(stop),,$(eval seen_$(x)_$(y) := 1)$(if $(filter $(x),$(y)),$(eval stop := 1)))))
+# A folder and those before it: what its tests may use.
+upto_base    := base
+upto_fastcgi := $(upto_base) fastcgi
+upto_http    := $(upto_fastcgi) http
+upto_store   := $(upto_http) store
+upto_engine  := $(upto_store) engine
+upto_cache   := $(upto_engine) cache
+upto_api     := $(upto_cache) api
+upto_process := $(upto_api) process
+# Their archives, the last first, for the linker.
+upto = $(call reverse,$(upto_$(1):%=$(BUILD)/lib%.a))
 
 UNIT_SOURCES     := $(sort $(wildcard tests/unit/*/*_test.c))
 UNIT_TESTS       := $(UNIT_SOURCES:%.c=$(BUILD)/%)
@@ -60,7 +67,7 @@ BENCH_SOURCES    := $(sort $(wildcard tests/bench/*.c))
 BENCHES          := $(BENCH_SOURCES:%.c=$(BUILD)/%)
 FUZZERS          := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 
-.PHONY: all run run-installed check check-installed unit test e2e tests-built asan benches bench bench-installed fuzz run-fuzzers headers layers \
+.PHONY: all run run-installed check check-installed unit test e2e tests-built asan benches bench bench-installed fuzz run-fuzzers coverage hooks headers layers \
         format lint lint-installed docs install install-built uninstall deps clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -90,13 +97,12 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(if $(filter tests/%,$<),-Itests/lib) $(ALL_CFLAGS) $(if $(filter tests/%,$<),-Wno-missing-prototypes) -MMD -MP -c -o $@ $<
 
-define archive
-$$(BUILD)/lib$(1).a: $$(patsubst %.c,$$(BUILD)/%.o,$$(call sources_of,$(1)))
-	$$(say) AR $$@
-	@rm -f $$@
-	$$(Q)$$(AR) rcs $$@ $$^
-endef
-$(foreach f,$(FOLDERS),$(eval $(call archive,$(f))))
+.SECONDEXPANSION:
+
+$(ARCHIVES): $(BUILD)/lib%.a: $$(call objects_of,$$*)
+	$(say) AR $@
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
 
 # An archive, so that a test links of it, and of the folders below, only what it uses.
 $(TEST_SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)))
@@ -106,12 +112,10 @@ $(TEST_SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)))
 
 # A unit test sees its own folder and the ones before it, as the source does, and what its folder of tests shares.
 unit_support = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(sort $(wildcard tests/unit/$(1)/*.c))))
-define unit_rules
-$$(BUILD)/tests/unit/$(1)/%_test: $$(BUILD)/tests/unit/$(1)/%_test.o $$(call unit_support,$(1)) $$(TEST_SUPPORT) $$(call upto,$(1))
-	$$(say) LINK $$@
-	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$^ $$(PACKAGE_LIBS) -lcunit -lpthread -lm
-endef
-$(foreach f,$(FOLDERS),$(eval $(call unit_rules,$(f))))
+folder_of = $(notdir $(patsubst %/,%,$(dir $(1))))
+$(UNIT_TESTS): %: %.o $$(call unit_support,$$(call folder_of,$$@)) $(TEST_SUPPORT) $$(call upto,$$(call folder_of,$$@))
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PACKAGE_LIBS) -lcunit -lpthread -lm
 
 $(BUILD)/tests/contract/%_test: $(BUILD)/tests/contract/%_test.o $(TEST_SUPPORT) $(call upto,store)
 	$(say) LINK $@
@@ -207,6 +211,14 @@ run-fuzzers: $(FUZZERS)
 	    $$fuzzer -verbosity=0 -print_funcs=0 -print_final_stats=1 -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(BUILD)/ \
 	        $(BUILD)/corpus/$${fuzzer##*/} || exit 1; \
 	done
+
+coverage:                                   ## lines that the unit, contract and end-to-end tests reach, by folder (gcovr)
+	@deploy/install-deps coverage
+	@$(MAKE) --no-print-directory BUILD=build/coverage OPTIMISE=-O0 SANITIZE='--coverage -fprofile-update=atomic' check-installed
+	@tests/lib/coverage build/coverage $(FOLDERS)
+
+hooks:                                      ## have git check format, layers and headers before each commit
+	@install -m 0755 tests/lib/pre-commit "$$(git rev-parse --git-path hooks)/pre-commit"
 
 headers:                                    ## every header compiles alone
 	@for header in $(HEADERS); do \

@@ -101,7 +101,7 @@ void answer_etag(const struct bytes *parts, size_t n, char etag[ANSWER_ETAG_LENG
     static const char digits[] = "0123456789abcdef";
     uint64_t hash = UINT64_C(14695981039346656037);
     for (size_t i = 0; i < n; i++) {
-        /* Where one part ends matters: 0xff, which is in no UTF-8, keeps [1,12] and [11,2] apart. */
+        /* The end of a part matters: 0xff, which is in no UTF-8, keeps [1,12] and [11,2] apart. */
         if (i > 0)
             hash = (hash ^ 0xff) * FNV_PRIME;
         for (size_t j = 0; j < parts[i].length; j++)

@@ -1,4 +1,4 @@
-/* What an answer of the cache looks like in HTTP: header fields and problems (HTTP.md, Response headers and
+/* Writes an answer of the cache in HTTP: header fields and problems (HTTP.md, Response headers and
  * Errors). */
 #ifndef INFERONCE_API_ANSWER_H
 #define INFERONCE_API_ANSWER_H

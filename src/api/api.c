@@ -12,7 +12,7 @@ bool api_setup(struct api *api, struct error *error) {
     api->slices = slices_create(api->context->turn);
     if (api->predictions && api->known_bodies && api->slices)
         return true;
-    error_set(error, "no memory for the pool of predictions and the known bodies");
+    error_set(error, "out of memory");
     api_teardown(api);
     return false;
 }

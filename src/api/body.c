@@ -20,7 +20,7 @@ static const char *const KNOWN_NAMES[KNOWN_COUNT] = {"text", "texts", "keys", "n
 
 #define PREDICT_DETAIL "must have exactly one of the members \"text\" and \"texts\""
 
-/* What an object may hold. */
+/* The members that an object may hold. */
 struct shape {
     unsigned n_known; /* of KNOWN_NAMES, from the first */
     bool empty_allowed;

@@ -49,7 +49,7 @@ static void log_purge(const struct errand *errand, uint64_t count) {
 /* ---- errands ---- */
 
 /* The operation goes on to its end without a client. */
-static void left(struct exchange *exchange) {
+static void on_abandoned(struct exchange *exchange) {
     struct errand *errand = exchange->state;
     log_purge(errand, UINT64_MAX);
     preparation_forget(&errand->preparation);
@@ -68,7 +68,7 @@ static struct errand *errand_begin(struct api *api, struct exchange *exchange) {
     errand->api = api;
     errand->exchange = exchange;
     exchange->state = errand;
-    exchange->abandoned = left;
+    exchange->abandoned = on_abandoned;
     return errand;
 }
 

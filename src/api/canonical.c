@@ -31,7 +31,7 @@ static void spend(struct canonical *canonical, size_t steps) {
     *budget -= steps < *budget ? steps : *budget;
 }
 
-/* What is left of a token. False: the budget is spent. */
+/* Goes on with the rest of a token. False: the budget is spent. */
 static bool write_rest(struct canonical *canonical) {
     const char *at = canonical->rest.data, *end = at + canonical->rest.length;
     while (at < end && canonical->reader.budget > 0) {

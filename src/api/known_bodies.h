@@ -11,7 +11,7 @@
 #include "inferonce/base/buffer.h"
 #include "inferonce/cache/key.h"
 
-/* What is remembered, in bytes, and the most that one body may take of it: a known one has to be read at once
+/* Bytes of memory for bodies, and the most that one body may take of it: a known one has to be read at once
  * where the cache has no answer for it after all, and that must take less than a slice (api/slices.h). */
 #define KNOWN_BODIES_BYTES (UINT64_C(2) << 20)
 #define KNOWN_BODY_MAX     (16u * 1024)

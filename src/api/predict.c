@@ -116,11 +116,11 @@ static void answered(struct cache_request *request, const struct cache_answer *a
     prediction_send(prediction, pieces, unmodified ? 0 : 3);
 }
 
-static void left(struct exchange *exchange) {
+static void on_abandoned(struct exchange *exchange) {
     struct prediction *prediction = exchange->state;
     preparation_forget(&prediction->preparation);
     if (prediction->batch)
-        predict_batch_left(prediction);
+        predict_batch_abandoned(prediction);
     else
         cache_forget(prediction->api->cache, &prediction->only);
     prediction_release(prediction);
@@ -242,7 +242,7 @@ void predict_handle(struct exchange *exchange, struct bytes parameter, void *con
     prediction->only.copied = copied;
     prediction->only.done = answered;
     prediction->only.user = prediction;
-    exchange->abandoned = left;
+    exchange->abandoned = on_abandoned;
     if (ask_known(prediction))
         return;
     if (preparation_is_needed(exchange))

@@ -425,7 +425,7 @@ void predict_batch_ask(struct prediction *prediction, const struct bytes *texts,
     ask_all(prediction);
 }
 
-void predict_batch_left(struct prediction *prediction) {
+void predict_batch_abandoned(struct prediction *prediction) {
     struct predict_batch *batch = prediction->batch;
     for (size_t i = 0; i < batch->n_items; i++)
         if (!batch->items[i].answered)

@@ -14,6 +14,6 @@ void predict_batch_ask(struct prediction *prediction, const struct bytes *texts,
                        size_t n);
 
 /* The client has left: forgets what is still asked for and frees prediction->batch. */
-void predict_batch_left(struct prediction *prediction);
+void predict_batch_abandoned(struct prediction *prediction);
 
 #endif

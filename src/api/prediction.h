@@ -26,7 +26,7 @@ struct prediction {
 /* Fills in a request, without its key and its text; the caller adds `done` and `user`. */
 void prediction_fill(const struct prediction *prediction, struct cache_request *request);
 
-/* What of the request's credential is part of its keys; length 0: nothing. */
+/* The credential that is part of the request's keys; length 0: none is. */
 struct bytes prediction_credential(const struct prediction *prediction);
 
 /* Adds a normalised text and its key, and the parameters that are in the body. */
@@ -36,7 +36,7 @@ void prediction_fill_text(const struct prediction *prediction, struct bytes text
 /* Gives back the request's body and what was made of it: nobody needs its texts any more. */
 void prediction_forget_body(struct prediction *prediction);
 
-/* What the keys of a request are made of beside the text. */
+/* The parts of the request's keys beside the text. */
 struct text_key_context prediction_key_context(const struct prediction *prediction);
 
 /* For QUERY: starts the response with the entity tag of `parts`; true: as a 304, to which no body belongs.

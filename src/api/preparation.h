@@ -1,4 +1,4 @@
-/* What comes before the cache is asked, for a body that is too long for one turn: it is read, its texts are
+/* Prepares the request to the cache, for a body that is too long for one turn: it is read, its texts are
  * normalised, their keys are made, all in slices (api/slices.h).
  *
  *   READING  the body           -> WORKING  it has texts

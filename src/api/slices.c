@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* What is done in a turn, and the most of it for one request, in steps of 10 to 30 nanoseconds. */
+/* Steps that are done in a turn, and the most of them for one request, of 10 to 30 nanoseconds. */
 #define TURN_STEPS  16384
 #define SHARE_STEPS 4096
 

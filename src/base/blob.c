@@ -8,7 +8,7 @@
 
 #define BUCKETS 1024
 
-/* Of a blob's bytes this many places of eight are looked at to find it again, at offsets that nobody outside
+/* A blob is found again by this many places of eight bytes, at offsets that nobody outside
  * knows. */
 #define SAMPLES 32
 

@@ -6,7 +6,7 @@
 #include "inferonce/base/json_string.h"
 #include "inferonce/base/utf8.h"
 
-/* What is open is one stack. A container (an array or an object) is there with its bracket for a name, of
+/* The open values are one stack. A container (an array or an object) is there with its bracket for a name, of
  * length 0, and the index of the container around it for a place; behind an object are its members. */
 #define OPEN_AT_FIRST 32
 #define OPEN_KEPT     1024
@@ -23,7 +23,7 @@ enum {
     EXPECTS_NEXT   /* item or member, behind a comma */
 };
 
-/* Where the budget ended. */
+/* The place where the budget ended. */
 enum {
     WITHIN_NOTHING, /* or white space before a token */
     WITHIN_TEXT,    /* which is UTF-8 up to `checked` */

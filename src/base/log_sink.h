@@ -1,5 +1,5 @@
-/* Where log lines go: a descriptor that is written without waiting for whoever reads it. One for a process;
- * a forked process writes to its parent's. */
+/* The sink of log lines: a descriptor that is written without waiting for whoever reads it. One for a
+ * process; a forked process writes to its parent's. */
 #ifndef INFERONCE_BASE_LOG_SINK_H
 #define INFERONCE_BASE_LOG_SINK_H
 

@@ -13,7 +13,7 @@ static struct bytes skip(struct bytes text, size_t n) {
     return (struct bytes){text.data + n, text.length - n};
 }
 
-/* What is before the first `c`; `*rest` is behind it. False: there is none. */
+/* Splits at the first `c`: returns what is before it, `*rest` is behind it. False: there is none. */
 static bool split(struct bytes text, char c, struct bytes *before, struct bytes *rest) {
     const char *at = text.length > 0 ? memchr(text.data, c, text.length) : NULL;
     if (!at)

@@ -149,7 +149,7 @@ static bool is_answered_at_once(enum settings_request request) {
     return request != SETTINGS_SERVE && request != SETTINGS_PRINT_CONFIG;
 }
 
-/* What is asked for, and the files, which everything else beats. */
+/* Reads the request and the files, which everything else overrides. */
 static bool apply_controls(struct settings_loading *loading, int argc, char *const argv[],
                            enum settings_request *request, struct error *error) {
     struct flag flag;

@@ -16,7 +16,7 @@ const char *settings_shown(struct bytes value, struct shown *shown) {
     return shown->text;
 }
 
-/* Of a URL that must have none, and whose value is told for that. */
+/* A password in a URL that must have none. */
 static bool has_credentials(struct bytes value) {
     return value.length > 0 && memmem(value.data, value.length, "://", 3) &&
            memchr(value.data, '@', value.length);
@@ -81,7 +81,8 @@ void near_miss_try_settings(struct near_miss *miss) {
             near_miss_try(miss, SETTING_ROWS[i].name);
 }
 
-/* What Kubernetes gives every container for a service that may well be called "cache" or "inferonce". */
+/* The variables that Kubernetes gives every container for a service that may well be called "cache" or
+ * "inferonce". */
 static bool is_service_link(struct bytes name) {
     static const struct bytes PARTS[] = {LITERAL("_SERVICE_"), LITERAL("_PORT")};
     for (size_t i = 0; i < sizeof(PARTS) / sizeof(PARTS[0]); i++)

@@ -23,7 +23,7 @@ const char *settings_shown_value(const struct setting *row, struct bytes value, 
 /* Writes a name in the manner of the table: cache-ttl -> CACHE_TTL. Cut to fit; `text` holds the result. */
 struct bytes settings_table_name(struct bytes name, char text[SETTING_NAME_MAX]);
 
-/* Of all names that are tried the one that differs from `name` in the fewest letters. */
+/* The name that differs from `name` in the fewest letters. */
 struct near_miss {
     struct bytes name; /* borrowed */
     size_t least;      /* letters in which the nearest differs, or one more than may differ */

@@ -290,7 +290,7 @@ static bool parse(enum setting_kind kind, struct bytes text, uint64_t *number) {
     return kind == SETTING_SECONDS ? parse_seconds(text, number) : bytes_to_number(text, number);
 }
 
-/* What "1h" is in seconds, for who writes it so; false when it is not a number and a unit of time. */
+/* Reads "1h" as seconds, for the hint in an error; false when it is not a number and a unit of time. */
 static bool read_duration(struct bytes value, uint64_t *ms) {
     static const struct {
         struct bytes unit;
@@ -451,7 +451,7 @@ void setting_get(const struct setting *row, const struct settings *settings, cha
     }
 }
 
-/* Where a URL without an @ has what looks like a password: behind the colon of HOST:PORT, and no port. */
+/* Finds what looks like a password in a URL without an @: behind the colon of HOST:PORT, and no port. */
 static bool is_forgotten_host(struct bytes rest, size_t *colon) {
     const char *slash = rest.length > 0 ? memchr(rest.data, '/', rest.length) : NULL;
     size_t length = slash ? (size_t)(slash - rest.data) : rest.length;

@@ -27,7 +27,7 @@
 _Static_assert(WORKERS_MAX == 64, "a word of interest has one bit for each place");
 _Static_assert(INTEREST_WORDS % 64 == 0, "the wakes of a slot are whole words");
 
-/* What a mapping must be to be of use to this program. */
+/* The properties that a mapping must have to be used. */
 struct identity {
     uint64_t magic;
     uint64_t layout_version;
@@ -249,9 +249,9 @@ static void clear_slot(struct shared *shared, unsigned slot) {
     atomic_store(&line->unfinished, 0);
     atomic_store(&line->clock_skew_us, 0);
     stats_clear_gauges(&shared->stats[slot]);
-    /* 0 is the epoch of a slot that never had a worker. */
-    if (atomic_fetch_add(&line->epoch, 1) == UINT64_MAX)
-        atomic_store(&line->epoch, 1);
+    /* 0 is the incarnation of a slot that never had a worker. */
+    if (atomic_fetch_add(&line->incarnation, 1) == UINT64_MAX)
+        atomic_store(&line->incarnation, 1);
 }
 
 /* Epochs are raised, not zeroed: leases that workers of the last run left in the region belong to the dead.
@@ -431,9 +431,10 @@ uint64_t shared_stat(const struct shared *shared, enum statistic stat) {
     return stats_sum(shared->stats, SLOTS_MAX, stat);
 }
 
-bool shared_owner_is_dead(const struct shared *shared, uint64_t instance, uint32_t slot, uint64_t epoch) {
+bool shared_owner_is_dead(const struct shared *shared, uint64_t instance, uint32_t slot,
+                          uint64_t incarnation) {
     return instance == shared->instance && slot < SLOTS_MAX &&
-           atomic_load(&shared->slots[slot].epoch) > epoch;
+           atomic_load(&shared->slots[slot].incarnation) > incarnation;
 }
 
 /* ---- waking ----

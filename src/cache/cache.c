@@ -4,9 +4,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "cache/admin.h"
 #include "cache/flights.h"
 #include "cache/generation.h"
-#include "cache/purge.h"
 #include "inferonce/cache/policy.h"
 
 /* A generation that cannot be made in so many turns is a store that forgets what it is told. */
@@ -17,7 +17,7 @@ struct cache {
     const struct clock *clock;
     struct stats *stats;
     struct flights *flights;
-    struct purges *purges;
+    struct admin *admin;
     size_t n_looking;
 };
 
@@ -32,8 +32,8 @@ struct cache *cache_create(const struct context *context, struct store *store, s
     cache->clock = context->clock;
     cache->stats = context->stats;
     cache->flights = flights_create(context, store, engine, blobs, error);
-    cache->purges = purges_create(context, store, error);
-    if (!cache->flights || !cache->purges)
+    cache->admin = admin_create(context, store, error);
+    if (!cache->flights || !cache->admin)
         cache_destroy(&cache);
     return cache;
 }
@@ -41,7 +41,7 @@ struct cache *cache_create(const struct context *context, struct store *store, s
 void cache_destroy(struct cache **cache) {
     if (!*cache)
         return;
-    purges_destroy(&(*cache)->purges);
+    admin_destroy(&(*cache)->admin);
     flights_destroy(&(*cache)->flights);
     free(*cache);
     *cache = NULL;
@@ -201,19 +201,19 @@ void cache_woken(struct cache *cache, const uint64_t words[INTEREST_WORDS / 64])
 /* ---- administration ---- */
 
 void cache_purge(struct cache *cache, struct bytes cache_namespace, cache_admin_done done, void *user) {
-    purges_namespace(cache->purges, cache_namespace, done, user);
+    admin_purge(cache->admin, cache_namespace, done, user);
 }
 
 void cache_remove(struct cache *cache, const struct key *key, struct bytes cache_namespace,
                   cache_admin_done done, void *user) {
-    purges_key(cache->purges, key, cache_namespace, done, user);
+    admin_remove(cache->admin, key, cache_namespace, done, user);
 }
 
 void cache_inspect(struct cache *cache, const struct key *key, struct bytes cache_namespace,
                    cache_admin_done done, void *user) {
-    purges_look(cache->purges, key, cache_namespace, done, user);
+    admin_inspect(cache->admin, key, cache_namespace, done, user);
 }
 
 void cache_admin_forget(struct cache *cache, void *user) {
-    purges_forget(cache->purges, user);
+    admin_forget(cache->admin, user);
 }

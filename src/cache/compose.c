@@ -366,7 +366,7 @@ static void points_fini(struct points *points) {
     *points = (struct points){0};
 }
 
-/* What a long run needed. */
+/* The memory that a long run needed. */
 static void give_back(struct compose *compose) {
     if (compose->run.length > SHORT_RUN)
         points_fini(&compose->run);

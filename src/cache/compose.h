@@ -21,7 +21,7 @@ enum flow {
     FLOW_NO_MEMORY /* not to be called again */
 };
 
-/* Where characters come from. `*budget` is lowered by what that cost, in bytes of the text or characters of
+/* The source of characters. `*budget` is lowered by what that cost, in bytes of the text or characters of
  * a run. */
 typedef enum flow (*flow_source)(void *context, int32_t *point, size_t *budget);
 

@@ -61,7 +61,7 @@ static struct flight_bucket *bucket_of(struct flights *flights, const struct key
     return &flights->buckets[key_hash(key) % FLIGHT_BUCKETS];
 }
 
-/* Who cannot have what has come so far begins anew. */
+/* A request cannot join when the beginning of the answer was dropped. */
 static bool can_be_joined(const struct flight *flight) {
     return STATES[flight->state].joinable && !flight->log.dropped;
 }

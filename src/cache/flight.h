@@ -31,7 +31,7 @@ enum flight_state {
 
 #define FLIGHT_BUCKETS 4096
 
-/* Of a failure's detail, which may be the model's own words, with its end mark. */
+/* Bytes of a failure's detail, which may be the model's own words, with its end mark. */
 #define FLIGHT_DETAIL_MAX 513
 
 /* NONE -> ASKED (the worker's liveness counts it) -> HELD -> NONE */
@@ -112,7 +112,7 @@ struct flight {
 LIST_HEAD(flight_bucket, flight);
 TAILQ_HEAD(flight_list, flight);
 
-/* What leader and follower have to say. */
+/* The reports of leader and follower. */
 enum flight_report {
     FLIGHT_TAKEN,    /* leader: somebody else has the lease */
     FLIGHT_ORPHANED, /* follower: the lease's owner is dead, or the lease is gone */

@@ -12,7 +12,7 @@
 #define START_OVER_MOST     3
 #define START_OVER_LEAST_US UINT64_C(10000)
 
-/* What a flight may take beyond the inference itself: round trips to a store, a busy loop. */
+/* The time that a flight may take beyond the inference itself: round trips to a store, a busy loop. */
 #define FLIGHT_MARGIN_US UINT64_C(5000000)
 
 uint64_t flights_tombstone_ms(const struct settings *settings) {
@@ -386,7 +386,7 @@ struct flights *flights_create(const struct context *context, struct store *stor
     return NULL;
 }
 
-static void free_timer(uv_handle_t *handle) {
+static void on_timer_closed(uv_handle_t *handle) {
     free(handle);
 }
 
@@ -398,7 +398,7 @@ void flights_destroy(struct flights **flights) {
     for (unsigned state = 0; state < FLIGHT_STATES; state++)
         while (!TAILQ_EMPTY(&old->in[state]))
             flight_destroy(TAILQ_FIRST(&old->in[state]));
-    uv_close((uv_handle_t *)old->timer, free_timer);
+    uv_close((uv_handle_t *)old->timer, on_timer_closed);
     liveness_fini(&old->liveness);
     turn_forget(&old->hand_over);
     free(old);

@@ -101,7 +101,8 @@ static bool is_missed(struct flight *flight, const struct store_get *get) {
 
 static bool is_dead(struct flight *flight, const struct lease_owner *owner,
                     const struct store_get *liveness) {
-    if (shared_owner_is_dead(flight->flights->context->shared, owner->instance, owner->slot, owner->epoch))
+    if (shared_owner_is_dead(flight->flights->context->shared, owner->instance, owner->slot,
+                             owner->incarnation))
         return true;
     return liveness && owner->nonce == flight->owner_nonce && is_missed(flight, liveness);
 }
@@ -109,7 +110,7 @@ static bool is_dead(struct flight *flight, const struct lease_owner *owner,
 static void note_owner(struct flight *flight, const struct lease_owner *owner) {
     flight->owner_nonce = owner->nonce;
     flight->missing_us = 0;
-    key_of_liveness(owner->instance, owner->slot, owner->epoch, &flight->liveness_key);
+    key_of_liveness(owner->instance, owner->slot, owner->incarnation, &flight->liveness_key);
 }
 
 /* Nothing has come of it yet: is somebody still at it? `liveness` NULL: it was not asked for. */

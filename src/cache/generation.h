@@ -28,7 +28,7 @@ _Static_assert(GENERATION_GETS <= STORE_LOOK_MAX, "one look");
 /* Has `look`, which is idle, ask for them. Borrows both keys, as the look does. */
 void generation_look(struct store_look *look, const struct key *generation, const struct key *entry);
 
-/* What such a look says of the generation. STORE_OK: `generation` is the sum, and `epoch` the last
+/* Reads the generation out of such a look. STORE_OK: `generation` is the sum, and `epoch` the last
  * invalidation that the look has seen, of the namespace or of the entry. STORE_MISSING: the namespace has
  * none. STORE_ERROR: it is not known. Both are 0 but for STORE_OK. */
 enum store_status generation_read(const struct store_look *look, uint64_t *generation, uint64_t *epoch);
@@ -36,7 +36,7 @@ enum store_status generation_read(const struct store_look *look, uint64_t *gener
 /* Makes a namespace's generation if there is none. One that exists lasts as long as a new one (store.h). */
 void generation_make(struct store *store, const struct key *generation, uint64_t now_us);
 
-/* Which namespaces' generations this worker renewed lately. */
+/* The namespaces whose generations this worker renewed lately. */
 #define RENEWALS 256
 
 struct generation_renewals {

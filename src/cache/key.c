@@ -128,12 +128,12 @@ void key_of_outcome(const struct key *lease, uint64_t nonce, struct key *key) {
     key_of_pair("outcome", lease, nonce, key);
 }
 
-void key_of_liveness(uint64_t instance, uint32_t slot, uint64_t epoch, struct key *key) {
+void key_of_liveness(uint64_t instance, uint32_t slot, uint64_t incarnation, struct key *key) {
     struct key_writer writer;
     start(&writer, "liveness");
     put_number_field(&writer, instance);
     put_number_field(&writer, slot);
-    put_number_field(&writer, epoch);
+    put_number_field(&writer, incarnation);
     key_writer_end(&writer, key);
 }
 

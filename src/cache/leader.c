@@ -76,7 +76,7 @@ static bool may_store(struct flight *flight, const struct engine_answer *answer)
     return false;
 }
 
-/* Where no name is given the URL stands for it in keys. Its query, which may hold a credential, is neither
+/* Without MODEL_NAME the URL stands for it in keys. Its query, which may hold a credential, is neither
  * stored nor shown. */
 static struct bytes model_name(const struct settings *settings) {
     struct bytes name = bytes_of(settings->model_name);
@@ -131,7 +131,7 @@ static struct bytes logged_body(const struct flight *flight) {
                         : (struct bytes){log->entry.data + log->body_at, log->length};
 }
 
-/* What judges the entry lasts at least as long as the entry. */
+/* The generation, which judges the entry, must last at least as long as the entry. */
 static void keep_generation(struct flight *flight) {
     struct flights *flights = flight->flights;
     const struct clock *clock = flights->context->clock;
@@ -192,7 +192,7 @@ static void on_more(struct engine_job *job, struct bytes piece) {
     flight_append(flight, piece);
 }
 
-/* Who reads as it comes gets it with the end, too. */
+/* A request with `more` gets it with the end, too. */
 static void log_whole(struct flight *flight, struct bytes body) {
     begin_log(flight, body, body.length);
     if (!flight->log.entry.failed)
@@ -375,7 +375,8 @@ void leader_begin(struct flight *flight) {
     char value[STORE_SMALL_MAX];
     const struct lease_owner owner = {.instance = context->shared->instance,
                                       .slot = context->slot,
-                                      .epoch = atomic_load(&context->shared->slots[context->slot].epoch),
+                                      .incarnation =
+                                          atomic_load(&context->shared->slots[context->slot].incarnation),
                                       .nonce = flight->nonce};
     struct store_item item = {.kind = STORE_LEASE,
                               .key = flight->lease_key.bytes,

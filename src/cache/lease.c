@@ -3,7 +3,7 @@
 
 #include "inferonce/base/little_endian.h"
 
-enum { OWNER_INSTANCE = 0, OWNER_EPOCH = 8, OWNER_NONCE = 16, OWNER_SLOT = 24, OWNER_LENGTH = 28 };
+enum { OWNER_INSTANCE = 0, OWNER_INCARNATION = 8, OWNER_NONCE = 16, OWNER_SLOT = 24, OWNER_LENGTH = 28 };
 
 enum {
     OUTCOME_KIND = 0,
@@ -20,7 +20,7 @@ _Static_assert(OUTCOME_REFUSED_LENGTH <= STORE_SMALL_MAX, "a refusal is a small 
 
 struct bytes lease_owner_encode(const struct lease_owner *owner, char value[STORE_SMALL_MAX]) {
     store_u64(value + OWNER_INSTANCE, owner->instance);
-    store_u64(value + OWNER_EPOCH, owner->epoch);
+    store_u64(value + OWNER_INCARNATION, owner->incarnation);
     store_u64(value + OWNER_NONCE, owner->nonce);
     store_u32(value + OWNER_SLOT, owner->slot);
     return (struct bytes){value, OWNER_LENGTH};
@@ -30,7 +30,7 @@ bool lease_owner_decode(struct bytes value, struct lease_owner *owner) {
     if (value.length != OWNER_LENGTH)
         return false;
     owner->instance = load_u64(value.data + OWNER_INSTANCE);
-    owner->epoch = load_u64(value.data + OWNER_EPOCH);
+    owner->incarnation = load_u64(value.data + OWNER_INCARNATION);
     owner->nonce = load_u64(value.data + OWNER_NONCE);
     owner->slot = load_u32(value.data + OWNER_SLOT);
     return owner->nonce != 0;

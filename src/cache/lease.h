@@ -1,4 +1,4 @@
-/* What stands in a lease and in an outcome: small items in a store, little-endian, fixed in length. Pure: no
+/* The content of leases and outcomes: small items in a store, little-endian, fixed in length. Pure: no
  * clock, no store. */
 #ifndef INFERONCE_CACHE_LEASE_H
 #define INFERONCE_CACHE_LEASE_H
@@ -9,9 +9,9 @@
 
 /* The owner of a lease: a worker, and the flight that it leads. */
 struct lease_owner {
-    uint64_t instance; /* of the shared mapping: names the host, or the pool */
-    uint64_t epoch;    /* of the slot */
-    uint64_t nonce;    /* of the flight: names its outcome; never 0 */
+    uint64_t instance;    /* of the shared mapping: names the host, or the pool */
+    uint64_t incarnation; /* of the slot */
+    uint64_t nonce;       /* of the flight: names its outcome; never 0 */
     uint32_t slot;
 };
 
@@ -19,7 +19,7 @@ struct lease_owner {
 struct bytes lease_owner_encode(const struct lease_owner *owner, char value[STORE_SMALL_MAX]);
 bool lease_owner_decode(struct bytes value, struct lease_owner *owner) MUST_CHECK;
 
-/* What a flight that stored nothing leaves for those who follow it. */
+/* A flight that stored nothing leaves an outcome for its followers. */
 enum outcome_kind {
     OUTCOME_NONE, /* what was read is no outcome */
     OUTCOME_FAILED,

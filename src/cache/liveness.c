@@ -37,7 +37,7 @@ void liveness_end(struct liveness *liveness) {
 }
 
 bool liveness_init(struct liveness *liveness, const struct context *context, struct store *store) {
-    uint64_t epoch = atomic_load(&context->shared->slots[context->slot].epoch);
+    uint64_t epoch = atomic_load(&context->shared->slots[context->slot].incarnation);
     *liveness = (struct liveness){.store = store,
                                   .clock = context->clock,
                                   .told = context->settings->cache_backend != CACHE_BACKEND_MEMORY,

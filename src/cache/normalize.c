@@ -166,7 +166,7 @@ static enum flow next_collapsed(struct normalizer *normalizer, int32_t *point, s
 
 /* A sigma that was written as if letters followed. */
 static void correct(struct normalizer *normalizer, const struct casing_sigma *sigma) {
-    if (sigma != NULL)
+    if (sigma)
         (void)utf8_write(normalizer->out->data + sigma->at, CASING_FINAL_SIGMA);
 }
 
@@ -199,7 +199,7 @@ static bool write_point(struct normalizer *normalizer, int32_t point) {
     if (point >= CASING_SIGMA)
         point = casing_written(&normalizer->casing, point, out->length);
     char *to = buffer_reserve(out, width_of(point));
-    if (to == NULL)
+    if (!to)
         return false;
     out->length = (size_t)(utf8_write(to, (uint32_t)point) - out->data);
     return true;
@@ -277,7 +277,7 @@ void normalizer_fini(struct normalizer *normalizer) {
 static bool append_ascii(enum cache_normalize level, struct bytes text, struct buffer *out) {
     struct folding folding = {.lower = level == CACHE_NORMALIZE_LOWER, .after_space = true};
     char *to = folding.to = buffer_reserve(out, text.length);
-    if (to == NULL)
+    if (!to)
         return false;
     fold_ascii(&folding, text.data, text.data + text.length);
     if (folding.to > to && folding.after_space)

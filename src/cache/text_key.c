@@ -25,8 +25,8 @@ static const struct bytes DIALECTS[] = {
     [SETTINGS_DIALECT_TEI_RERANK] = {"tei-rerank", 10},
 };
 
-/* What a model's server is asked, and who may get its answers: entries that were kept under other settings
- * (in a CACHE_PATH, on a cache server) are then never found. The built-in model has neither. */
+/* Adds the model's service, and who may share its answers, to the key: entries that were kept under other
+ * settings (in a CACHE_PATH, on a cache server) are then never found. The built-in model has neither. */
 static void fill_service(const struct settings *settings, struct key_fields *fields) {
     fields->engine = ENGINES[settings->engine];
     if (settings->engine != SETTINGS_ENGINE_HTTP)

@@ -75,7 +75,7 @@ static void begin_hashing(struct text_work *work) {
     key_writer_field(&work->writer, work->left.length);
 }
 
-/* What the texts have in common. */
+/* Hashes the part of the key that all texts have in common. */
 static enum text_work_status prepare(struct text_work *work, size_t *budget) {
     if (!hash(work, &work->common, budget))
         return TEXT_WORK_MORE;

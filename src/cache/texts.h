@@ -14,7 +14,7 @@ struct texts_limit {
     struct stats *stats; /* borrowed: parked_bytes, refused_texts */
 };
 
-/* Of one inference. Zero-initialised: nothing is kept. */
+/* The copies of one inference. Zero-initialised: nothing is kept. */
 struct texts {
     struct buffer bytes;
     struct buffer text; /* a long text that was taken over from the request; else it is among the bytes */

@@ -1,4 +1,4 @@
-/* What stands behind the engine: a table of functions, one per kind of model, so that a backend is one file
+/* A model behind the engine: a table of functions, one per kind of model, so that a backend is one file
  * and its name in open.c. The engine admits, counts and queues; a backend only infers what it is given. */
 #ifndef INFERONCE_ENGINE_BACKEND_H
 #define INFERONCE_ENGINE_BACKEND_H

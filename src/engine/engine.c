@@ -13,7 +13,7 @@
 #define RETRY_AFTER_S 1
 
 /* How often waiting jobs are looked through for those that are late. */
-#define LATE_LOOK_MS 20
+#define LATE_CHECK_MS 20
 
 /* Why a job is turned away, in engine_job.reason. */
 enum reason {
@@ -22,7 +22,7 @@ enum reason {
     TOO_LATE           /* it waited for as long as it may take */
 };
 
-/* Where a job is, in engine_job.phase.
+/* The phases of a job, in engine_job.phase.
  *
  *   WAITING      in the queue                                  -> RUNNING, TURNED_AWAY, OVER (cancelled)
  *   RUNNING      the backend has it                            -> OVER (ended, cancelled)
@@ -79,7 +79,7 @@ static void turn_away_overdue(struct engine *engine) {
     }
 }
 
-static void on_late_look(uv_timer_t *timer) {
+static void on_late_check(uv_timer_t *timer) {
     struct engine *engine = timer->data;
     turn_away_overdue(engine);
     if (engine->waiting.n == 0)
@@ -150,7 +150,7 @@ struct engine *engine_create_with(const struct engine_backend *backend, const st
                                   struct error *error) {
     struct engine *engine = calloc(1, sizeof(*engine));
     if (!engine) {
-        error_set(error, "no memory for the engine");
+        error_set(error, "out of memory");
         return NULL;
     }
     engine->context = context;
@@ -173,7 +173,7 @@ static void wait_for_place(struct engine *engine, struct engine_job *job) {
     queue_push(&engine->waiting, job);
     stats_count(engine->context->stats, STAT_queue);
     if (job->due_ms < UINT64_MAX && !uv_is_active((uv_handle_t *)&engine->late))
-        (void)uv_timer_start(&engine->late, on_late_look, LATE_LOOK_MS, LATE_LOOK_MS);
+        (void)uv_timer_start(&engine->late, on_late_check, LATE_CHECK_MS, LATE_CHECK_MS);
 }
 
 /* A full queue has room for a client that has less than its share of it: the newest job of the client that

@@ -22,7 +22,7 @@ uint64_t engine_limit_us(const struct settings *settings) {
 uint64_t engine_longest_us(const struct settings *settings) {
     if (backend_of(settings)->limit_ms)
         return backend_of(settings)->longest_us(settings);
-    /* Who is last in a full queue waits while all before it have gone through the places. The limits of the
+    /* The last job in a full queue waits while all before it have gone through the places. The limits of the
      * settings keep this far from an overflow. */
     uint64_t places = settings->inference_concurrency;
     uint64_t rounds = 1 + (settings->inference_queue + places - 1) / places;

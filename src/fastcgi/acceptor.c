@@ -172,7 +172,7 @@ static bool set_up_handles(struct acceptor *acceptor, struct error *error) {
 struct acceptor *acceptor_create(const struct acceptor_options *options, struct error *error) {
     struct acceptor *acceptor = calloc(1, sizeof(*acceptor));
     if (!acceptor) {
-        error_set(error, "no memory");
+        error_set(error, "out of memory");
         return NULL;
     }
     acceptor->options = *options;

@@ -16,7 +16,7 @@
  * is more than nginx (send_timeout, 60 s) and lighttpd (server.max-write-idle, 360 s) wait. */
 #define WRITING_US (400ULL * 1000 * 1000)
 
-/* What a connection keeps of the records of a request. */
+/* Bytes that a connection keeps of the records of a request. */
 #define RECORDS_KEEP (16 * 1024)
 
 /* A peer that pipelines gets this many answers, then the others have their turn. */

@@ -31,8 +31,8 @@ static void append_header(struct buffer *buffer, uint8_t type, uint16_t id, size
     buffer_append(buffer, header, sizeof(header));
 }
 
-/* What `out` needs for a request at its limits: BEGIN_REQUEST, PARAMS and STDIN with one header per record
- * and one for each end. */
+/* Bytes that `out` needs for a request at its limits: BEGIN_REQUEST, PARAMS and STDIN with one header per
+ * record and one for each end. */
 static size_t out_cap(size_t body_max) {
     size_t headers = FCGI_HEADER_LEN * (5 + body_max / CONTENT_MAX + 1);
     return headers + sizeof(FCGI_BeginRequestBody) + FRAME_PARAMS_MAX + body_max;

@@ -17,7 +17,7 @@
 
 #include "inferonce/base/buffer.h"
 
-/* What one record holds; nginx's default for large_client_header_buffers is 4 x 8 KB. */
+/* The most bytes of one record; nginx's default for large_client_header_buffers is 4 x 8 KB. */
 #define FRAME_PARAMS_MAX 65535
 
 /* The largest record: header, content, padding. A caller's input buffer needs room for one. */

@@ -116,7 +116,7 @@ static void add(struct parts *parts, const char *data, size_t length) {
     parts->bytes += length;
 }
 
-/* Of the answer as it is written, what is at `at`: (the rest of) a record's header, or of its content as much
+/* The piece of the answer that is written next: (the rest of) a record's header, or of its content as much
  * as is in one piece. */
 static size_t add_at(const struct output *output, uint64_t at, size_t *piece, uint64_t *piece_at,
                      struct parts *parts) {

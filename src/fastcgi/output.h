@@ -1,4 +1,4 @@
-/* What a connection has still to write: records that belong to no answer, and one answer.
+/* The output queue of a connection: records that belong to no answer, and one answer.
  *
  * An answer is a list of pieces. The records around them are made while they are written, so that a piece is
  * never copied on its way to a socket that takes it. What the socket does not take is kept: pieces that lie

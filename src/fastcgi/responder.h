@@ -24,7 +24,7 @@ void responder_destroy(struct responder **responder);
  * nothing is open. */
 bool responder_take(struct responder *responder, struct bytes records, size_t body_length) MUST_CHECK;
 
-/* Of the open request, borrowed until it is dropped: "NAME=value", NULL-terminated; the body. */
+/* Parts of the open request, borrowed until it is dropped: "NAME=value", NULL-terminated; the body. */
 char *const *responder_params(const struct responder *responder);
 struct bytes responder_body(const struct responder *responder);
 

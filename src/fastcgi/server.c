@@ -54,7 +54,7 @@ struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *optio
         return NULL;
     struct fastcgi_server *server = calloc(1, sizeof(*server));
     if (!server) {
-        error_set(error, "no memory");
+        error_set(error, "out of memory");
         return NULL;
     }
     server->options = *options;

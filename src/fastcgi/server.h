@@ -1,4 +1,4 @@
-/* What the files of this folder share, the lowest first: farewell.c (has peers end connections, behind an
+/* Private to the files of this folder, the lowest first: farewell.c (has peers end connections, behind an
  * answer), connection.c (one connection), drain.c (has peers end idle ones), server.c (all of them); the
  * contract for others is fastcgi/connection.h. */
 #ifndef INFERONCE_FASTCGI_SERVER_H
@@ -53,7 +53,7 @@ struct fastcgi_server {
     uint64_t draining_since_us;
     uint64_t crowded_since_us; /* a connection waits for room; 0: none does */
     bool destroyed;
-    /* What is read goes here first: most reads are whole requests and are never kept. */
+    /* Input is read into this first: most reads are whole requests and are never kept. */
     char scratch[FRAME_RECORD_MAX];
 };
 

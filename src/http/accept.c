@@ -33,7 +33,6 @@ static bool read_quality(struct bytes text, unsigned *quality) {
 /* The next parameter, behind its semicolon; it may be empty (RFC 9110 section 5.6.6). */
 static bool take_parameter(struct bytes *rest, struct range *range) {
     struct syntax_value value;
-
     syntax_skip_space(rest);
     struct bytes name = syntax_take_token(rest);
     if (name.length == 0)
@@ -69,7 +68,6 @@ static bool take_range(struct bytes *rest, struct range *range) {
 
 static enum precision precision_of(const struct range *range, const struct media_type *offered) {
     const struct bytes any = bytes_of("*");
-
     if (bytes_equal(range->type, any))
         return bytes_equal(range->subtype, any) ? ANY_TYPE : NO_MATCH;
     if (!bytes_equal_ignoring_case(range->type, bytes_of(offered->type)))
@@ -78,12 +76,12 @@ static enum precision precision_of(const struct range *range, const struct media
         return ANY_SUBTYPE;
     if (!bytes_equal_ignoring_case(range->subtype, bytes_of(offered->subtype)))
         return NO_MATCH;
-    if (range->version.data == NULL)
+    if (!range->version.data)
         return EXACT;
     return bytes_equal(range->version, bytes_of(offered->version)) ? EXACT_VERSION : NO_MATCH;
 }
 
-/* What was found so far. */
+/* The best range that was found so far. */
 struct choice {
     enum precision precision;
     unsigned quality;
@@ -91,7 +89,6 @@ struct choice {
 
 static void choose(struct choice *choice, struct bytes line, const struct media_type *offered) {
     struct range range;
-
     while (line.length > 0) {
         syntax_skip_space(&line);
         enum precision precision = take_range(&line, &range) ? precision_of(&range, offered) : NO_MATCH;

@@ -5,7 +5,7 @@
 
 enum argument_kind { ARGUMENT_NONE, ARGUMENT_SECONDS, ARGUMENT_MALFORMED };
 
-/* What stands between a directive's name and the next comma. */
+/* The text between a directive's name and the next comma. */
 struct argument {
     enum argument_kind kind;
     uint64_t seconds;
@@ -24,7 +24,6 @@ static bool read_seconds(struct syntax_value value, uint64_t *seconds) {
     uint64_t number = 0;
     size_t digits = 0;
     char c;
-
     while (syntax_next_char(&value, &c)) {
         if (c < '0' || c > '9')
             return false;
@@ -69,7 +68,6 @@ static void apply_max_age(struct cache_control *control, struct argument argumen
 
 static void apply_min_fresh(struct cache_control *control, struct argument argument) {
     uint64_t seconds = argument.kind == ARGUMENT_SECONDS ? argument.seconds : SECONDS_HUGE;
-
     if (control->min_fresh_s == SECONDS_ABSENT || seconds > control->min_fresh_s)
         control->min_fresh_s = seconds;
 }
@@ -131,7 +129,6 @@ static void apply(struct cache_control *control, struct bytes name, struct argum
 
 void cache_control_parse(struct cache_control *control, struct bytes field_value) {
     struct bytes rest = field_value;
-
     control->present = true;
     while (rest.length > 0) {
         syntax_skip_space(&rest);

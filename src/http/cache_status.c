@@ -6,7 +6,6 @@
 
 static void append_ttl(struct buffer *buffer, int64_t ttl_s) {
     uint64_t magnitude = ttl_s < 0 ? (uint64_t)0 - (uint64_t)ttl_s : (uint64_t)ttl_s;
-
     APPEND_LITERAL(buffer, "; ttl=");
     if (ttl_s < 0)
         buffer_append_char(buffer, '-');

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-/* What is kept for the next requests. A burst beyond it, or one large body, must not stay resident. */
+/* Exchanges and bytes that are kept for the next requests. A burst beyond it, or one large body, must not
+ * stay resident. */
 #define POOLED_MAX        256
 #define POOLED_BUFFER_MAX (64u * 1024)
 
@@ -34,8 +35,7 @@ struct exchange_pool {
 
 static struct exchange *create(void) {
     struct exchange *exchange = calloc(1, sizeof(*exchange));
-
-    if (exchange != NULL) {
+    if (exchange) {
         response_init(&exchange->response);
         buffer_init(&exchange->scratch, RESPONSE_BODY_MAX);
     }
@@ -50,14 +50,13 @@ static void destroy(struct exchange *exchange) {
 
 struct exchange_pool *exchange_pool_create(struct stats *stats) {
     struct exchange_pool *pool = calloc(1, sizeof(*pool));
-
-    if (pool != NULL)
+    if (pool)
         pool->stats = stats;
     return pool;
 }
 
 void exchange_pool_destroy(struct exchange_pool **pool) {
-    if (*pool == NULL)
+    if (!*pool)
         return;
     INVARIANT((*pool)->begun == 0);
     while (!SLIST_EMPTY(&(*pool)->idle)) {
@@ -71,8 +70,7 @@ void exchange_pool_destroy(struct exchange_pool **pool) {
 
 static struct exchange *take(struct exchange_pool *pool) {
     struct exchange *exchange = SLIST_FIRST(&pool->idle);
-
-    if (exchange == NULL)
+    if (!exchange)
         return create();
     SLIST_REMOVE_HEAD(&pool->idle, links);
     pool->idle_count--;
@@ -82,7 +80,6 @@ static struct exchange *take(struct exchange_pool *pool) {
 /* The transport is gone, or is about to be. */
 static void give_back(struct exchange *exchange) {
     struct exchange_pool *pool = exchange->pool;
-
     pool->begun--;
     exchange->transport = NULL;
     if (pool->idle_count == POOLED_MAX) {
@@ -107,9 +104,8 @@ static void respond_without_memory(struct exchange_pool *pool, struct fastcgi_re
 
 struct exchange *exchange_begin(struct exchange_pool *pool, struct fastcgi_request *transport) {
     struct exchange *exchange = take(pool);
-
     stats_count(pool->stats, STAT_requests);
-    if (exchange == NULL) {
+    if (!exchange) {
         struct request request;
         request_read(&request, transport);
         respond_without_memory(pool, transport, request.method == METHOD_HEAD);
@@ -130,7 +126,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, struct fastcgi_reque
 
 void exchange_abandon(struct exchange *exchange) {
     INVARIANT(exchange->transport != NULL);
-    if (exchange->abandoned != NULL)
+    if (exchange->abandoned)
         exchange->abandoned(exchange);
     give_back(exchange);
 }
@@ -145,8 +141,7 @@ void exchange_send(struct exchange *exchange) {
 static bool send_all(struct exchange *exchange, const struct piece *pieces, size_t n) {
     struct piece few[PIECES_ON_STACK];
     struct piece *all = n < PIECES_ON_STACK ? few : calloc(n + 1, sizeof(*all));
-
-    if (all == NULL)
+    if (!all)
         return false;
     all[0] = (struct piece){.bytes = buffer_bytes(&exchange->response.head)};
     if (n > 0)
@@ -160,7 +155,6 @@ static bool send_all(struct exchange *exchange, const struct piece *pieces, size
 /* Whether what would have to be held, if the client did not read, may be held. */
 static bool has_room(struct exchange *exchange, const struct piece *pieces, size_t n) {
     uint64_t length = 0;
-
     for (size_t i = 0; i < n; i++)
         length += pieces[i].blob == NULL ? pieces[i].bytes.length : 0;
     return fastcgi_has_room(exchange->transport, length);
@@ -168,7 +162,6 @@ static bool has_room(struct exchange *exchange, const struct piece *pieces, size
 
 static void refuse(struct exchange *exchange) {
     struct response *response = &exchange->response;
-
     stats_count(exchange->pool->stats, STAT_refused_answers);
     problem_respond(response, PROBLEM_OVERLOADED, 0, "too much is waiting for clients to read it", NULL);
     response_header_number(response, "Retry-After", RETRY_AFTER_S);
@@ -187,7 +180,6 @@ void exchange_send_pieces(struct exchange *exchange, const struct piece *pieces,
     int status = response->status;
     bool bodiless = exchange->head || status == 204 || status == 304;
     uint64_t length = 0;
-
     INVARIANT(exchange->transport != NULL && status != 0);
     if (!bodiless && !has_room(exchange, pieces, n)) {
         refuse(exchange);

@@ -25,7 +25,6 @@ static void append_text(struct buffer *buffer, const char *text) {
     char clean[PROBLEM_TEXT_MAX];
     struct bytes rest = bytes_of(text);
     size_t length = 0;
-
     while (rest.length > 0) {
         size_t step = utf8_step(rest);
         size_t taken = step > 0 ? step : 1;
@@ -41,16 +40,15 @@ static void append_text(struct buffer *buffer, const char *text) {
 void problem_append(struct buffer *buffer, enum problem problem, int status, const char *detail,
                     const char *pointer) {
     const struct description *description = &DESCRIPTIONS[problem];
-
     APPEND_LITERAL(buffer, "{");
     buffer_append_bytes(buffer, description->members);
     APPEND_LITERAL(buffer, ",\"status\":");
     buffer_append_number(buffer, (uint64_t)(status != 0 ? status : description->status));
-    if (detail == NULL)
+    if (!detail)
         detail = description->detail;
     APPEND_LITERAL(buffer, ",\"detail\":");
     append_text(buffer, detail);
-    if (pointer != NULL && pointer[0] != '\0') {
+    if (pointer && pointer[0] != '\0') {
         APPEND_LITERAL(buffer, ",\"errors\":[{\"detail\":");
         append_text(buffer, detail);
         APPEND_LITERAL(buffer, ",\"pointer\":");

@@ -40,7 +40,7 @@ static enum method method_of(struct bytes name) {
 
 /* The first of two fields of one name counts. */
 static void take_first(struct bytes *place, struct bytes value) {
-    if (place->data == NULL)
+    if (!place->data)
         *place = value;
 }
 
@@ -141,8 +141,7 @@ static void take_parameter(struct request *request, struct cgi *cgi, const char 
 
 static void read_parameter(struct request *request, struct cgi *cgi, const char *parameter) {
     const char *equals = strchr(parameter, '=');
-
-    if (equals != NULL)
+    if (equals)
         take_parameter(request, cgi, parameter, (size_t)(equals - parameter), bytes_of(equals + 1));
 }
 
@@ -158,7 +157,7 @@ static struct bytes path_of(const struct cgi *cgi) {
 
     struct bytes path = cgi->request_uri;
     const char *query = path.length > 0 ? memchr(path.data, '?', path.length) : NULL;
-    if (query != NULL)
+    if (query)
         path.length = (size_t)(query - path.data);
     return path;
 }
@@ -166,7 +165,6 @@ static struct bytes path_of(const struct cgi *cgi) {
 /* nginx sends an empty CONTENT_LENGTH when there was none. */
 static bool is_truncated(struct bytes content_length, struct bytes body) {
     uint64_t announced;
-
     if (content_length.length == 0)
         return false;
     return !bytes_to_number(content_length, &announced) || announced != body.length;
@@ -205,7 +203,6 @@ static bool is_json_type(struct bytes type, struct bytes subtype) {
  * empty (RFC 9110 section 5.6.6). */
 static bool take_media_parameter(struct bytes *rest) {
     struct syntax_value value;
-
     syntax_skip_space(rest);
     struct bytes name = syntax_take_token(rest);
     if (name.length > 0) {
@@ -248,7 +245,7 @@ static bool take_entity_tag(struct bytes *rest, struct bytes *tag) {
     if (rest->length < 2 || rest->data[0] != '"')
         return false;
     const char *close = memchr(rest->data + 1, '"', rest->length - 1);
-    if (close == NULL)
+    if (!close)
         return false;
     *tag = (struct bytes){rest->data, (size_t)(close - rest->data) + 1};
     *rest = (struct bytes){close + 1, rest->length - tag->length};
@@ -259,7 +256,6 @@ static bool take_entity_tag(struct bytes *rest, struct bytes *tag) {
 static bool line_matches(struct bytes line, struct bytes etag) {
     struct bytes rest = bytes_trim(line);
     struct bytes tag;
-
     if (bytes_equal(rest, bytes_of("*")))
         return true;
     while (rest.length > 0) {
@@ -290,7 +286,6 @@ bool request_none_match(const struct field_lines *if_none_match, struct bytes et
 bool request_bears_token(struct bytes authorization, struct bytes token) {
     struct bytes given = bytes_trim(authorization);
     struct bytes scheme = syntax_take_token(&given);
-
     if (!bytes_equal_ignoring_case(scheme, bytes_of("Bearer")) || !syntax_take_char(&given, ' '))
         return false;
     given = bytes_trim(given);
@@ -300,7 +295,6 @@ bool request_bears_token(struct bytes authorization, struct bytes token) {
 void request_remote(const struct request *request, char text[REQUEST_REMOTE_MAX]) {
     struct bytes address = request->remote_addr;
     int length = address.length < REQUEST_REMOTE_MAX ? (int)address.length : REQUEST_REMOTE_MAX - 1;
-
     snprintf(text, REQUEST_REMOTE_MAX, "%.*s", length, address.data ? address.data : "");
 }
 
@@ -308,7 +302,6 @@ void request_remote(const struct request *request, char text[REQUEST_REMOTE_MAX]
 static bool read_address(struct bytes address, struct in6_addr *v6) {
     char text[INET6_ADDRSTRLEN];
     struct in_addr v4;
-
     if (address.length == 0 || address.length >= sizeof(text))
         return false;
     memcpy(text, address.data, address.length);
@@ -323,7 +316,6 @@ static bool read_address(struct bytes address, struct in6_addr *v6) {
 
 uint64_t request_client(struct bytes address) {
     struct in6_addr v6;
-
     if (!read_address(address, &v6))
         return 0;
     size_t length = IN6_IS_ADDR_V4MAPPED(&v6) ? sizeof(v6.s6_addr) : CLIENT_IPV6_BYTES;
@@ -332,7 +324,6 @@ uint64_t request_client(struct bytes address) {
 
 bool request_is_loopback(struct bytes address) {
     struct in6_addr v6;
-
     if (!read_address(address, &v6))
         return false;
     if (IN6_IS_ADDR_V4MAPPED(&v6))
@@ -343,7 +334,6 @@ bool request_is_loopback(struct bytes address) {
 /* Without the port behind it, if there is one. */
 static struct bytes without_port(struct bytes host) {
     size_t name = host.length;
-
     while (name > 0 && host.data[name - 1] >= '0' && host.data[name - 1] <= '9')
         name--;
     if (name > 0 && host.data[name - 1] == ':')
@@ -363,7 +353,6 @@ static bool ends_with_localhost(struct bytes name) {
 
 bool request_host_is_loopback(struct bytes host) {
     struct bytes name = without_port(bytes_trim(host));
-
     if (name.length == 0)
         return false;
     if (name.data[0] == '[' && name.data[name.length - 1] == ']')

@@ -74,7 +74,7 @@ void response_start(struct response *response, int status, const char *content_t
     response_reset(response, RESPONSE_BODY_MAX);
     response->status = status;
     append_status_line(&response->head, status);
-    if (content_type != NULL)
+    if (content_type)
         response_header_text(response, "Content-Type", content_type);
 }
 
@@ -88,10 +88,9 @@ void response_header(struct response *response, const char *name, struct bytes v
     struct buffer *head = &response->head;
     size_t name_length = strlen(name);
     size_t length = name_length + 2 + value.length + 2;
-
     INVARIANT(response->status != 0 && is_one_line(value));
     char *at = buffer_reserve(head, length);
-    if (at == NULL)
+    if (!at)
         return;
     memcpy(at, name, name_length);
     at += name_length;

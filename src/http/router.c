@@ -24,7 +24,7 @@ static bool matches_exactly(const char *pattern, struct bytes path, struct bytes
 
 static bool matches_with_parameter(const char *pattern, struct bytes path, struct bytes *parameter) {
     const char *brace = strchr(pattern, '{');
-    if (brace == NULL)
+    if (!brace)
         return false;
     size_t prefix = (size_t)(brace - pattern);
     if (path.length <= prefix || memcmp(pattern, path.data, prefix) != 0)
@@ -132,7 +132,6 @@ static bool would_rather_have_html(const struct request *request) {
 static void log_refusal(const struct route *route, const struct request *request, const char *reason) {
     enum log_level level = request->authorization.length > 0 ? LOG_WARN : LOG_INFO;
     char remote[REQUEST_REMOTE_MAX];
-
     request_remote(request, remote);
     LOG(level, "admin_refused", LOG_TEXT("remote", remote), LOG_TEXT("method", method_name(route->method)),
         LOG_TEXT("path", route->path), LOG_TEXT("reason", reason));
@@ -141,7 +140,6 @@ static void log_refusal(const struct route *route, const struct request *request
 static void refuse_admin(const struct router *router, const struct route *route, struct exchange *exchange,
                          const char *reason) {
     enum problem problem = router->admin_token.length == 0 ? PROBLEM_FORBIDDEN : PROBLEM_UNAUTHORIZED;
-
     log_refusal(route, &exchange->request, reason);
     if ((route->flags & ROUTE_PAGE) && would_rather_have_html(&exchange->request)) {
         exchange->refused = problem_status(problem);
@@ -154,11 +152,10 @@ static void refuse_admin(const struct router *router, const struct route *route,
     exchange_send(exchange);
 }
 
-/* Which media type it should have been (RFC 9110 section 15.5.16; Accept-Query: RFC 10008), or that no coding
- * is taken. */
+/* Tells the media type that it should have been (RFC 9110 section 15.5.16; Accept-Query: RFC 10008), or that
+ * no coding is taken. */
 static void refuse_type(struct exchange *exchange, enum problem problem) {
     struct response *response = &exchange->response;
-
     problem_respond(response, problem, 0, NULL, NULL);
     response_header_text(response, "Accept", "application/json");
     response_header_text(response, "Accept-Query", "application/json");
@@ -170,7 +167,6 @@ static void refuse_type(struct exchange *exchange, enum problem problem) {
 /* False: the exchange was answered. */
 static bool admit_json(struct exchange *exchange) {
     const struct request *request = &exchange->request;
-
     if (request->body_too_large)
         exchange_problem(exchange, PROBLEM_TOO_LARGE, NULL, NULL);
     else if (request->body_encoded)
@@ -186,11 +182,10 @@ static bool admit_json(struct exchange *exchange) {
 
 static void hand_over(const struct router *router, const struct match *match, struct exchange *exchange) {
     const struct route *route = match->route;
-
     if (route->flags & ROUTE_ADMIN) {
         const char *reason = why_refused(router, &exchange->request);
         exchange->no_store = true;
-        if (reason != NULL) {
+        if (reason) {
             refuse_admin(router, route, exchange, reason);
             return;
         }
@@ -202,7 +197,6 @@ static void hand_over(const struct router *router, const struct match *match, st
 void router_dispatch(const struct router *router, struct exchange *exchange) {
     enum method method = exchange->request.method;
     struct match match = find(router, &exchange->request);
-
     if (exchange->request.fields_too_large)
         exchange_problem(exchange, PROBLEM_FIELDS_TOO_LARGE, NULL, NULL);
     else if (match.methods == 0)
@@ -211,7 +205,7 @@ void router_dispatch(const struct router *router, struct exchange *exchange) {
         exchange_problem(exchange, PROBLEM_METHOD_UNKNOWN, NULL, NULL);
     else if (method == METHOD_OPTIONS)
         answer_options(exchange, match.methods);
-    else if (match.route == NULL)
+    else if (!match.route)
         refuse_method(exchange, match.methods);
     else
         hand_over(router, &match, exchange);

@@ -16,7 +16,6 @@ static bool is_token_char(char c) {
 
 void syntax_skip_space(struct bytes *rest) {
     size_t n = 0;
-
     while (n < rest->length && (rest->data[n] == ' ' || rest->data[n] == '\t'))
         n++;
     advance(rest, n);
@@ -56,7 +55,6 @@ static bool take_quoted_rest(struct bytes *rest, struct bytes *inside) {
 bool syntax_take_value(struct bytes *rest, struct syntax_value *value) {
     struct bytes raw;
     bool quoted = syntax_take_char(rest, '"');
-
     if (quoted) {
         if (!take_quoted_rest(rest, &raw))
             return false;
@@ -81,7 +79,6 @@ bool syntax_next_char(struct syntax_value *value, char *c) {
 
 bool syntax_value_is(struct syntax_value value, const char *text) {
     char c;
-
     while (syntax_next_char(&value, &c)) {
         if (*text == '\0' || !bytes_equal_ignoring_case((struct bytes){&c, 1}, (struct bytes){text, 1}))
             return false;
@@ -92,7 +89,6 @@ bool syntax_value_is(struct syntax_value value, const char *text) {
 
 void syntax_skip_past(struct bytes *rest, char separator) {
     struct bytes inside;
-
     while (rest->length > 0) {
         if (syntax_take_char(rest, separator))
             return;

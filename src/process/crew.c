@@ -323,7 +323,7 @@ int crew_patience_ms(const struct crew *crew) {
     return (int)((wait_us + US_PER_MS - 1) / US_PER_MS);
 }
 
-uint64_t crew_look(struct crew *crew) {
+uint64_t crew_check(struct crew *crew) {
     uint64_t now_us = clock_monotonic_us(&crew->clock);
     uint64_t gap_us = now_us - crew->looked_us;
     crew->looked_us = now_us;

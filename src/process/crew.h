@@ -54,7 +54,7 @@ void crew_init(struct crew *crew, const struct settings *settings, struct shared
 /* Called at least once a second, first of all in a turn. Returns for how long the master was stopped, in
  * microseconds (SIGSTOP to its process group, a frozen container); mostly 0. Nobody is taken to hang for that
  * time. */
-uint64_t crew_look(struct crew *crew);
+uint64_t crew_check(struct crew *crew);
 
 /* Starts the workers that are due, and ends one that hangs. */
 void crew_tend(struct crew *crew);

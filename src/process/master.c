@@ -42,8 +42,8 @@ unsigned master_workers(const struct settings *settings) {
     return cpus < 1 ? 1 : cpus > WORKERS_MAX ? WORKERS_MAX : (unsigned)cpus;
 }
 
-/* What other pools on the same CACHE_PATH left behind. Their leases are free now; who waits here for one
- * looks again by itself. */
+/* Clears the slots that dead pools on the same CACHE_PATH left behind. Their leases are free now; who waits
+ * here for one looks again by itself. */
 static void reap_pools(struct master *master) {
     unsigned reaped = shared_reap(master->crew.shared);
     if (reaped > 0)
@@ -96,7 +96,7 @@ static void read_signals(struct master *master) {
 }
 
 /* Until a worker has served: "started" means that there is somebody to connect to. */
-static void look_for_start(struct master *master) {
+static void check_start(struct master *master) {
     struct error error;
     if (crew_serves(&master->crew)) {
         master->started = true;
@@ -111,7 +111,7 @@ static void look_for_start(struct master *master) {
 
 /* The file of CACHE_PATH was cut short while it was in use: what it held is lost, and nothing else. Workers
  * go on in memory of their own until their successors serve. */
-static void look_at_mapping(struct master *master) {
+static void check_mapping(struct master *master) {
     struct crew *crew = &master->crew;
     struct error error;
     if (!shared_guard_is_lost(crew->shared))
@@ -131,7 +131,7 @@ static void look_at_mapping(struct master *master) {
 
 /* Workers that were forked before serve a socket that nobody can reach: each has a successor, as when it is
  * told to end. */
-static void look_at_socket(struct master *master) {
+static void check_socket(struct master *master) {
     struct crew *crew = &master->crew;
     struct error error;
     bool lost = listener_is_gone(crew->listener);
@@ -149,10 +149,10 @@ static void watch(struct master *master) {
     struct crew *crew = &master->crew;
     while (!crew->stopping || crew_count(crew) > 0) {
         /* Workers that were stopped together with the master need that time, too, to drain. */
-        master->kill_at_us += crew_look(crew);
+        master->kill_at_us += crew_check(crew);
         if (!crew->stopping) {
-            look_at_mapping(master);
-            look_at_socket(master);
+            check_mapping(master);
+            check_socket(master);
             crew_tend(crew);
             reap_pools(master);
         } else if (now_us(master) >= master->kill_at_us) {
@@ -164,7 +164,7 @@ static void watch(struct master *master) {
         shared_heard(crew->shared);
         read_signals(master);
         if (!master->started && !crew->stopping)
-            look_for_start(master);
+            check_start(master);
     }
 }
 

@@ -21,7 +21,7 @@ static void explain_open(const char *socket_path, const char *lock_path, int why
         error_set_errno(error, why, "LISTEN: cannot open the lock file %s", lock_path);
 }
 
-/* What the file says. */
+/* The content of the lock file. */
 #define NOTE        "inferonce socket %" SCNu64 " %" SCNu64 " %" SCNd64 " %" SCNd64 "\n"
 #define NOTE_BEGIN  "inferonce socket "
 #define NOTE_LENGTH 128

@@ -14,7 +14,7 @@
 #define HEARTBEAT_MS 1000
 
 /* How often a worker that leaves looks whether it may drain, or is done. */
-#define LEAVE_LOOK_MS 20
+#define LEAVE_CHECK_MS 20
 
 /* It does not wait longer for its successor. */
 #define SUCCESSOR_WAIT_US (5 * 1000 * 1000)
@@ -46,8 +46,8 @@ static struct shared_slot *own_slot(const struct worker *worker) {
     return &worker->options->shared->slots[worker->options->slot];
 }
 
-/* What a burst of large requests took goes back to the system. By default glibc raises this limit with the
- * first large block that is freed, and from then on keeps what such blocks took. */
+/* Gives the memory of a burst of large requests back to the system. By default glibc raises this limit with
+ * the first large block that is freed, and from then on keeps what such blocks took. */
 #define LARGE_ALLOCATION (128 * 1024)
 
 /* ---- what the loop calls ---- */
@@ -96,7 +96,7 @@ static size_t drain(struct worker *worker) {
     return unfinished;
 }
 
-static void look_for_the_end(struct worker *worker) {
+static void check_end(struct worker *worker) {
     size_t unfinished = drain(worker);
     size_t inferences = cache_busy(worker->cache);
     if (fastcgi_server_is_empty(worker->server) && inferences == 0) {
@@ -122,10 +122,10 @@ static void start_drain(struct worker *worker) {
     leave_within(worker, worker->options->settings->drain_timeout_ms * UINT64_C(1000));
 }
 
-static void on_leave_look(uv_timer_t *timer) {
+static void on_leave_check(uv_timer_t *timer) {
     struct worker *worker = timer->data;
     if (worker->api.draining)
-        look_for_the_end(worker);
+        check_end(worker);
     else if (is_alone(worker) || atomic_load(&own_slot(worker)->relieved) || is_over(worker))
         start_drain(worker);
 }
@@ -136,8 +136,8 @@ static void leave(struct worker *worker) {
     atomic_store(&own_slot(worker)->leaving, 1);
     shared_tell_master(worker->options->shared);
     leave_within(worker, SUCCESSOR_WAIT_US);
-    uv_timer_start(&worker->leave, on_leave_look, LEAVE_LOOK_MS, LEAVE_LOOK_MS);
-    on_leave_look(&worker->leave);
+    uv_timer_start(&worker->leave, on_leave_check, LEAVE_CHECK_MS, LEAVE_CHECK_MS);
+    on_leave_check(&worker->leave);
 }
 
 static void on_terminate(uv_signal_t *signal, int number) {
@@ -174,7 +174,7 @@ static bool setup_parts(struct worker *worker, struct error *error) {
         return false;
     worker->blobs = blobs_create(worker->stats);
     if (!worker->blobs) {
-        error_set(error, "no memory for the table of large answers");
+        error_set(error, "out of memory");
         return false;
     }
     worker->context = (struct context){.settings = settings,
@@ -206,7 +206,7 @@ static bool setup_server(struct worker *worker, struct error *error) {
                                      .admin_token = bytes_of(options->settings->admin_token)};
     worker->exchanges = exchange_pool_create(worker->stats);
     if (!worker->exchanges) {
-        error_set(error, "no memory for the pool of exchanges");
+        error_set(error, "out of memory");
         return false;
     }
     worker->server =
@@ -241,7 +241,7 @@ static bool setup_handles(struct worker *worker, struct error *error) {
     return made;
 }
 
-static void close_handle(uv_handle_t *handle, void *context) {
+static void on_walk(uv_handle_t *handle, void *context) {
     (void)context;
     if (!uv_is_closing(handle))
         uv_close(handle, NULL);
@@ -256,7 +256,7 @@ static void teardown(struct worker *worker) {
     engine_destroy(&worker->engine);
     store_close(&worker->store);
     turn_destroy(&worker->turn);
-    uv_walk(&worker->loop, close_handle, NULL);
+    uv_walk(&worker->loop, on_walk, NULL);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     exchange_pool_destroy(&worker->exchanges);
     blobs_destroy(&worker->blobs);

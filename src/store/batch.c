@@ -204,9 +204,9 @@ static void ask_all(struct store_batches *batches) {
     }
 }
 
-/* What is collected while answers go out is asked in the same turn: a store that answers at once has a miss
- * with the engine by its end. But not for ever: a connection that asks as soon as it is answered must not
- * keep the loop from its sockets. */
+/* Looks that are collected while answers go out are asked in the same turn: a store that answers at once has
+ * a miss with the engine by its end. But not for ever: a connection that asks as soon as it is answered must
+ * not keep the loop from its sockets. */
 static void on_ask(void *user) {
     struct store_batches *batches = user;
     batches->asking = true;

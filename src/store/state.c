@@ -42,7 +42,7 @@ static bool open_file(int *descriptor, const char *path, struct error *error) {
     return false;
 }
 
-/* Of a file that is ours but cut short, or of another version, nothing can be told: it begins anew. */
+/* A file of ours that was cut short, or is of another version, begins anew. */
 static bool set_up(int descriptor, const char *path, bool *fresh, struct error *error) {
     uint64_t header[2] = {0, 0};
     const uint64_t wanted[2] = {MAGIC, sizeof(struct state_file)};

@@ -1,7 +1,8 @@
 /* The store's operations, handed to the backend. */
 #include "store/backend.h"
 
-/* What an entry may last longer than its settings say: a server's seconds, clocks, an inference under way. */
+/* The time that an entry may last longer than its settings say: a server's seconds, clocks, an inference
+ * under way. */
 #define GENERATION_MARGIN_MS UINT64_C(3600000)
 
 const uint8_t STORE_ALL_NAMESPACES[STORE_KEY_LENGTH] = {'a', 'l', 'l'};

@@ -77,11 +77,46 @@ unsigned long unit_allocations_count(void) {
     return allocations - counted_from;
 }
 
+/* ---- assertions ---- */
+
+static const char *row_name;
+
+void unit_row(const char *row) {
+    row_name = row;
+}
+
+/* CUnit copies the text. */
+static void assert_with(bool holds, const char *text, const char *values, const char *file, unsigned line) {
+    char message[512];
+    snprintf(message, sizeof(message), "%s: %s%s%s", text, values, row_name ? "; row " : "",
+             row_name ? row_name : "");
+    CU_assertImplementation(holds, line, holds ? text : message, file, "", CU_FALSE);
+}
+
+void unit_equal(intmax_t actual, intmax_t expected, const char *text, const char *file, unsigned line) {
+    char values[64] = "";
+    if (actual != expected)
+        snprintf(values, sizeof(values), "%jd instead of %jd", actual, expected);
+    assert_with(actual == expected, text, values, file, line);
+}
+
+void unit_string_equal(const char *actual, const char *expected, const char *text, const char *file,
+                       unsigned line) {
+    char values[256] = "";
+    bool equal = strcmp(actual, expected) == 0;
+    if (!equal)
+        snprintf(values, sizeof(values), "\"%.100s\" instead of \"%.100s\"", actual, expected);
+    assert_with(equal, text, values, file, line);
+}
+
+/* ---- a suite ---- */
+
 static const char *failing_suite;
 
 static void print_failures(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord first) {
     (void)suite;
     unit_allocations_heal();
+    unit_row(NULL);
     for (CU_pFailureRecord failure = first; failure; failure = failure->pNext)
         printf("%s: FAILED %s\n    %s:%u: %s\n", failing_suite, test->pName,
                failure->strFileName ? failure->strFileName : "?", failure->uiLineNumber,

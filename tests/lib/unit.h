@@ -13,6 +13,7 @@
 #include <CUnit/CUnit.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct unit_case {
     const char *name;
@@ -22,6 +23,23 @@ struct unit_case {
 /* Makes a directory of its own below TMPDIR, NAME.xxxxxx, and writes its path; false when that fails. Who
  * asks for it removes it. */
 bool unit_directory(char *path, size_t size, const char *name);
+
+/* CUnit says which expression failed; these say both values, too, and the row of a table that is being
+ * checked.
+ */
+#undef CU_ASSERT_EQUAL
+#undef CU_ASSERT_STRING_EQUAL
+#define CU_ASSERT_EQUAL(actual, expected) \
+    unit_equal((intmax_t)(actual), (intmax_t)(expected), #actual " == " #expected, __FILE__, __LINE__)
+#define CU_ASSERT_STRING_EQUAL(actual, expected) \
+    unit_string_equal((actual), (expected), #actual " == " #expected, __FILE__, __LINE__)
+
+void unit_equal(intmax_t actual, intmax_t expected, const char *text, const char *file, unsigned line);
+void unit_string_equal(const char *actual, const char *expected, const char *text, const char *file,
+                       unsigned line);
+
+/* Names the row that is checked from here to the case's end; NULL: none. Borrowed. */
+void unit_row(const char *row);
 
 int unit_main(int argc, char *argv[], const char *suite, const struct unit_case *cases, size_t n);
 

@@ -9,7 +9,7 @@
 #include "inferonce/base/buffer.h"
 #include "inferonce/base/stats.h"
 
-/* What is shorter is copied by its owner: sharing would cost more than it saves. */
+/* Shorter bytes are copied by their owner: sharing would cost more than it saves. */
 #define BLOB_LEAST (16u * 1024)
 
 /* The most bytes that one worker holds in blobs. */

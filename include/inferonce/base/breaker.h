@@ -44,7 +44,7 @@ size_t breaker_room(const struct breaker *breaker, uint64_t now_us, uint64_t *wa
 /* Somebody asks. True: it is the probe. */
 bool breaker_asked(struct breaker *breaker, uint64_t now_us);
 
-/* What became of it; `probe`: of the probe, by whoever's doing; gave_up: nobody waited for it any more. True:
+/* Tells the breaker how it ended; `probe`: it was the probe; gave_up: nobody waited for it any more. True:
  * the breaker has opened, or closed, or is open for longer. */
 bool breaker_failed(struct breaker *breaker, enum breaker_failure failure, bool probe, uint64_t now_us);
 bool breaker_succeeded(struct breaker *breaker, uint64_t now_us);

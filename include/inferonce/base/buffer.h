@@ -19,7 +19,7 @@ static inline struct bytes bytes_of(const char *text) {
     return (struct bytes){text, text ? strlen(text) : 0};
 }
 
-/* Of a string literal, whose length the compiler knows. */
+/* The bytes of a string literal, whose length the compiler knows. */
 #define LITERAL(text) ((struct bytes){text, sizeof(text) - 1})
 
 static inline bool bytes_equal(struct bytes a, struct bytes b) {

@@ -1,4 +1,4 @@
-/* What the control group of this process may use: the limits of a container or of a systemd unit. */
+/* The limits of this process' control group: those of a container or of a systemd unit. */
 #ifndef INFERONCE_BASE_CGROUP_H
 #define INFERONCE_BASE_CGROUP_H
 

@@ -1,4 +1,5 @@
-/* What a worker needs file descriptors for, beside its clients' connections, and whether there are enough. */
+/* Counts the file descriptors that a worker needs beside its clients' connections, and checks that there are
+ * enough. */
 #ifndef INFERONCE_BASE_DESCRIPTORS_H
 #define INFERONCE_BASE_DESCRIPTORS_H
 

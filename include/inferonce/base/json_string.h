@@ -44,7 +44,7 @@ enum json_string_status { JSON_STRING_END, JSON_STRING_MORE, JSON_STRING_BAD };
 enum json_string_status json_string_go_on(const char **at, const char *limit, const char *end, bool *escaped,
                                           const char **detail);
 
-/* What follows trusts what it reads: json_string_end found no fault in it. */
+/* The functions below trust the string: json_string_end found no fault in it. */
 
 /* The character of the escape whose backslash `*at` points to, which then points behind it. */
 uint32_t json_unescape(const char **at);

@@ -1,5 +1,5 @@
-/* Where values end in JSON that was checked before (base/json_reader.h). On another text this may find
- * nonsense, but never outside of it. */
+/* Finds the ends of values in JSON that was checked before (base/json_reader.h). On another text this may
+ * find nonsense, but never outside of it. */
 #ifndef INFERONCE_BASE_JSON_VALUE_H
 #define INFERONCE_BASE_JSON_VALUE_H
 

@@ -170,7 +170,7 @@ enum settings_request {
 
 #define SETTINGS_WARNINGS_MAX 16
 
-/* What is legal and probably not meant, one line each; further ones are left out. */
+/* Settings that are legal and probably not meant, one line each; further ones are left out. */
 struct settings_warnings {
     struct error lines[SETTINGS_WARNINGS_MAX];
     size_t n;

@@ -1,7 +1,7 @@
 /* The shared mapping: made by the master before it forks, seen by all workers.
  *
  *   header      magic, layout version, sizes, boot id; instance (random, names this mapping in leases), start
- *   slots       SLOTS_MAX: pid, epoch, connections, heartbeat (scoreboard)
+ *   slots       SLOTS_MAX: pid, incarnation, connections, heartbeat (scoreboard)
  *   stats       SLOTS_MAX
  *   interest    INTEREST_WORDS words; bit p of word w: a worker of place p waits for a key that hashes to w
  *   wakes       per slot, one bit a word: what it was woken for
@@ -12,8 +12,8 @@
  * file; workers inherit them, so a pool's claim lasts until its last process is gone, however that ends.
  *
  * Who opens the file while nobody holds a claim is the first: it trusts no lock word in it and re-initialises
- * them, zeroes the statistics and the scoreboard (but raises the epochs, so that the leases of the last run
- * are known to be dead), and `first` tells the memory store to do the same with its own. A file that has
+ * them, zeroes the statistics and the scoreboard (but raises the incarnations, so that the leases of the last
+ * run are known to be dead), and `first` tells the memory store to do the same with its own. A file that has
  * another layout or another boot id, or that was cut short, is recreated (`fresh`), and why is logged in one
  * line; such a file in use by living processes is an error. One that was made with other sizes is recreated,
  * too, and `former` has what its region held, for the memory store to take over what it can. A file that
@@ -48,7 +48,8 @@
 struct shared_slot {
     _Alignas(64) _Atomic int32_t pid; /* 0: nobody */
     _Atomic uint32_t connections;     /* FastCGI connections open */
-    _Atomic uint64_t epoch; /* raised whenever the slot's worker died or was replaced; never 0 once used */
+    _Atomic uint64_t
+        incarnation; /* raised whenever the slot's worker died or was replaced; never 0 once used */
     _Atomic uint64_t heartbeat_us; /* monotonic; written by the worker about once a second */
     _Atomic uint32_t ready;        /* 1: the worker serves */
     _Atomic uint32_t leaving;
@@ -116,8 +117,9 @@ void shared_ready(struct shared *shared);
 void shared_destroy(struct shared *shared);
 
 /* The master, when the worker in `slot` was started or has died: sets the pid (0: dead). When it died, or
- * when a living one is replaced, the epoch is raised and the slot's line and gauges are cleared; when an
- * empty slot is filled they are not, so that a worker may use its slot and its epoch as soon as it is forked.
+ * when a living one is replaced, the incarnation is raised and the slot's line and gauges are cleared; when
+ * an empty slot is filled they are not, so that a worker may use its slot and its incarnation as soon as it
+ * is forked.
  */
 void shared_slot_assign(struct shared *shared, unsigned slot, pid_t pid);
 
@@ -134,9 +136,10 @@ void shared_heard(const struct shared *shared);
 /* Sum of a statistic over all slots, of all masters. */
 uint64_t shared_stat(const struct shared *shared, enum statistic stat);
 
-/* Whether the owner of (instance, slot, epoch) is known to be dead: it is of this mapping and its slot's
- * epoch has moved on. */
-bool shared_owner_is_dead(const struct shared *shared, uint64_t instance, uint32_t slot, uint64_t epoch);
+/* Whether the owner of (instance, slot, incarnation) is known to be dead: it is of this mapping and its
+ * slot's incarnation has moved on. */
+bool shared_owner_is_dead(const struct shared *shared, uint64_t instance, uint32_t slot,
+                          uint64_t incarnation);
 
 /* Waking. A follower first registers its interest, then looks at the store once more, then waits: a wake
  * between the two is not lost. `hash` is any 64 bits of the key. */

@@ -1,4 +1,4 @@
-/* What may be answered, and when: the one place where requests, entries and inferences meet.
+/* Decides what may be answered, and when: the one place where requests, entries and inferences meet.
  *
  * Each request is one look (store.h) at its entry and its namespace's generation. What is usable is answered
  * as soon as that is there. What is not joins a flight (flight.h) or, with no-store, has an inference of its

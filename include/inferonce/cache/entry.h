@@ -1,5 +1,5 @@
-/* What is stored for a key: a fixed little-endian header, then the namespace, the model's name and version,
- * and the body (the result's JSON).
+/* The stored form of a result: a fixed little-endian header, then the namespace, the model's name and
+ * version, and the body (the result's JSON).
  *
  *   offset  0  magic "IOE1"
  *           4  header version, u16

@@ -74,7 +74,7 @@ void key_of_outcome(const struct key *lease, uint64_t nonce, struct key *key);
 
 /* The key of a worker's liveness item, from its shared mapping's instance, its slot, and the
  * slot's incarnation. */
-void key_of_liveness(uint64_t instance, uint32_t slot, uint64_t epoch, struct key *key);
+void key_of_liveness(uint64_t instance, uint32_t slot, uint64_t incarnation, struct key *key);
 
 /* Tells a credential that the model refused to those who have the same, and nothing to anybody else: of the
  * lease and the nonce of the flight that was refused, and the Authorization field's value. */

@@ -1,4 +1,4 @@
-/* What a stored entry may be used for, by the request's directives and the entry's lifetimes: the rows of
+/* Decides how a stored entry may be used, by the request's directives and the entry's lifetimes: the rows of
  * "Cases" as a pure function.
  *
  * RFC 9111 section 5.2.1 (request directives), RFC 5861 (stale-while-revalidate, stale-if-error). Where

@@ -1,4 +1,4 @@
-/* What is asked of the cache, and what it answers: shared by cache/cache (which looks up) and cache/flight
+/* Requests to the cache and its answers: shared by cache/cache (which looks up) and cache/flight
  * (which waits). */
 #ifndef INFERONCE_CACHE_REQUEST_H
 #define INFERONCE_CACHE_REQUEST_H

@@ -11,7 +11,7 @@
 bool text_normalize(const struct settings *settings, struct bytes *texts, size_t n,
                     struct buffer *storage) MUST_CHECK;
 
-/* What all texts of one request have in common. All borrowed. */
+/* The parts of a key that all texts of one request have in common. All borrowed. */
 struct text_key_context {
     struct bytes cache_namespace;
     struct bytes route;      /* the path, "/predict" */

@@ -1,4 +1,4 @@
-/* Which of several media types a client would rather have: the field Accept (RFC 9110 section 12.5.1). */
+/* Chooses the media type that a client prefers: the field Accept (RFC 9110 section 12.5.1). */
 #ifndef INFERONCE_HTTP_ACCEPT_H
 #define INFERONCE_HTTP_ACCEPT_H
 

@@ -14,7 +14,7 @@
 
 /* A delta-seconds that was not given. */
 #define SECONDS_ABSENT UINT64_MAX
-/* What a huge number becomes (RFC 9111 section 1.2.2). */
+/* A huge number becomes this (RFC 9111 section 1.2.2). */
 #define SECONDS_HUGE UINT64_C(2147483648)
 
 struct cache_control {

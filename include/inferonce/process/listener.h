@@ -39,8 +39,8 @@ bool listener_make_anew(struct listener *listener, const struct settings *settin
 
 #define LISTENER_NAME_MAX 128
 
-/* What it listens on, as a path: that of a Unix socket, inherited or made; for others one in /run/inferonce
- * that names the port. */
+/* Names the listening socket, as a path: that of a Unix socket, inherited or made; for others one in
+ * /run/inferonce that names the port. */
 void listener_name(const struct listener *listener, char name[LISTENER_NAME_MAX]);
 
 /* Before workers close it one after the other: on a Unix socket that we made nobody is let in any more, so

@@ -1,4 +1,4 @@
-/* What the program's processes do about signals that nobody meant for them. Nothing but SIGKILL ends one
+/* Handles signals that nobody meant for the program's processes. Nothing but SIGKILL ends one
  * without a word. */
 #ifndef INFERONCE_PROCESS_SIGNALS_H
 #define INFERONCE_PROCESS_SIGNALS_H

@@ -33,7 +33,7 @@
 
 #define MEMORY_SHARDS 64
 
-/* What the layout depends on. */
+/* The settings that the layout depends on. */
 struct memory_layout {
     uint64_t max_size;        /* entries, all parts together */
     uint64_t memory_bytes;    /* of the logs, all parts together */
@@ -67,7 +67,7 @@ struct store *memory_open(const struct context *context, struct error *error);
 /* Removes every entry, lease and outcome, of all parts; generations and tombstones stay. */
 void memory_empty(struct store *store);
 
-/* What cache servers have still to be told (store/remote/pending.h), where there is no file for it (state.h);
+/* The pending invalidations (store/remote/pending.h), where there is no file for them (state.h);
  * in the region, so that all workers see it. */
 struct pendings *memory_pendings(struct store *store);
 

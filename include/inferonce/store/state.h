@@ -1,5 +1,5 @@
-/* What must outlive a restart although the cache itself is on servers: the invalidations that a server could
- * not be told yet, and which purges each server has had. A small file, mapped by all workers of a host.
+/* The file that outlives a restart although the cache itself is on servers: the invalidations that a server
+ * could not be told yet, and which purges each server has had. A small file, mapped by all workers of a host.
  *
  *   8 bytes  magic "instate1"
  *   8 bytes  its size, this header included, which is also the version of its layout

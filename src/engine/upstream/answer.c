@@ -219,7 +219,8 @@ static void finish_all(struct call *call, const struct engine_answer *answer) {
 
 /* ---- a success ---- */
 
-/* What the model's server says about keeping its answers, unless that is not to count. */
+/* A success, with what the model's server says about keeping it, unless UPSTREAM_CACHE_CONTROL ignores that.
+ */
 static struct engine_answer success(struct upstream *upstream, const struct http_post_outcome *outcome) {
     struct engine_answer answer = {.status = ENGINE_OK, .storable = true, .lifetime_ms = UINT64_MAX};
     if (upstream->settings->upstream_cache_control == UPSTREAM_CACHE_CONTROL_IGNORE)

@@ -94,7 +94,7 @@ static uint64_t random_number(void) {
     return number;
 }
 
-/* Where no name is given the URL stands for it in keys, and is none to a model's server. */
+/* Without MODEL_NAME the URL stands for it in keys; a model's server is not told that. */
 static struct bytes model_name(const struct settings *settings) {
     bool given = strcmp(settings->model_name, settings->upstream_url) != 0;
     return given ? bytes_of(settings->model_name) : (struct bytes){NULL, 0};

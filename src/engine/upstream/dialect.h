@@ -17,7 +17,7 @@ struct dialect_question {
     bool column;               /* UPSTREAM_KSERVE_SHAPE is n,1 */
 };
 
-/* What one text got: one JSON value whose bytes are the model's own, where they stand in the answer or, put
+/* One text's result: one JSON value whose bytes are the model's own, where they stand in the answer or, put
  * together from several places of it, in a buffer. Zero-initialised: nothing. */
 struct dialect_result {
     bool good;

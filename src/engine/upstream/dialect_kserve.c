@@ -51,8 +51,8 @@ static bool starts_with(struct bytes text, struct bytes prefix) {
     return text.length >= prefix.length && memcmp(text.data, prefix.data, prefix.length) == 0;
 }
 
-/* What the datatype lets an item be; a server that leaves it out may send any. False: the datatype is no
- * string. */
+/* The JSON types that the datatype allows; a server that leaves it out may send any. False: the datatype is
+ * no string. */
 static bool read_datatype(struct bytes output, struct tensor *tensor) {
     static const struct {
         struct bytes prefix; /* with the quote */

@@ -1,4 +1,4 @@
-/* What a model's own response fields say about keeping its answer (RFC 9111 sections 4.2 and 5.2.2). */
+/* How long an answer may be kept by the model's own response fields (RFC 9111 sections 4.2 and 5.2.2). */
 #ifndef INFERONCE_ENGINE_UPSTREAM_FRESHNESS_H
 #define INFERONCE_ENGINE_UPSTREAM_FRESHNESS_H
 

@@ -23,8 +23,8 @@ enum json_text_status { JSON_TEXT_VALID, JSON_TEXT_INVALID, JSON_TEXT_NO_MEMORY 
  * within these limits. */
 enum json_text_status json_text_check(struct bytes text, size_t n) MUST_CHECK;
 
-/* What follows reads texts that json_text_check found valid. On others it may find nonsense, but never
- * outside of the text. */
+/* The functions below read texts that json_text_check found valid. On others they may find nonsense, but
+ * never outside of the text. */
 
 /* Without the white space around it. */
 struct bytes json_text_trim(struct bytes text);

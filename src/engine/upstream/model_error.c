@@ -51,7 +51,7 @@ struct line {
 /* Steps that may be taken for one message, about a millisecond. */
 #define STEPS_MAX (256u * 1024)
 
-/* Where the message's grams stand. */
+/* Index of the message's grams. */
 struct grams {
     uint16_t first[BUCKETS];
     uint16_t next[MODEL_ERROR_ANSWER_MAX];

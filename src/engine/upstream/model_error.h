@@ -1,4 +1,4 @@
-/* What a model's server says went wrong: one line out of its JSON, for the client and for the log.
+/* Reads the reason out of a model's error: one line out of its JSON, for the client and for the log.
  *
  * A server may repeat what it was given: the text, or the credential. Neither may get into a log, and of a
  * call of several texts none may get to another's client. A message is therefore taken only out of JSON, and

@@ -1,4 +1,4 @@
-/* What the files of the HTTP backend share, and nobody else, the lowest first: call.c (what is sent), trial.c
+/* Private to the files of the HTTP backend, the lowest first: call.c (what is sent), trial.c
  * (batches that are too large), again.c (what is asked for again), answer.c (what came back), upstream.c (the
  * backend). */
 #ifndef INFERONCE_ENGINE_UPSTREAM_PARTS_H
@@ -73,7 +73,7 @@ void upstream_leave_unstarted(struct upstream *upstream, struct engine_job *job)
  * unstarted. No job ends before this returned. */
 void upstream_begin(struct upstream *upstream, struct engine_job *const *jobs, size_t n, uint64_t trial);
 
-/* What the call asked. `texts` may be NULL. */
+/* The question that the call asked. `texts` may be NULL. */
 struct dialect_question upstream_question(const struct call *call, const struct bytes *texts);
 
 /* Takes a call that has ended out of the list of running ones. */

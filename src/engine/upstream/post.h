@@ -74,12 +74,13 @@ struct http_post_outcome {
 
 #define HTTP_POST_PLACE_MAX 256
 
-/* Where the URL leads, for the log: scheme, host and port, or "unix:" and the path of the socket. Cut to fit.
+/* Names the URL's server for the log: scheme, host and port, or "unix:" and the path of the socket. Cut to
+ * fit.
  */
 void http_post_place(const char *url, char place[HTTP_POST_PLACE_MAX]);
 
-/* What is kept of an answer that is no success: room for a message, and one byte more, by which one that was
- * cut is known. */
+/* The bytes that are kept of an answer that is no success: room for a message, and one byte more, by which
+ * one that was cut is known. */
 #define HTTP_POST_ERROR_MAX (4096 + 1)
 
 /* Whether an answer of that status has a result: 200, and 203, which is a 200 that a proxy changed. 202 says
@@ -106,7 +107,7 @@ enum http_post_again {
 enum http_post_again http_post_begins_again(struct http_post *post, CURLcode result,
                                             uint64_t timeout_ms) MUST_CHECK;
 
-/* What the transfer's end means. */
+/* Explains the transfer's end. */
 void http_post_ended(struct http_post *post, CURLcode result, struct http_post_outcome *outcome);
 
 /* Ready for the next one; memory above a few KB is given back. False: its handle is not good for another one.

@@ -34,7 +34,7 @@ static bool set_up_watching(struct upstream_sockets *sockets) {
 struct upstream_sockets *upstream_sockets_create(bool watch_idle, struct error *error) {
     struct upstream_sockets *sockets = calloc(1, sizeof(*sockets));
     if (!sockets) {
-        error_set(error, "no memory for the connections to the model");
+        error_set(error, "out of memory");
         return NULL;
     }
     sockets->idle = sockets->ended = -1;

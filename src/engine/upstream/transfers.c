@@ -33,7 +33,7 @@ struct watch {
 
 /* ---- what has ended ---- */
 
-/* Which socket it was is known once libcurl has put the connection away, and only until the transfer is
+/* The socket is known once libcurl has put the connection away, and only until the transfer is
  * removed. */
 static void tell_numbered(struct transfers *transfers, CURL *easy) {
     long version = 0;
@@ -94,13 +94,13 @@ static void on_readiness(uv_poll_t *poll, int status, int events) {
     act(watch->transfers, watch->descriptor, flags);
 }
 
-static void free_watch(uv_handle_t *handle) {
+static void on_watch_closed(uv_handle_t *handle) {
     free(handle->data);
 }
 
 static void close_watch(struct watch *watch) {
     LIST_REMOVE(watch, links);
-    uv_close((uv_handle_t *)&watch->poll, free_watch);
+    uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
 }
 
 static struct watch *make_watch(struct transfers *transfers, curl_socket_t descriptor) {
@@ -164,7 +164,7 @@ struct transfers *transfers_create(uv_loop_t *loop, struct upstream_sockets *soc
     struct transfers *transfers = calloc(1, sizeof(*transfers));
     CURLM *multi = transfers ? curl_multi_init() : NULL;
     if (!multi) {
-        error_set(error, "no memory for the transfers to the model");
+        error_set(error, "out of memory");
         free(transfers);
         return NULL;
     }

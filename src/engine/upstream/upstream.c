@@ -142,7 +142,7 @@ static void *open_upstream(struct engine *engine, const struct context *context,
     }
     struct upstream *upstream = calloc(1, sizeof(*upstream));
     if (!upstream) {
-        error_set(error, "no memory for the connection to the model");
+        error_set(error, "out of memory");
         curl_global_cleanup();
         return NULL;
     }

@@ -5,9 +5,9 @@
 #include "engine/jobs.h"
 #include "engine/vader/vader.h"
 
-/* What is read in one turn of the loop before its descriptors are served again, so that hits do not wait for
- * a long text or for many that became due together: about a millisecond. A job costs what is read for it,
- * which is its text twice, and a fixed sum for answering it. */
+/* Bytes that are read in one turn of the loop before its descriptors are served again, so that hits do not
+ * wait for a long text or for many that became due together: about a millisecond. A job costs what is read
+ * for it, which is its text twice, and a fixed sum for answering it. */
 #define TURN_BYTES 65536
 #define JOB_BYTES  2048
 
@@ -100,7 +100,7 @@ static bool take_memory(struct builtin *builtin) {
 static void *open_builtin(struct engine *engine, const struct context *context, struct error *error) {
     struct builtin *builtin = calloc(1, sizeof(*builtin));
     if (!builtin || !take_memory(builtin)) {
-        error_set(error, "no memory for the built-in model");
+        error_set(error, "out of memory");
         free(builtin);
         return NULL;
     }

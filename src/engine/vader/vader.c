@@ -36,7 +36,7 @@ struct word {
     enum vader_name name;
 };
 
-/* What is counted on the first way through the text, because its words cannot be valued before. */
+/* The counts of the first pass over the text, because its words cannot be valued before. */
 struct counts {
     size_t words;
     size_t capitals;
@@ -46,7 +46,7 @@ struct counts {
 
 #define NOWHERE SIZE_MAX
 
-/* What follows from it. */
+/* The sums of the second pass. */
 struct survey {
     size_t words;
     bool mixed_case; /* some words, and not all, are in capitals */
@@ -54,8 +54,8 @@ struct survey {
     double punctuation;
 };
 
-/* Where the rules are: word `index`, with the words around it in a ring, so that a text of any length needs
- * no memory. */
+/* The place of the rules: word `index`, with the words around it in a ring, so that a text of any length
+ * needs no memory. */
 struct place {
     const struct survey *survey;
     size_t index;
@@ -187,7 +187,7 @@ static bool says_so_or_this(const struct place *place, int offset) {
     return says(place, offset, VADER_SO) || says(place, offset, VADER_THIS);
 }
 
-/* What a degree adverb `distance` words before adds to a valence; the farther away, the less. */
+/* The valence that a degree adverb `distance` words before adds; the farther away, the less. */
 static double degree(const struct place *place, int distance, double valence) {
     static const double FADING[BACK + 1] = {0, 1, 0.95, 0.9};
 
@@ -200,7 +200,7 @@ static double degree(const struct place *place, int distance, double valence) {
     return change * FADING[distance];
 }
 
-/* What a negation `distance` words before multiplies a valence by. "never so good" and "never this good" are
+/* The factor of a negation `distance` words before. "never so good" and "never this good" are
  * praise. */
 static double negation(const struct place *place, int distance) {
     if (distance == 2 && says(place, -2, VADER_NEVER) && says_so_or_this(place, -1))

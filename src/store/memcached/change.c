@@ -30,8 +30,8 @@ struct change {
     uint64_t ttl_ms;
     uint64_t tombstone_ms;
     enum store_status found_status; /* of a removal: whether there was an entry */
-    struct memcached_found found;   /* what READING found, and its head */
-    struct buffer head;
+    struct memcached_found found;   /* what READING found, and its header */
+    struct buffer header;
     struct buffer value; /* owned copy: a put may be tried again */
     store_done done;
     void *user;
@@ -52,7 +52,7 @@ static struct change *begin(struct memcached *memcached, enum store_kind kind, c
     memcpy(change->key, key, STORE_KEY_LENGTH);
     memcached_name(memcached, kind, key, change->name);
     change->server = &memcached->servers[memcached_place(memcached, change->name)];
-    buffer_init(&change->head, 2 * ITEM_HEADER_LENGTH);
+    buffer_init(&change->header, 2 * ITEM_HEADER_LENGTH);
     buffer_init(&change->value, SIZE_MAX / 2);
     return change;
 }
@@ -75,7 +75,7 @@ static void end(struct change *change, enum store_status status) {
     bool tells = change->tells;
     if (status == STORE_ERROR && change->buries && !tells && !memcached->closing)
         status = remember(change);
-    buffer_fini(&change->head);
+    buffer_fini(&change->header);
     buffer_fini(&change->value);
     free(change);
     if (!tells)
@@ -94,15 +94,15 @@ static bool may_go_on(struct change *change) {
 
 /* ---- steps ---- */
 
-static void read_head(struct change *change) {
+static void read_header(struct change *change) {
     change->step = READING;
     change->found = (struct memcached_found){.found = false};
-    buffer_reset(&change->head, 2 * ITEM_HEADER_LENGTH);
+    buffer_reset(&change->header, 2 * ITEM_HEADER_LENGTH);
     change->command.verb = MEMCACHED_GETS;
     change->command.names = change->name;
     change->command.n = 1;
     change->command.found = &change->found;
-    change->command.values = &change->head;
+    change->command.values = &change->header;
     change->command.max_bytes = ITEM_HEADER_LENGTH;
     memcached_send_get(change->server->connection, &change->command);
 }
@@ -128,7 +128,7 @@ static uint64_t kept_ms(uint64_t ttl_ms) {
 static struct item what_is_there(const struct change *change) {
     struct item item = {.epoch = 0};
     if (change->found.found &&
-        !item_read(buffer_bytes(&change->head), clock_wall_us(change->memcached->clock), &item))
+        !item_read(buffer_bytes(&change->header), clock_wall_us(change->memcached->clock), &item))
         item = (struct item){.epoch = 0};
     return item;
 }
@@ -146,7 +146,7 @@ static void write_tombstone(struct change *change, const struct item *there) {
                 change->tombstone_ms);
 }
 
-static void on_head_read(struct change *change) {
+static void on_header_read(struct change *change) {
     struct item there = what_is_there(change);
     if (!may_go_on(change))
         return;
@@ -180,7 +180,7 @@ static void on_written(struct change *change, enum memcached_outcome outcome) {
         if (!by_epochs || ++change->tries == MEMCACHED_TRIES)
             end(change, by_epochs ? STORE_ERROR : STORE_EXISTS);
         else if (may_go_on(change))
-            read_head(change);
+            read_header(change);
         break;
     case MEMCACHED_TOO_BIG:
         change->too_large = true;
@@ -211,7 +211,7 @@ static void on_step_ended(struct memcached_command *command, enum memcached_outc
     }
     switch (change->step) {
     case READING:
-        on_head_read(change);
+        on_header_read(change);
         break;
     case ADDING:
     case WRITING:
@@ -295,7 +295,7 @@ void memcached_remove(struct store *store, enum store_kind kind, const uint8_t *
     if (!remote_server_is_used(&change->server->remote))
         end(change, STORE_ERROR);
     else if (change->buries)
-        read_head(change);
+        read_header(change);
     else
         delete_item(change);
 }
@@ -310,5 +310,5 @@ void memcached_tell_removal(struct memcached_server *server, const struct pendin
     change->buries = change->tells = true;
     change->epoch = pending->epoch;
     change->tombstone_ms = pending->tombstone_ms;
-    read_head(change);
+    read_header(change);
 }

@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* What waits to be sent. A server that takes less than it is told loses what is beyond. */
+/* Bytes that may wait to be sent. A server that takes less than it is told loses what is beyond. */
 #define OUTPUT_MAX  (64u << 20)
 #define OUTPUT_KEEP (64u << 10)
 
@@ -53,14 +53,14 @@ static char input[INPUT_BYTES]; /* scratch: nothing is kept in it between two ca
 
 /* ---- ends ---- */
 
-static void close_poll(uv_handle_t *handle) {
+static void on_poll_closed(uv_handle_t *handle) {
     free(handle);
 }
 
 static void disconnect(struct memcached_connection *connection) {
     if (connection->poll) {
         uv_poll_stop(connection->poll);
-        uv_close((uv_handle_t *)connection->poll, close_poll);
+        uv_close((uv_handle_t *)connection->poll, on_poll_closed);
     }
     if (connection->descriptor >= 0)
         close(connection->descriptor);
@@ -417,7 +417,7 @@ static void flush(void *user) {
         push(connection);
 }
 
-/* What lies in the socket counts: a turn of ours may have been long. */
+/* Answers that lie in the socket already count: a turn of this loop may have been long. */
 static void on_deadline(uv_timer_t *timer) {
     struct memcached_connection *connection = timer->data;
     if (connection->state == OPEN)
@@ -520,7 +520,7 @@ struct memcached_connection *memcached_connection_create(const struct memcached_
     return connection;
 }
 
-static void close_timer(uv_handle_t *handle) {
+static void on_timer_closed(uv_handle_t *handle) {
     free(handle);
 }
 
@@ -531,7 +531,7 @@ void memcached_connection_destroy(struct memcached_connection **connection) {
     turn_forget(&(*connection)->flush);
     end_all(&(*connection)->sent);
     end_all(&(*connection)->refused);
-    uv_close((uv_handle_t *)(*connection)->deadline, close_timer);
+    uv_close((uv_handle_t *)(*connection)->deadline, on_timer_closed);
     buffer_fini(&(*connection)->output);
     free(*connection);
     *connection = NULL;

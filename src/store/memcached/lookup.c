@@ -8,7 +8,7 @@
 /* Keys of one command: a longer line is not cheaper for each key. */
 #define KEYS_AT_ONCE 64
 
-/* What the values of one look-up may take. */
+/* Bytes that the values of one look-up may take. */
 #define VALUES_MAX  (UINT64_C(1) << 28)
 #define VALUES_KEEP (UINT64_C(1) << 20)
 

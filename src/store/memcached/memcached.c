@@ -199,7 +199,7 @@ static void figures(struct store *store, struct store_figures *figures_) {
 
 /* ---- set-up ---- */
 
-static void close_timer(uv_handle_t *handle) {
+static void on_timer_closed(uv_handle_t *handle) {
     free(handle);
 }
 
@@ -215,7 +215,7 @@ static void close_memcached(struct store *store) {
     if (memcached->has_ring)
         memcached_free(&memcached->ring);
     if (memcached->asker)
-        uv_close((uv_handle_t *)memcached->asker, close_timer);
+        uv_close((uv_handle_t *)memcached->asker, on_timer_closed);
     free(memcached);
 }
 

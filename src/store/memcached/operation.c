@@ -1,4 +1,4 @@
-/* What the operations on memcached share: names, places, ends. */
+/* Shared by the operations on memcached: names, places, ends. */
 #include "inferonce/base/log.h"
 #include "store/memcached/parts.h"
 

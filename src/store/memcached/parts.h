@@ -1,4 +1,4 @@
-/* What the files of the memcached store share, and nobody else, the lowest first: operation.c (names, places,
+/* Private to the files of the memcached store, the lowest first: operation.c (names, places,
  * ends), generation.c (copies on every server), lookup.c (get), change.c (put, add, remove of one item),
  * memcached.c (set-up, servers, figures). */
 #ifndef INFERONCE_STORE_MEMCACHED_PARTS_H
@@ -23,7 +23,7 @@ struct memcached_server {
     struct memcached_connection *connection; /* owned */
     bool full; /* it refused an item for want of memory, and none since was taken */
 
-    /* What it says of itself; asked for once a second. */
+    /* Its own figures; asked for once a second. */
     struct memcached_command figures_command;
     struct memcached_command purge_get; /* of STORE_LAST_PURGE */
     struct memcached_found purge_found;

@@ -37,14 +37,14 @@ enum memcached_line {
     LINE_STRANGE    /* no answer to this command: nothing behind it can be believed */
 };
 
-/* What a VALUE line says. */
+/* The fields of a VALUE line. */
 struct memcached_value_line {
     struct bytes key; /* borrows from the line */
     size_t length;
     uint64_t cas; /* of a GETS */
 };
 
-/* What `line`, without its CR LF, says in answer to `verb`. `value` is filled in for LINE_VALUE. */
+/* Judges `line`, without its CR LF, as an answer to `verb`. `value` is filled in for LINE_VALUE. */
 enum memcached_line memcached_line_read(enum memcached_verb verb, struct bytes line,
                                         struct memcached_value_line *value);
 

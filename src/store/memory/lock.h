@@ -14,7 +14,7 @@ enum memory_lock_outcome {
     MEMORY_LOCK_BROKEN         /* not taken, and never will be until the region is set up anew */
 };
 
-/* Whatever was there before. */
+/* Makes the lock, whatever was there before. */
 void memory_lock_init(pthread_mutex_t *lock);
 
 static inline enum memory_lock_outcome memory_lock_take(pthread_mutex_t *lock) {

@@ -374,14 +374,14 @@ enum store_status memory_log_write(const struct memory_shard *shard, const struc
     return STORE_OK;
 }
 
-void memory_log_expire(const struct memory_shard *shard, uint64_t now_us, unsigned *looks) {
+void memory_log_expire(const struct memory_shard *shard, uint64_t now_us, unsigned *scans) {
     struct memory_shard_state *state = shard->state;
     uint64_t offset = state->head;
     uint64_t left = state->used;
     uint64_t soonest_us = UINT64_MAX;
     bool removed = false;
     memory_shard_changing(shard);
-    for (; left > 0 && *looks > 0; --*looks) {
+    for (; left > 0 && *scans > 0; --*scans) {
         const struct record *record = sound_record(shard, offset, left);
         if (!record) {
             memory_shard_wipe(shard);

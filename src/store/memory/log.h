@@ -48,8 +48,8 @@ enum store_status memory_log_write(const struct memory_shard *shard, const struc
  * `move_bytes` are left, else evicts it. `writer` is held. */
 void memory_log_pass_head(const struct memory_shard *shard, uint64_t now_us, int64_t *move_bytes);
 
-/* Removes entries whose time is over, looking at `*looks` records at most. */
-void memory_log_expire(const struct memory_shard *shard, uint64_t now_us, unsigned *looks);
+/* Removes entries whose time is over, looking at `*scans` records at most. */
+void memory_log_expire(const struct memory_shard *shard, uint64_t now_us, unsigned *scans);
 
 /* Removes entries of `group` with an epoch below `epoch` from `n` buckets of the index. Returns how many. */
 uint64_t memory_log_sweep(const struct memory_shard *shard, uint32_t first_bucket, uint32_t n, uint64_t group,
@@ -81,7 +81,7 @@ void memory_log_settle(const struct memory_shard *shard);
 /* The sequence of the oldest entry; 0: none. */
 uint64_t memory_log_oldest(const struct memory_shard *shard);
 
-/* What the state of a shard found in a file says of its log. */
+/* The extent of a log, as the state of a shard in a file has it. */
 struct memory_extent {
     uint64_t head;
     uint64_t used;

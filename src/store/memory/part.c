@@ -3,8 +3,8 @@
 
 #include "store/memory/log.h"
 
-/* The records that one put looks at in search of some whose time is over. */
-#define EXPIRE_LOOKS_MAX 4096
+/* The records that one put scans at in search of some whose time is over. */
+#define EXPIRE_SCANS_MAX 4096
 
 static uint64_t load(const _Atomic uint64_t *word) {
     return atomic_load_explicit(word, memory_order_relaxed);
@@ -43,15 +43,15 @@ bool memory_part_has_room(const struct memory_context *context, unsigned part) {
 
 static void expire(const struct memory_context *context, unsigned part, uint64_t now_us) {
     const struct memory_part_state *state = memory_part_at(context, part);
-    unsigned looks = EXPIRE_LOOKS_MAX;
-    for (unsigned i = 0; i < context->geometry.shards && looks > 0; i++) {
+    unsigned scans = EXPIRE_SCANS_MAX;
+    for (unsigned i = 0; i < context->geometry.shards && scans > 0; i++) {
         uint64_t soonest_us = load(&state->soonest_us[i]);
         if (soonest_us == 0 || now_us < soonest_us)
             continue;
         struct memory_shard shard = memory_shard_at(context, part, i);
         if (!memory_shard_lock(&shard))
             continue;
-        memory_log_expire(&shard, now_us, &looks);
+        memory_log_expire(&shard, now_us, &scans);
         memory_shard_unlock(&shard);
         if (memory_part_has_room(context, part))
             return;

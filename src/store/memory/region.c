@@ -12,7 +12,7 @@
 #define LAYOUT_VERSION 2
 #define LINE           64
 
-/* What the cache puts around a result: its header, and three names of at most 255 bytes. */
+/* Bytes that the cache puts around a result: its header, and three names of at most 255 bytes. */
 #define ENTRY_OVERHEAD 2048
 
 /* A log is larger than its share of the memory by this, so that the headers of one record of the greatest

@@ -1,4 +1,4 @@
-/* What the memory store's region holds, and where. Private to the memory store; memory.h draws the picture.
+/* The layout of the memory store's region. Private to the memory store; memory.h draws the picture.
  *
  * All zeros is the empty state of everything but the locks, so that a fresh region is not touched beyond
  * them: pages that no entry needs cost nothing. */
@@ -75,7 +75,7 @@ struct memory_geometry {
 
 void memory_geometry_of(const struct memory_layout *layout, struct memory_geometry *geometry);
 
-/* What the functions of the memory store share in one process. */
+/* One process' handle to the memory store. */
 struct memory_context {
     struct memory_geometry geometry;
     struct memory_region *region;

@@ -19,7 +19,7 @@ static void release(const struct memory_shard *shard, uint32_t *link) {
     shard->state->smalls.free = number;
 }
 
-/* Goes through a chain, releasing what is over. Returns the link to the item; NULL: none (`key` NULL: looks
+/* Goes through a chain, releasing what is over. Returns the link to the item; NULL: none (`key` NULL: scans
  * for none). */
 static uint32_t *walk(const struct memory_shard *shard, uint32_t *link, enum store_kind kind,
                       const uint8_t *key, uint64_t now_us) {

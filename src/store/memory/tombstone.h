@@ -1,4 +1,4 @@
-/* What a shard remembers of removals: for each key the epoch below which nothing may be written. Private to
+/* A shard's memory of removals: for each key the epoch below which nothing may be written. Private to
  * the memory store.
  *
  * MEMORY_TOMBSTONES removals have a place each; then the one that is over first gives its up. If that is

@@ -11,7 +11,7 @@
 
 #define FIGURES_MS 1000
 
-/* What a late reply that lies in the socket already is given, since a turn of ours may have taken long. */
+/* Time for a late reply that lies in the socket already: a turn of this loop may have taken long. */
 #define LATE_MS 2
 
 TAILQ_HEAD(redis_commands, redis_command);
@@ -274,7 +274,7 @@ void *redis_connection_user(struct remote_server *server) {
 
 /* ---- set-up ---- */
 
-static void free_timer(uv_handle_t *handle) {
+static void on_timer_closed(uv_handle_t *handle) {
     free(handle);
 }
 
@@ -290,7 +290,7 @@ static uv_timer_t *make_timer(struct redis_connection *connection) {
 
 static void close_timer(uv_timer_t *timer) {
     if (timer)
-        uv_close((uv_handle_t *)timer, free_timer);
+        uv_close((uv_handle_t *)timer, on_timer_closed);
 }
 
 struct redis_connection *redis_connection_create(const struct redis_connection_options *options,

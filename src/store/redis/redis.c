@@ -498,8 +498,8 @@ static void on_probe_read(void *user, struct store_get *gets, size_t n) {
     redis->probed_purge = number_of(gets);
 }
 
-/* What work does, on an item that is the probe's own: a server that reads and refuses writes (a replica that
- * nobody promoted, one that is full) is not used. */
+/* Reads and writes as work does, on an item of its own: a server that reads and refuses writes (a replica
+ * that nobody promoted, one that is full) is not used. */
 static void probe(struct remote_server *server) {
     static const uint8_t OWN_KEY[STORE_KEY_LENGTH] = {0};
     struct redis *redis = redis_connection_user(server);

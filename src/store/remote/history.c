@@ -27,7 +27,7 @@ static bool make_up(struct remote_server *server, uint64_t known, uint64_t now_u
     return raise_on(server, STORE_ALL_NAMESPACES, now_us) && raise_on(server, STORE_LAST_PURGE, known);
 }
 
-/* Whatever a purge was to remove is gone by itself once the longest entry's time is over. */
+/* The entries that a purge was to remove are gone by themselves once the longest entry's time is over. */
 static bool is_moot(const struct remote_server *server, uint64_t known, uint64_t now_us) {
     return known == 0 || (now_us > known && now_us - known > server->longest_entry_us);
 }

@@ -55,7 +55,7 @@ uint64_t item_expiry(uint64_t now_us, uint64_t ms);
  * of what is known, so that who has seen only an earlier removal is refused whatever the clocks say. */
 uint64_t item_tombstone_epoch(uint64_t epoch, const struct item *there);
 
-/* What a `get` of `kind` tells of a value that a server returned; `get->value` borrows from `value`. */
+/* Judges a value that a server returned to a `get`; `get->value` borrows from `value`. */
 void item_tell(struct store_get *get, struct bytes value, uint64_t now_us);
 
 #endif

@@ -101,14 +101,14 @@ static bool start_thread(struct question *question) {
 
 /* ---- in the loop ---- */
 
-static void free_poll(uv_handle_t *handle) {
+static void on_poll_closed(uv_handle_t *handle) {
     free(handle);
 }
 
 static void end(struct resolver *resolver) {
     if (resolver->poll) {
         uv_poll_stop(resolver->poll);
-        uv_close((uv_handle_t *)resolver->poll, free_poll);
+        uv_close((uv_handle_t *)resolver->poll, on_poll_closed);
     }
     if (resolver->answer >= 0)
         close(resolver->answer);
@@ -116,7 +116,7 @@ static void end(struct resolver *resolver) {
     resolver->answer = -1;
 }
 
-/* False: it has not been answered yet. */
+/* False: it has not been on_answered yet. */
 static bool take_answer(struct resolver *resolver) {
     struct server_address numeric;
     ssize_t n = recv(resolver->answer, &numeric, sizeof(numeric), MSG_DONTWAIT);
@@ -130,7 +130,7 @@ static bool take_answer(struct resolver *resolver) {
     return true;
 }
 
-static void answered(uv_poll_t *poll, int status, int events) {
+static void on_answered(uv_poll_t *poll, int status, int events) {
     struct resolver *resolver = poll->data;
     (void)status;
     (void)events;
@@ -149,7 +149,7 @@ static bool watch(struct resolver *resolver, int answer) {
     poll->data = resolver;
     uv_unref((uv_handle_t *)poll);
     resolver->poll = poll;
-    return uv_poll_start(poll, UV_READABLE | UV_DISCONNECT, answered) == 0;
+    return uv_poll_start(poll, UV_READABLE | UV_DISCONNECT, on_answered) == 0;
 }
 
 static bool begin(struct resolver *resolver) {

@@ -1,4 +1,4 @@
-/* Where a cache server is just now: the address behind its name, found out without holding up the loop.
+/* Resolves a cache server's name in a thread, without holding up the loop.
  * Private to the stores on servers.
  *
  * getaddrinfo waits for name servers, for many seconds when they are silent; so it runs in a thread of its

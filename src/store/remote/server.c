@@ -13,7 +13,7 @@
 /* The first failure: with the server a whole turn's looks have waited. */
 static const struct breaker_limits BREAKER = {.failures = 1, .first_us = 1000000, .most_us = 30000000};
 
-/* Which states may follow which; bits by enum remote_server_state. */
+/* The states that may follow each; bits by enum remote_server_state. */
 #define TO(state) (1u << (state))
 static const unsigned MAY_FOLLOW[] = {
     [REMOTE_USED] = TO(REMOTE_AWAY) | TO(REMOTE_WAITING),

@@ -104,7 +104,7 @@ static void test_anonymous(void) {
     for (size_t i = 0; i < REGION; i++)
         CU_ASSERT_EQUAL_FATAL(((char *)shared.region)[i], 0);
     for (unsigned i = 0; i < 3; i++) {
-        CU_ASSERT(shared.slots[shared.claimed[i]].epoch > 0);
+        CU_ASSERT(shared.slots[shared.claimed[i]].incarnation > 0);
         int flags = fcntl(shared.wake_descriptors[shared.claimed[i]], F_GETFL);
         CU_ASSERT(flags >= 0 && (flags & O_NONBLOCK));
         CU_ASSERT_EQUAL(fcntl(shared.wake_descriptors[shared.claimed[i]], F_GETFD), FD_CLOEXEC);
@@ -184,18 +184,18 @@ static void test_owner_is_dead(void) {
     CU_ASSERT_FATAL(shared_create(&shared, 2, NULL, REGION, TAG, NULL));
     unsigned slot = shared.claimed[1];
     struct shared_slot *line = &shared.slots[slot];
-    uint64_t epoch = line->epoch;
+    uint64_t incarnation = line->incarnation;
     shared_slot_assign(&shared, slot, 4711);
-    /* The worker may have read its epoch before the master got to this. */
-    CU_ASSERT_EQUAL(line->epoch, epoch);
-    CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance, slot, epoch));
+    /* The worker may have read its incarnation before the master got to this. */
+    CU_ASSERT_EQUAL(line->incarnation, incarnation);
+    CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance, slot, incarnation));
     line->connections = 9;
     line->heartbeat_us = 9;
     line->draining = 1;
     shared_slot_assign(&shared, slot, 0);
-    CU_ASSERT(shared_owner_is_dead(&shared, shared.instance, slot, epoch));
-    CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance, slot, line->epoch));
-    CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance + 1, slot, epoch));
+    CU_ASSERT(shared_owner_is_dead(&shared, shared.instance, slot, incarnation));
+    CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance, slot, line->incarnation));
+    CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance + 1, slot, incarnation));
     CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance, SLOTS_MAX, 0));
     CU_ASSERT_FALSE(shared_owner_is_dead(&shared, shared.instance, UINT32_MAX, 0));
     CU_ASSERT_EQUAL(line->pid, 0);
@@ -204,9 +204,9 @@ static void test_owner_is_dead(void) {
     CU_ASSERT_EQUAL(line->draining, 0);
     /* Replaced while it lived. */
     shared_slot_assign(&shared, slot, 4711);
-    epoch = line->epoch;
+    incarnation = line->incarnation;
     shared_slot_assign(&shared, slot, 4712);
-    CU_ASSERT(shared_owner_is_dead(&shared, shared.instance, slot, epoch));
+    CU_ASSERT(shared_owner_is_dead(&shared, shared.instance, slot, incarnation));
     CU_ASSERT_EQUAL(line->pid, 4712);
     shared_destroy(&shared);
 }
@@ -334,10 +334,10 @@ static void test_two_slots_of_a_place(void) {
     CU_ASSERT_EQUAL(shared_place(other), shared_place(slot));
     CU_ASSERT(shared_slot_is_ours(&shared, other));
     CU_ASSERT_FALSE(shared_slot_is_ours(&shared, slot + 1));
-    CU_ASSERT(shared.slots[other].epoch > 0);
+    CU_ASSERT(shared.slots[other].incarnation > 0);
     shared_slot_assign(&shared, slot, 4711);
     shared_slot_assign(&shared, other, 4712);
-    uint64_t epoch = shared.slots[other].epoch;
+    uint64_t epoch = shared.slots[other].incarnation;
     stats_count(&shared.stats[slot], STAT_hits);
     stats_count(&shared.stats[other], STAT_hits);
     CU_ASSERT_EQUAL(shared_stat(&shared, STAT_hits), 2);
@@ -376,7 +376,7 @@ static void test_file_survives_a_restart(void) {
     for (unsigned i = 0; i < 2; i++)
         shared_slot_assign(&shared, shared.claimed[i], 4711);
     uint64_t instance = shared.instance;
-    uint64_t epochs[] = {shared.slots[0].epoch, shared.slots[1].epoch};
+    uint64_t epochs[] = {shared.slots[0].incarnation, shared.slots[1].incarnation};
     stats_count(&shared.stats[shared.claimed[0]], STAT_hits);
     stats_count(&shared.stats[shared.claimed[1]], STAT_parked);
     shared_interest_register(&shared, shared.claimed[0], 7);
@@ -535,7 +535,7 @@ static void test_noise_behind_the_header(void) {
     CU_ASSERT(shared.first && !shared.fresh);
     for (size_t i = 0; i < STATS_COUNT; i++)
         CU_ASSERT_EQUAL(shared_stat(&shared, (enum statistic)i), 0);
-    CU_ASSERT(shared.slots[shared.claimed[0]].epoch > 0);
+    CU_ASSERT(shared.slots[shared.claimed[0]].incarnation > 0);
     CU_ASSERT_EQUAL(shared.slots[20].pid, 0);
     shared_wake(&shared, 20);
     CU_ASSERT_FALSE(wait_for_wake(&shared, shared.claimed[0], 0));
@@ -678,7 +678,7 @@ static void test_second_master(void) {
     CU_ASSERT(wait_for_wake(&a, a.claimed[0], 0));
 
     /* A slot that is claimed again belongs to a new owner; its counters stay. */
-    uint64_t epoch = b.slots[b.claimed[0]].epoch;
+    uint64_t epoch = b.slots[b.claimed[0]].incarnation;
     unsigned slot = b.claimed[0];
     stats_count(&b.stats[slot], STAT_parked);
     shared_destroy(&b);
@@ -719,7 +719,7 @@ static void test_a_vanished_pool_is_reaped(void) {
     }
     unsigned slot = 0;
     CU_ASSERT_EQUAL_FATAL(read(ready[0], &slot, sizeof(slot)), (ssize_t)sizeof(slot));
-    uint64_t epoch = a.slots[slot].epoch;
+    uint64_t epoch = a.slots[slot].incarnation;
     CU_ASSERT_EQUAL(shared_reap(&a), 0); /* it lives, and so do we */
     CU_ASSERT_EQUAL(a.slots[slot].pid, child);
     kill(child, SIGKILL);

@@ -50,7 +50,8 @@ static void put_lease(const struct key *lease, struct bytes value) {
 
 /* A worker of another host, as far as anybody here can tell. */
 static struct lease_owner stranger(void) {
-    return (struct lease_owner){.instance = world.shared.instance + 1, .epoch = 3, .nonce = 7, .slot = 0};
+    return (struct lease_owner){
+        .instance = world.shared.instance + 1, .incarnation = 3, .nonce = 7, .slot = 0};
 }
 
 static void put_lease_of(const struct key *lease, const struct lease_owner *owner) {
@@ -60,7 +61,7 @@ static void put_lease_of(const struct key *lease, const struct lease_owner *owne
 
 static void test_owner_there_and_back(void) {
     static const struct lease_owner OWNER = {.instance = UINT64_C(0xfedcba9876543210),
-                                             .epoch = UINT64_MAX,
+                                             .incarnation = UINT64_MAX,
                                              .nonce = UINT64_C(0x8000000000000001),
                                              .slot = 0xfffefdfc};
     char value[STORE_SMALL_MAX];
@@ -69,7 +70,7 @@ static void test_owner_there_and_back(void) {
     CU_ASSERT(encoded.length <= STORE_SMALL_MAX);
     CU_ASSERT_FATAL(lease_owner_decode(encoded, &owner));
     CU_ASSERT_EQUAL(owner.instance, OWNER.instance);
-    CU_ASSERT_EQUAL(owner.epoch, OWNER.epoch);
+    CU_ASSERT_EQUAL(owner.incarnation, OWNER.incarnation);
     CU_ASSERT_EQUAL(owner.nonce, OWNER.nonce);
     CU_ASSERT_EQUAL(owner.slot, OWNER.slot);
     for (size_t length = 0; length < encoded.length; length++)
@@ -125,7 +126,7 @@ static void test_dead_owners(void) {
         struct key lease = prepare_lease(&generation);
         shared_slot_assign(&world.shared, world.shared.claimed[0], 2000);
         const struct lease_owner dead = {
-            .instance = world.shared.instance, .epoch = 1, .nonce = 7, .slot = world.shared.claimed[0]};
+            .instance = world.shared.instance, .incarnation = 1, .nonce = 7, .slot = world.shared.claimed[0]};
         for (unsigned n = 0; n < COUNTS[i]; n++) {
             put_lease_of(&lease, &dead);
             key_of_next_lease(&lease, &lease);

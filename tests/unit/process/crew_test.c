@@ -49,7 +49,7 @@ static void pass(unsigned seconds, unsigned step, void (*beat)(void)) {
         crew.clock.monotonic_us += step * SECOND;
         if (beat)
             beat();
-        crew_look(&crew);
+        crew_check(&crew);
         crew_tend(&crew);
     }
 }
@@ -87,10 +87,10 @@ static void test_after_a_pause(void) {
 static void test_a_pause_is_told(void) {
     begin();
     crew.clock.monotonic_us += SECOND;
-    CU_ASSERT_EQUAL(crew_look(&crew), 0);
+    CU_ASSERT_EQUAL(crew_check(&crew), 0);
     crew.clock.monotonic_us += 31 * SECOND;
-    CU_ASSERT_EQUAL(crew_look(&crew), 31 * SECOND);
-    CU_ASSERT_EQUAL(crew_look(&crew), 0);
+    CU_ASSERT_EQUAL(crew_check(&crew), 31 * SECOND);
+    CU_ASSERT_EQUAL(crew_check(&crew), 0);
     end();
 }
 

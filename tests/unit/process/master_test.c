@@ -53,10 +53,10 @@ static void test_start_and_stop(void) {
 static void test_killed_worker_is_replaced(void) {
     start(2, NULL);
     pid_t killed = worker_pid(0), other = worker_pid(1);
-    uint64_t epoch = atomic_load(&pool_slot(0)->epoch);
+    uint64_t incarnation = atomic_load(&pool_slot(0)->incarnation);
     CU_ASSERT_EQUAL(kill(killed, SIGKILL), 0);
     POOL_WAIT(worker_pid(0) != killed && worker_pid(0) != 0);
-    CU_ASSERT(atomic_load(&pool_slot(0)->epoch) > epoch); /* its leases are known to be dead */
+    CU_ASSERT(atomic_load(&pool_slot(0)->incarnation) > incarnation); /* its leases are known to be dead */
     CU_ASSERT(is_gone(killed));
     CU_ASSERT_EQUAL(worker_pid(1), other);
     stop();
@@ -107,12 +107,12 @@ static void test_back_off(void) {
     pool_setup(2, NULL);
     int descriptor = pool.shared.wake_descriptors[pool.shared.claimed[0]];
     pool.shared.wake_descriptors[pool.shared.claimed[0]] = -1; /* it has nothing to be woken by */
-    uint64_t epoch = atomic_load(&pool_slot(0)->epoch);
+    uint64_t incarnation = atomic_load(&pool_slot(0)->incarnation);
     uint64_t started_us = pool_now_us();
     pool_start(run_master);
     POOL_WAIT(worker_pid(1) != 0);
     pid_t other = worker_pid(1);
-    POOL_WAIT(atomic_load(&pool_slot(0)->epoch) >= epoch + 4); /* raised by each death */
+    POOL_WAIT(atomic_load(&pool_slot(0)->incarnation) >= incarnation + 4); /* raised by each death */
     CU_ASSERT(pool_now_us() - started_us >= 700000);
     CU_ASSERT_EQUAL(worker_pid(1), other);
     CU_ASSERT_EQUAL(kill(other, 0), 0);
@@ -225,13 +225,13 @@ static void test_drain_timeout(void) {
 /* A worker that ends while the master stops is not replaced. */
 static void test_no_replacement_while_stopping(void) {
     start(2, patient);
-    uint64_t epoch = atomic_load(&pool_slot(1)->epoch);
+    uint64_t incarnation = atomic_load(&pool_slot(1)->incarnation);
     freeze(0);
     CU_ASSERT_EQUAL(kill(pool.process, SIGTERM), 0);
     POOL_WAIT(worker_pid(1) == 0);
     CU_ASSERT_EQUAL(kill(worker_pid(0), SIGKILL), 0);
     pool_check_exit(0);
-    CU_ASSERT_EQUAL(atomic_load(&pool_slot(1)->epoch), epoch + 1);
+    CU_ASSERT_EQUAL(atomic_load(&pool_slot(1)->incarnation), incarnation + 1);
     pool_teardown();
 }
 

@@ -1,4 +1,4 @@
-#include "cache/purge.h"
+#include "cache/admin.h"
 
 #include "late.h"
 #include "store/backend.h"
@@ -7,7 +7,7 @@
 /* Purges behind a store that answers late or fails, several at once, and clocks that go back. What they do to
  * requests is in cache_test.c. */
 
-static struct purges *purges;
+static struct admin *admin;
 
 struct told {
     unsigned calls;
@@ -28,13 +28,13 @@ static void done(void *user, enum cache_admin_status status, const struct entry 
 static void begin(void) {
     struct error error = {""};
     world_setup(NULL);
-    purges = purges_create(&world.workers[0].context, world.workers[0].store, &error);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(purges);
+    admin = admin_create(&world.workers[0].context, world.workers[0].store, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(admin);
 }
 
 static void end(void) {
-    purges_destroy(&purges);
-    CU_ASSERT_PTR_NULL(purges);
+    admin_destroy(&admin);
+    CU_ASSERT_PTR_NULL(admin);
     world_teardown();
 }
 
@@ -55,9 +55,9 @@ static bool is_stored(const char *cache_namespace, const char *text) {
 }
 
 /* Asks, and lets the turn end in which the store is asked. */
-static void ask(void (*ask_)(struct purges *, const struct key *, struct bytes, cache_admin_done, void *),
+static void ask(void (*ask_)(struct admin *, const struct key *, struct bytes, cache_admin_done, void *),
                 const struct key *key, struct bytes cache_namespace, struct told *told) {
-    ask_(purges, key, cache_namespace, done, told);
+    ask_(admin, key, cache_namespace, done, told);
     turn_end(world.workers[0].turn);
 }
 
@@ -90,7 +90,7 @@ static void test_several_namespaces(void) {
         }
     world_wait_ms(1);
     for (size_t i = 0; i < 3; i++)
-        purges_namespace(purges, bytes_of(NAMES[i]), done, &told[i]);
+        admin_purge(admin, bytes_of(NAMES[i]), done, &told[i]);
     wait_for(told, 3);
     for (size_t i = 0; i < 3; i++) {
         CU_ASSERT_EQUAL(told[i].calls, 1);
@@ -108,8 +108,8 @@ static void test_twice_at_once(void) {
     store_text("ns", "a");
     store_text("ns", "b");
     world_wait_ms(1);
-    purges_namespace(purges, bytes_of("ns"), done, &told[0]);
-    purges_namespace(purges, bytes_of("ns"), done, &told[1]);
+    admin_purge(admin, bytes_of("ns"), done, &told[0]);
+    admin_purge(admin, bytes_of("ns"), done, &told[1]);
     wait_for(told, 2);
     CU_ASSERT_EQUAL(told[0].count + told[1].count, 2);
     CU_ASSERT_FALSE(is_stored("ns", "a"));
@@ -124,7 +124,7 @@ static void test_sweeps_past_another(void) {
     begin();
     late_begin(&world.workers[0]);
     for (size_t i = 0; i < 3; i++)
-        purges_namespace(purges, bytes_of("ns"), done, &told[i]);
+        admin_purge(admin, bytes_of("ns"), done, &told[i]);
     late_answer_at(1);
     wait_for(&told[1], 1);
     CU_ASSERT_EQUAL(told[0].calls + told[2].calls, 0);
@@ -138,10 +138,10 @@ static void test_key(void) {
     struct told told[2] = {{0}};
     begin();
     struct key key = store_text("ns", "a")->request.key;
-    ask(purges_key, &key, bytes_of("ns"), &told[0]);
+    ask(admin_remove, &key, bytes_of("ns"), &told[0]);
     CU_ASSERT_EQUAL(told[0].status, CACHE_ADMIN_OK);
     CU_ASSERT_EQUAL(told[0].count, 1);
-    ask(purges_key, &key, bytes_of("ns"), &told[1]);
+    ask(admin_remove, &key, bytes_of("ns"), &told[1]);
     CU_ASSERT_EQUAL(told[1].status, CACHE_ADMIN_MISSING);
     CU_ASSERT_EQUAL(told[1].count, 0);
     CU_ASSERT_EQUAL(world_counted(STAT_purges), 2); /* the second forbids what may be on its way */
@@ -156,14 +156,14 @@ static void test_clock_goes_back(void) {
     const struct asked *asked = store_text("ns", "a");
     struct key key = asked->request.key;
     world.clock.wall_us -= 500000;
-    purges_namespace(purges, bytes_of("ns"), done, &told[0]);
+    admin_purge(admin, bytes_of("ns"), done, &told[0]);
     wait_for(told, 1);
     CU_ASSERT_EQUAL(told[0].status, CACHE_ADMIN_OK);
     CU_ASSERT_FALSE(is_stored("ns", "a"));
     store_text("ns", "a");
     CU_ASSERT(is_stored("ns", "a"));
     world.clock.wall_us -= 500000;
-    ask(purges_key, &key, bytes_of("ns"), &told[1]);
+    ask(admin_remove, &key, bytes_of("ns"), &told[1]);
     world_turn();
     CU_ASSERT_EQUAL(told[1].calls, 1);
     CU_ASSERT_FALSE(is_stored("ns", "a"));
@@ -176,7 +176,7 @@ static void test_namespace_with_late_store(void) {
     struct told told = {0};
     begin();
     late_begin(&world.workers[0]);
-    purges_namespace(purges, bytes_of("ns"), done, &told);
+    admin_purge(admin, bytes_of("ns"), done, &told);
     CU_ASSERT_EQUAL(late_verb(), LATE_PUT);
     CU_ASSERT_EQUAL(late_kind(), STORE_GENERATION);
     world_turn();
@@ -193,15 +193,15 @@ static void test_store_fails(void) {
     struct key key = {{1}};
     begin();
     late_begin(&world.workers[0]);
-    purges_namespace(purges, bytes_of("ns"), done, &told[0]);
+    admin_purge(admin, bytes_of("ns"), done, &told[0]);
     late_refuse(STORE_ERROR);
-    ask(purges_key, &key, bytes_of("ns"), &told[1]);
+    ask(admin_remove, &key, bytes_of("ns"), &told[1]);
     late_refuse(STORE_ERROR);
-    ask(purges_key, &key, bytes_of("ns"), &told[2]);
+    ask(admin_remove, &key, bytes_of("ns"), &told[2]);
     late_answer();
     CU_ASSERT_EQUAL(late_verb(), LATE_REMOVE); /* no entry is there, but one may be on its way */
     late_refuse(STORE_ERROR);
-    ask(purges_look, &key, bytes_of("ns"), &told[3]);
+    ask(admin_inspect, &key, bytes_of("ns"), &told[3]);
     late_refuse(STORE_ERROR);
     for (size_t i = 0; i < 4; i++) {
         CU_ASSERT_EQUAL(told[i].calls, 1);
@@ -220,9 +220,9 @@ static void test_half_an_answer(void) {
         begin();
         struct key key = store_text("ns", "a")->request.key;
         late_begin(&world.workers[0]);
-        ask(purges_key, &key, bytes_of("ns"), &told[0]);
+        ask(admin_remove, &key, bytes_of("ns"), &told[0]);
         late_answer_without(KINDS[i]);
-        ask(purges_look, &key, bytes_of("ns"), &told[1]);
+        ask(admin_inspect, &key, bytes_of("ns"), &told[1]);
         late_answer_without(KINDS[i]);
         CU_ASSERT_EQUAL(told[0].status, CACHE_ADMIN_ERROR);
         CU_ASSERT_EQUAL(told[1].status, CACHE_ADMIN_ERROR);
@@ -239,7 +239,7 @@ static void test_key_of_another_namespace(void) {
     begin();
     struct key key = store_text("ns", "a")->request.key;
     late_begin(&world.workers[0]);
-    ask(purges_key, &key, bytes_of("other"), &told);
+    ask(admin_remove, &key, bytes_of("other"), &told);
     late_answer();
     CU_ASSERT_EQUAL(told.status, CACHE_ADMIN_MISSING);
     CU_ASSERT_EQUAL(late.n, 0);
@@ -253,12 +253,12 @@ static void test_look(void) {
     struct told told[3] = {{0}};
     begin();
     struct key key = store_text("ns", "a")->request.key;
-    ask(purges_look, &key, bytes_of("ns"), &told[0]);
+    ask(admin_inspect, &key, bytes_of("ns"), &told[0]);
     CU_ASSERT_EQUAL(told[0].status, CACHE_ADMIN_OK);
     CU_ASSERT(told[0].entry);
     world_wait_ms(1);
-    purges_namespace(purges, bytes_of("ns"), done, &told[1]);
-    ask(purges_look, &key, bytes_of("ns"), &told[2]); /* its room is not given back yet */
+    admin_purge(admin, bytes_of("ns"), done, &told[1]);
+    ask(admin_inspect, &key, bytes_of("ns"), &told[2]); /* its room is not given back yet */
     CU_ASSERT_EQUAL(told[2].status, CACHE_ADMIN_MISSING);
     CU_ASSERT_FALSE(told[2].entry);
     wait_for(told, 2);
@@ -275,11 +275,11 @@ static void test_forget(void) {
     store_text("other", "a");
     world_wait_ms(1);
     late_begin(&world.workers[0]);
-    ask(purges_key, &key, bytes_of("ns"), &told[0]);
-    purges_namespace(purges, bytes_of("other"), done, &told[1]);
-    ask(purges_look, &key, bytes_of("other"), &told[2]);
-    purges_forget(purges, &told[0]);
-    purges_forget(purges, &told[1]);
+    ask(admin_remove, &key, bytes_of("ns"), &told[0]);
+    admin_purge(admin, bytes_of("other"), done, &told[1]);
+    ask(admin_inspect, &key, bytes_of("other"), &told[2]);
+    admin_forget(admin, &told[0]);
+    admin_forget(admin, &told[1]);
     late_answer_all();
     world_turn();
     CU_ASSERT_EQUAL(told[0].calls + told[1].calls, 0);
@@ -295,10 +295,10 @@ static void test_end_of_all(void) {
     struct key key = {{1}};
     begin();
     late_begin(&world.workers[0]);
-    purges_namespace(purges, bytes_of("ns"), done, &told[0]);
+    admin_purge(admin, bytes_of("ns"), done, &told[0]);
     late_answer();
-    purges_namespace(purges, bytes_of("ns"), done, &told[1]);
-    ask(purges_key, &key, bytes_of("ns"), &told[2]);
+    admin_purge(admin, bytes_of("ns"), done, &told[1]);
+    ask(admin_remove, &key, bytes_of("ns"), &told[2]);
     late_end();
     end();
     CU_ASSERT_EQUAL(told[0].calls + told[1].calls + told[2].calls, 0);
@@ -310,8 +310,8 @@ static void test_no_memory(void) {
     begin();
     unit_allocations_count_start();
     unit_allocations_fail(1, false);
-    purges_namespace(purges, bytes_of("ns"), done, &told[0]);
-    ask(purges_key, &key, bytes_of("ns"), &told[1]);
+    admin_purge(admin, bytes_of("ns"), done, &told[0]);
+    ask(admin_remove, &key, bytes_of("ns"), &told[1]);
     unit_allocations_heal();
     if (unit_allocations_count() > 0) /* no sanitizer has the allocator */
         for (size_t i = 0; i < 2; i++) {
@@ -327,12 +327,12 @@ static void test_no_memory_to_begin(void) {
     struct error error = {""};
     unit_allocations_count_start();
     unit_allocations_fail(1, true);
-    struct purges *others = purges_create(&world.workers[0].context, world.workers[0].store, &error);
+    struct admin *others = admin_create(&world.workers[0].context, world.workers[0].store, &error);
     unit_allocations_heal();
     /* None is counted, and none fails, where a sanitizer has the allocator. */
     CU_ASSERT_EQUAL(others == NULL, unit_allocations_count() > 0);
     CU_ASSERT_EQUAL(others == NULL, error.text[0] != '\0');
-    purges_destroy(&others);
+    admin_destroy(&others);
     end();
 }
 
@@ -354,5 +354,5 @@ static const struct unit_case CASES[] = {
 };
 
 int main(int argc, char *argv[]) {
-    return unit_main(argc, argv, "purge", CASES, sizeof(CASES) / sizeof(CASES[0]));
+    return unit_main(argc, argv, "admin", CASES, sizeof(CASES) / sizeof(CASES[0]));
 }
