@@ -1,12 +1,11 @@
 """A cache server that stops, dies or lies costs hits, never answers; what was purged meanwhile stays purged."""
 
 import os
-import socket
-import threading
 import time
 
 from cache_servers import Memcached, Redis
 from case import Case
+from liar import Liar, cut_short, garbage, other_key, other_value, out_of_memory, trickle
 from load import Load
 from processes import free_port, wait_until
 
@@ -157,89 +156,6 @@ class MemcachedAway(Away):
 
 class RedisAway(Away):
     server_class = Redis
-
-
-class Liar(threading.Thread):
-    """A server on a Unix socket whose `answer(connection, request)` is given every piece that comes."""
-
-    def __init__(self, path, answer):
-        super().__init__(daemon=True)
-        self.answer = answer
-        self.asked = 0
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(path)
-        self.listener.listen()
-        self.start()
-
-    def run(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
-
-    def talk(self, connection):
-        with connection:
-            try:
-                while request := connection.recv(65536):
-                    self.asked += 1
-                    self.answer(connection, request)
-            except OSError:
-                pass
-
-
-def garbage(connection, _request):
-    connection.sendall(b"\x00\xff garbage \r\n" * 20)
-
-
-def trickle(connection, request):
-    words = request.split()
-    answer = b"VALUE %s 0 100000\r\n" % words[-1] if words[0] in (b"get", b"gets") else b"STORED"
-    for byte in answer + b"x" * 1000:
-        connection.sendall(bytes([byte]))
-        time.sleep(0.005)
-
-
-def other_key(connection, request):
-    if request.startswith(b"get"):
-        connection.sendall(b"VALUE e%s 0 5 1\r\nhello\r\nEND\r\n" % (b"0" * 64))
-    else:
-        connection.sendall(b"STORED\r\n")
-
-
-def commands(request):
-    """The words of each command of a pipeline; data blocks are passed over."""
-    while request:
-        line, _, request = request.partition(b"\r\n")
-        words = line.split()
-        if words and words[0] in (b"set", b"add", b"cas"):
-            request = request[int(words[4]) + 2:]
-        yield words
-
-
-def other_value(connection, request):
-    """For every key an item that looks like ours, of which the entry is another's or none."""
-    simple = {b"version": b"VERSION 1.6.18\r\n", b"stats": b"END\r\n", b"delete": b"DELETED\r\n"}
-    for verb, *words in commands(request):
-        if not verb.startswith(b"get"):
-            connection.sendall(simple.get(verb, b"STORED\r\n"))
-            continue
-        for name in words:
-            value = (2**40).to_bytes(8, "little")
-            if name.startswith(b"e"):
-                value += (2**63).to_bytes(8, "little") + b"E" + b"not an entry" * 20
-            connection.sendall(b"VALUE %s 0 %d%s\r\n%s\r\n" % (name, len(value), b" 7" if verb == b"gets" else b"", value))
-        connection.sendall(b"END\r\n")
-
-
-def out_of_memory(connection, _request):
-    connection.sendall(b"SERVER_ERROR out of memory writing get response\r\n")
-
-
-def cut_short(connection, request):
-    connection.sendall(b"VALUE %s 0 50 1\r\nten bytes.\r\nEND\r\n" % request.split()[-1])
-    connection.close()
 
 
 class Lies(Case):

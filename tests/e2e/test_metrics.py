@@ -127,7 +127,7 @@ class Metrics(Case):
     def test_units_are_told(self):
         families = self.scrape(self.serve(), OPENMETRICS)[1]
         self.assertEqual({name: family.unit for name, family in families.items() if family.unit},
-                         {"inferonce_memory_bytes": "bytes", "inferonce_uptime_seconds": "seconds"})
+                         {"inferonce_memory_bytes": "bytes", "inferonce_uptime_seconds": "seconds", "inferonce_clock_skew_seconds": "seconds"})
         self.assertTrue(all(family.help for family in families.values()))
 
     def test_which_program(self):
