@@ -49,20 +49,12 @@ static void remember(const struct prediction *prediction) {
 
 _Static_assert(KNOWN_BODY_MAX <= SLICES_STRAIGHT_MAX, "what is known can be read at once");
 
-/* The cache has no answer for it, so it has to be read after all; nothing can be wrong with it. */
-static bool complete(struct cache_request *request) {
-    struct prediction *prediction = request->user;
-    struct api *api = prediction->api;
-    if (body_read(&prediction->body, BODY_PREDICT, prediction->exchange->request.body,
-                  api->context->settings->max_batch) != BODY_OK)
-        return false;
-    struct bytes text = prediction->body.text;
-    if (!text_normalize(api->context->settings, &text, 1, &prediction->exchange->scratch))
-        return false;
-    request->text = text;
-    request->storage = &prediction->exchange->scratch;
-    request->parameters = prediction->body.parameters;
-    request->complete = NULL;
+static void read_and_ask(struct prediction *prediction);
+
+/* cache_hold: the cache has no answer, so the body has to be read after all. Nothing can be wrong with it. */
+static bool read_after_all(struct cache_request *request) {
+    request->hold = NULL;
+    read_and_ask(request->user);
     return true;
 }
 
@@ -94,7 +86,7 @@ static void answered(struct cache_request *request, const struct cache_answer *a
         send_failure(prediction, answer, took_us);
         return;
     }
-    if (answer->result == CACHE_HIT && !request->complete)
+    if (answer->result == CACHE_HIT && !request->hold)
         remember(prediction);
     bool unmodified = false;
     if (prediction->exchange->request.method == METHOD_QUERY)
@@ -145,7 +137,7 @@ static bool ask_known(struct prediction *prediction) {
     const struct known_body body = known_body_of(prediction);
     if (request->control.no_store || !known_bodies_find(prediction->api->known_bodies, &body, &request->key))
         return false;
-    request->complete = complete;
+    request->hold = read_after_all;
     cache_ask(prediction->api->cache, request);
     return true;
 }

@@ -35,7 +35,7 @@ void prediction_fill(const struct prediction *prediction, struct cache_request *
     request->control = http->cache_control;
     request->ttl_ms = prediction->ttl_ms;
     request->text = request->parameters = (struct bytes){NULL, 0};
-    request->complete = NULL;
+    request->hold = NULL;
     request->copied = NULL;
     request->storage = NULL;
     request->authorization = authorization_of(prediction);

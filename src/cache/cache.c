@@ -68,12 +68,10 @@ static void answer_unsatisfiable(struct cache *cache, struct cache_request *requ
     request->done(request, &answer);
 }
 
-/* Whether its caller takes a request that did not hit back for now. */
+/* Whether its caller takes a request that did not hit back for now; it may have asked again already. */
 static bool is_held(struct cache_request *request) {
-    if (!request->hold || !request->hold(request))
-        return false;
     request->phase = CACHE_IDLE;
-    return true;
+    return request->hold && request->hold(request);
 }
 
 /* ---- what was found ---- */
@@ -133,6 +131,8 @@ static void judge(struct cache *cache, struct cache_request *request) {
         answer_hit(cache, request, &entry, true, now_us);
         return;
     case POLICY_STALE_REFRESH:
+        if (!request->text.data && is_held(request))
+            return;
         flights_refresh(cache->flights, request, epoch, generation);
         answer_hit(cache, request, &entry, true, now_us);
         return;

@@ -27,8 +27,7 @@ static struct flight *create(struct flights *flights, struct cache_request *requ
     struct flight *flight = flight_create(flights, request, epoch, generation);
     if (!flight)
         return NULL;
-    if ((request->complete && !request->complete(request)) ||
-        !texts_keep(&flights->texts_limit, &flight->texts, &flight->job, request,
+    if (!texts_keep(&flights->texts_limit, &flight->texts, &flight->job, request,
                     after ? &after->job : NULL)) {
         flight_destroy(flight);
         return NULL;

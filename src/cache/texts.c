@@ -62,7 +62,6 @@ void texts_copied(struct cache_request *request) {
     cache_copied copied = request->copied;
     request->text = request->parameters = (struct bytes){NULL, 0};
     request->storage = NULL;
-    request->complete = NULL;
     request->copied = NULL;
     if (copied)
         copied(request);

@@ -47,18 +47,15 @@ enum cache_phase { CACHE_IDLE, CACHE_LOOKING, CACHE_WAITING, CACHE_SOLO };
  * waited for. Called before `done`, at most once. */
 typedef void (*cache_copied)(struct cache_request *request);
 
-/* Fills in text and parameters of a request that was made without them, and clears `complete`. False: no
- * memory; nothing was changed. */
-typedef bool (*cache_complete)(struct cache_request *request);
-
 /* A piece of an answer that is inferred, in order; borrowed for the call, in which the cache must not be
  * called. What was given this way is the beginning of `body`, request->read bytes, if there is one at the
  * end.
  */
 typedef void (*cache_more)(struct cache_request *request, struct bytes piece);
 
-/* Nothing usable is stored, and an inference, the request's own or another's, would be waited for. True: not
- * now; the cache is done with the request, which may be asked again later. */
+/* Nothing usable is stored, and an inference, the request's own or another's, would be waited for; or the
+ * text of a request that has none is needed to refresh what is stored. True: not now; the cache is done with
+ * the request, which may be asked again later, or in here. A request without a text must be taken back. */
 typedef bool (*cache_hold)(struct cache_request *request);
 
 /* The caller owns it and keeps it, with all it borrows, until `done`; text and parameters until `copied`. The
@@ -70,16 +67,14 @@ struct cache_request {
     struct bytes cache_namespace;
     struct cache_control control;
     uint64_t ttl_ms;   /* the lifetime of what this request stores */
-    struct bytes text; /* normalised */
+    struct bytes text; /* normalised; data NULL: it is known to have been a hit, and not read yet (hold) */
     /* The text lies in it, and nothing else: an inference may take it over instead of copying, and leaves an
      * empty one. NULL: it lies elsewhere. */
     struct buffer *storage;
     struct bytes parameters;
-    cache_complete complete; /* NULL: text and parameters are there. Else they are asked for when an inference
-                                needs them, before `done`; not for a request with no-store */
-    cache_copied copied;     /* may be NULL */
-    cache_hold hold;         /* may be NULL */
-    cache_more more;         /* NULL: the answer is wanted whole, at its end */
+    cache_copied copied; /* may be NULL */
+    cache_hold hold;     /* may be NULL */
+    cache_more more;     /* NULL: the answer is wanted whole, at its end */
     struct bytes authorization;
     struct bytes traceparent;
     struct bytes tracestate;

@@ -374,6 +374,25 @@ static void test_a_known_body_is_inferred(void) {
     service_teardown();
 }
 
+/* Past its lifetime it is served, and refreshed with the text, which is read for that. */
+static void test_a_known_body_is_refreshed(void) {
+    static const char BODY[] = "{\"k\": 1, \"text\": \"Good\\u0020DAY\"}";
+    stale_s = 0;
+    revalidate_s = 100;
+    service_setup(with_windows);
+    service_predict(NULL, BODY);
+    CU_ASSERT_STRING_EQUAL(service_header(service_predict(NULL, BODY), "X-Cache"), "HIT");
+    service_wait_ms(61000);
+    struct sent *stale = service_ask("POST", "/predict", NULL, BODY);
+    CU_ASSERT_STRING_EQUAL(service_header(stale, "X-Cache"), "STALE");
+    CU_ASSERT_EQUAL_FATAL(service.worker.n_running, 1);
+    CU_ASSERT(bytes_equal(service.worker.running[0]->text, bytes_of("good day")));
+    CU_ASSERT(bytes_equal(service.worker.running[0]->parameters, bytes_of("{\"k\":1}")));
+    service_model_echoes();
+    CU_ASSERT_STRING_EQUAL(service_header(service_predict(NULL, BODY), "X-Cache"), "HIT");
+    service_teardown();
+}
+
 /* ---- answers made without asking the cache ---- */
 
 #define NAMESPACE_65 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -716,6 +735,7 @@ static const struct unit_case CASES[] = {
     {"a hit makes its body known", test_a_hit_makes_its_body_known},
     {"a known body is not read", test_a_known_body_is_not_read},
     {"a known body is inferred", test_a_known_body_is_inferred},
+    {"a known body is refreshed", test_a_known_body_is_refreshed},
     {"refused without asking the cache", test_refused},
     {"white space is a text where it counts", test_white_space_is_a_text_where_it_counts},
     {"failures of the model", test_failures},
