@@ -6,6 +6,7 @@
  *   2  wrong settings: nothing was started */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "inferonce/base/settings.h"
 #include "inferonce/base/shared_file.h"
 #include "inferonce/engine/engine.h"
+#include "inferonce/process/handover.h"
 #include "inferonce/process/listener.h"
 #include "inferonce/process/mapping.h"
 #include "inferonce/process/master.h"
@@ -44,12 +46,40 @@ static int print(enum settings_request request, const struct settings *settings)
         settings_print_markdown(stdout);
         break;
     case SETTINGS_SERVE:
+    case SETTINGS_CHECK:
+    case SETTINGS_RELOAD:
         break;
     }
     return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int serve(const struct settings *settings) {
+/* As it was started, or from the image before. */
+static bool take_listener(struct listener *listener, const struct settings *settings,
+                          const struct handover *handover) {
+    struct error error;
+    if (!handover->given) {
+        if (listener_open(listener, settings, &error))
+            return true;
+        LOG(LOG_ERROR, "cannot_listen", LOG_TEXT("error", error.text));
+        return false;
+    }
+    if (!listener_take(listener, &handover->listener, handover->listen, settings, &error))
+        LOG(LOG_ERROR, "cannot_listen", LOG_TEXT("error", error.text), LOG_TEXT("kept", handover->listen));
+    return true;
+}
+
+static bool take_mapping(struct shared *shared, const struct settings *settings,
+                         const struct listener *listener, const struct handover *handover, bool *same) {
+    unsigned workers = master_workers(settings);
+    struct error error;
+    bool taken = handover->given ? mapping_take(shared, settings, listener, handover, workers, same, &error)
+                                 : mapping_make(shared, settings, listener, workers, &error);
+    if (!taken)
+        LOG(LOG_ERROR, "cannot_start", LOG_TEXT("error", error.text));
+    return taken;
+}
+
+static int serve(const struct settings *settings, char *const *arguments, const struct handover *handover) {
     struct error error;
     struct listener listener;
     struct shared shared;
@@ -57,16 +87,20 @@ static int serve(const struct settings *settings) {
         LOG(LOG_ERROR, "cannot_start", LOG_TEXT("error", error.text));
         return EXIT_FAILED;
     }
-    if (!listener_open(&listener, settings, &error)) {
-        LOG(LOG_ERROR, "cannot_listen", LOG_TEXT("error", error.text));
+    bool same = false;
+    if (!take_listener(&listener, settings, handover))
         return EXIT_FAILED;
-    }
-    if (!mapping_make(&shared, settings, &listener, master_workers(settings), &error)) {
-        LOG(LOG_ERROR, "cannot_start", LOG_TEXT("error", error.text));
+    if (!take_mapping(&shared, settings, &listener, handover, &same)) {
         listener_close(&listener);
         return EXIT_FAILED;
     }
-    int status = master_run(settings, &shared, &listener);
+    const struct master_options options = {.settings = settings,
+                                           .shared = &shared,
+                                           .listener = &listener,
+                                           .arguments = arguments,
+                                           .handover = handover,
+                                           .same_mapping = same};
+    int status = master_run(&options);
     listener_close(&listener);
     state_close(&shared);
     shared_destroy(&shared);
@@ -90,6 +124,26 @@ static int print_with_warnings(enum settings_request request, const struct setti
     return print(request, settings);
 }
 
+static int check_is_done(const struct settings_warnings *warnings) {
+    for (size_t i = 0; i < warnings->n; i++)
+        fprintf(stderr, "inferonce: %s\n", warnings->lines[i].text);
+    return EXIT_DONE;
+}
+
+/* The master holds the lock beside its socket. */
+static int ask_to_reload(const struct settings *settings) {
+    struct error error;
+    pid_t master = socket_lock_holder(settings->listen, &error);
+    if (master > 0 && kill(master, SIGHUP) == 0) {
+        printf("inferonce: told the process %d to reload\n", (int)master);
+        return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+    }
+    if (master > 0)
+        error_set_errno(&error, errno, "cannot signal the process %d", (int)master);
+    fprintf(stderr, "inferonce: %s\n", error.text);
+    return EXIT_FAILED;
+}
+
 /* The parent may have closed them. A file that is opened next would get their numbers, and log lines
  * would be written into it: the shared mapping's file, a connection. */
 static bool open_standard_descriptors(void) {
@@ -103,23 +157,32 @@ int main(int argc, char *argv[]) {
     /* Static: they are large, and workers keep the settings. */
     static struct settings settings;
     static struct settings_warnings warnings;
+    static struct handover handover;
     enum settings_request request;
     struct cgroup_limits limits;
     struct error error;
     if (!open_standard_descriptors())
         return EXIT_FAILED;
-    signals_setup();
+    handover_read(&handover);
+    if (handover.given)
+        signals_setup_again();
+    else
+        signals_setup();
     if (!settings_load(&settings, argc, argv, environ, &request, &warnings, &error))
         return refuse(&error);
-    if (request != SETTINGS_SERVE)
+    if (request == SETTINGS_RELOAD)
+        return ask_to_reload(&settings);
+    if (request != SETTINGS_SERVE && request != SETTINGS_CHECK)
         return print_with_warnings(request, &settings, &warnings);
     cgroup_read("", &limits);
     if (!engine_check(&settings, &error) || !shared_file_check(settings.cache_path, &error) ||
         !cgroup_memory_suffices(&limits, &settings, &error))
         return refuse(&error);
+    if (request == SETTINGS_CHECK)
+        return check_is_done(&warnings);
     log_setup((enum log_level)settings.log_level, (enum log_format)settings.log_format, STDERR_FILENO);
     warn(&warnings);
     if (settings.engine == SETTINGS_ENGINE_HTTP && strcmp(settings.model_name, settings.upstream_url) == 0)
         LOG_ALWAYS(LOG_INFO, "model_name_not_set", LOG_TEXT("name_in_keys", "UPSTREAM_URL"));
-    return serve(&settings);
+    return serve(&settings, argv, &handover);
 }

@@ -164,6 +164,11 @@ static void append_program(struct exposition *exposition, const struct api *api)
     buffer_append_format(exposition->out, "inferonce_clock_skew_seconds %" PRId64 "\n",
                          clock_skew_us(api->context->shared) / 1000000);
     family(exposition, FAMILY_INFO, "build", NULL, "The program that is running");
+    uint64_t reloads, refused;
+    shared_reloads(api->context->shared, &reloads, &refused);
+    counter(exposition, "reloads", "How often the program was executed anew, in place", reloads);
+    counter(exposition, "reloads_refused", "Reloads that a wrong configuration, or program, prevented",
+            refused);
     buffer_append_text(exposition->out, "inferonce_build_info{version=\"" INFERONCE_VERSION "\"} 1\n");
 }
 

@@ -17,7 +17,8 @@ struct control {
 
 static const struct control CONTROLS[] = {
     {"CONFIG", true, SETTINGS_SERVE},         {"HELP", false, SETTINGS_HELP},
-    {"VERSION", false, SETTINGS_VERSION},     {"PRINT_CONFIG", false, SETTINGS_PRINT_CONFIG},
+    {"VERSION", false, SETTINGS_VERSION},     {"CHECK_CONFIG", false, SETTINGS_CHECK},
+    {"RELOAD", false, SETTINGS_RELOAD},       {"PRINT_CONFIG", false, SETTINGS_PRINT_CONFIG},
     {"PRINT_SAMPLE", false, SETTINGS_SAMPLE}, {"PRINT_MARKDOWN", false, SETTINGS_MARKDOWN},
 };
 
@@ -108,10 +109,12 @@ static bool is_flag_name(struct bytes name) {
     return name.length < SETTING_NAME_MAX;
 }
 
-/* -h and -V, which everybody tries. */
+/* -h, -V and -t, which everybody tries. */
 static const char *long_form(const char *argument) {
     if (strcmp(argument, "-h") == 0)
         return "--help";
+    if (strcmp(argument, "-t") == 0)
+        return "--check-config";
     return strcmp(argument, "-V") == 0 ? "--version" : argument;
 }
 
@@ -146,7 +149,8 @@ static bool next_flag(int argc, char *const argv[], int *at, struct flag *flag, 
 }
 
 static bool is_answered_at_once(enum settings_request request) {
-    return request != SETTINGS_SERVE && request != SETTINGS_PRINT_CONFIG;
+    return request == SETTINGS_HELP || request == SETTINGS_VERSION || request == SETTINGS_SAMPLE ||
+           request == SETTINGS_MARKDOWN;
 }
 
 /* Reads the request and the files, which everything else overrides. */

@@ -80,6 +80,8 @@ void settings_print_help(FILE *stream) {
         "Defaults and limits are in brackets.\n"
         "\n"
         "  --config FILE               read settings from FILE\n"
+        "  --check-config, -t          check the settings and the files that they name, and end\n"
+        "  --reload                    have the running program read its settings anew (as SIGHUP does)\n"
         "  --print-config              print the settings in force, as a file for --config\n"
         "  --print-sample              print a commented file of the defaults\n"
         "  --print-markdown            print the settings as a Markdown table\n"

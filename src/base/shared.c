@@ -15,7 +15,7 @@
 #include "inferonce/base/log.h"
 #include "inferonce/base/shared_file.h"
 
-#define LAYOUT_VERSION 2
+#define LAYOUT_VERSION 3
 #define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_LENGTH 36
 #define WAKE_WORDS     (INTEREST_WORDS / 64)
@@ -44,6 +44,7 @@ struct header {
         ready; /* 0 from shared_create to shared_ready: who finds it so found an interrupted set-up */
     uint64_t instance;
     uint64_t started_us;
+    _Atomic uint64_t reloads, reloads_refused;
 };
 
 /* The region follows on the next page. */
@@ -281,9 +282,9 @@ static bool random_instance(uint64_t *instance, struct error *error) {
 }
 
 static bool map(struct shared *shared, const struct identity *wanted, struct error *error) {
-    int flags = shared->descriptor < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
     size_t bytes = wanted->fixed_bytes + wanted->region_bytes;
-    char *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, shared->descriptor, 0);
+    int descriptor = shared->descriptor >= 0 ? shared->descriptor : shared->memory_descriptor;
+    char *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     if (base == MAP_FAILED) {
         error_set_errno(error, errno, "cannot map %zu bytes of shared memory", bytes);
         return false;
@@ -315,15 +316,26 @@ static bool make_eventfd(int *descriptor, struct error *error) {
     return *descriptor >= 0;
 }
 
+static bool make_place_descriptors(struct shared *shared, unsigned place, struct error *error) {
+    shared->place_mask |= UINT64_C(1) << place;
+    return make_eventfd(&shared->wake_descriptors[place], error) &&
+           make_eventfd(&shared->wake_descriptors[shared_other_slot(place)], error);
+}
+
 static bool make_descriptors(struct shared *shared, struct error *error) {
-    for (unsigned i = 0; i < shared->workers; i++) {
-        unsigned place = shared->claimed[i];
-        if (!make_eventfd(&shared->wake_descriptors[place], error) ||
-            !make_eventfd(&shared->wake_descriptors[shared_other_slot(place)], error))
+    for (unsigned i = 0; i < shared->workers; i++)
+        if (!make_place_descriptors(shared, shared->claimed[i], error))
             return false;
-        shared->place_mask |= UINT64_C(1) << place;
-    }
     return make_eventfd(&shared->master_descriptor, error);
+}
+
+/* Memory with a descriptor, which the next image of the program can map. */
+static bool make_memory(struct shared *shared, size_t bytes, struct error *error) {
+    shared->memory_descriptor = memfd_create("inferonce", MFD_CLOEXEC);
+    if (shared->memory_descriptor >= 0 && ftruncate(shared->memory_descriptor, (off_t)bytes) == 0)
+        return true;
+    error_set_errno(error, errno, "cannot make %zu bytes of shared memory", bytes);
+    return false;
 }
 
 static bool fill(struct shared *shared, unsigned workers, const char *path, struct identity *wanted,
@@ -333,6 +345,8 @@ static bool fill(struct shared *shared, unsigned workers, const char *path, stru
             return false;
     } else {
         shared->first = shared->fresh = true;
+        if (!make_memory(shared, wanted->fixed_bytes + wanted->region_bytes, error))
+            return false;
         while (shared->workers < workers) {
             shared->claimed[shared->workers] = shared->workers;
             shared->workers++;
@@ -351,8 +365,15 @@ static bool fill(struct shared *shared, unsigned workers, const char *path, stru
     return make_descriptors(shared, error);
 }
 
+/* The mapping before the region, in whole pages. */
+static size_t fixed_bytes(void) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (sizeof(struct shared_mapping) + page - 1) / page * page;
+}
+
 static void clear_handle(struct shared *shared) {
-    *shared = (struct shared){.descriptor = -1, .state_descriptor = -1, .master_descriptor = -1};
+    *shared = (struct shared){
+        .descriptor = -1, .memory_descriptor = -1, .state_descriptor = -1, .master_descriptor = -1};
     for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
         shared->wake_descriptors[slot] = -1;
 }
@@ -364,13 +385,11 @@ bool shared_create(struct shared *shared, unsigned workers, const char *path, si
         error_set(error, "%u workers: from 1 to %d are possible", workers, WORKERS_MAX);
         return false;
     }
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t fixed_bytes = (sizeof(struct shared_mapping) + page - 1) / page * page;
-    if (region_bytes > PTRDIFF_MAX - fixed_bytes) {
+    if (region_bytes > PTRDIFF_MAX - fixed_bytes()) {
         error_set(error, "%zu bytes of shared memory are more than a process can map", region_bytes);
         return false;
     }
-    struct identity wanted = {SHARED_FILE_MAGIC, LAYOUT_VERSION, fixed_bytes, region_bytes, region_tag, ""};
+    struct identity wanted = {SHARED_FILE_MAGIC, LAYOUT_VERSION, fixed_bytes(), region_bytes, region_tag, ""};
     if (fill(shared, workers, path, &wanted, error))
         return true;
     shared_destroy(shared);
@@ -395,8 +414,84 @@ void shared_destroy(struct shared *shared) {
                (size_t)((char *)shared->region - (char *)shared->mapping) + shared->region_bytes);
     if (shared->descriptor >= 0)
         close(shared->descriptor);
+    if (shared->memory_descriptor >= 0)
+        close(shared->memory_descriptor);
     drop_former(shared);
     clear_handle(shared);
+}
+
+/* ---- from one image to the next ---- */
+
+void shared_hand_over(const struct shared *shared, struct shared_handles *handles) {
+    const struct identity *identity = &shared->mapping->header.identity;
+    *handles = (struct shared_handles){.descriptor = shared->descriptor >= 0 ? shared->descriptor
+                                                                             : shared->memory_descriptor,
+                                       .is_file = shared->descriptor >= 0,
+                                       .fixed_bytes = identity->fixed_bytes,
+                                       .region_bytes = identity->region_bytes,
+                                       .region_tag = identity->region_tag,
+                                       .workers = shared->workers,
+                                       .master_descriptor = shared->master_descriptor};
+    memcpy(handles->claimed, shared->claimed, sizeof(handles->claimed));
+    memcpy(handles->wake_descriptors, shared->wake_descriptors, sizeof(handles->wake_descriptors));
+}
+
+/* Places beside those that were claimed before. */
+static bool claim_more(struct shared *shared, unsigned workers, struct error *error) {
+    unsigned before = shared->workers;
+    if (workers <= before)
+        return true;
+    if (shared->descriptor >= 0) {
+        if (!claim_places(shared, workers, "CACHE_PATH", error))
+            return false;
+    } else {
+        while (shared->workers < workers) {
+            shared->claimed[shared->workers] = shared->workers;
+            shared->workers++;
+        }
+    }
+    for (unsigned i = before; i < shared->workers; i++) {
+        clear_slot(shared, shared->claimed[i]);
+        clear_slot(shared, shared_other_slot(shared->claimed[i]));
+        if (!make_place_descriptors(shared, shared->claimed[i], error))
+            return false;
+    }
+    return true;
+}
+
+enum shared_adoption shared_adopt(struct shared *shared, const struct shared_handles *handles,
+                                  unsigned workers, size_t region_bytes, uint64_t region_tag,
+                                  struct error *error) {
+    const struct identity wanted = {.fixed_bytes = fixed_bytes(), .region_bytes = region_bytes};
+    struct header header;
+    if (handles->descriptor < 0 || handles->fixed_bytes != wanted.fixed_bytes ||
+        handles->region_bytes != region_bytes || handles->region_tag != region_tag ||
+        pread(handles->descriptor, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
+        header.identity.layout_version != LAYOUT_VERSION)
+        return SHARED_OTHER_LAYOUT;
+    clear_handle(shared);
+    *(handles->is_file ? &shared->descriptor : &shared->memory_descriptor) = handles->descriptor;
+    memcpy(shared->claimed, handles->claimed, sizeof(shared->claimed));
+    memcpy(shared->wake_descriptors, handles->wake_descriptors, sizeof(shared->wake_descriptors));
+    shared->master_descriptor = handles->master_descriptor;
+    shared->workers = handles->workers;
+    for (unsigned i = 0; i < shared->workers; i++)
+        shared->place_mask |= UINT64_C(1) << shared->claimed[i];
+    if (!map(shared, &wanted, error) || !claim_more(shared, workers, error))
+        return SHARED_NOT_ADOPTED;
+    shared->instance = shared->mapping->header.instance;
+    shared->started_us = shared->mapping->header.started_us;
+    return SHARED_ADOPTED;
+}
+
+void shared_count_reload(struct shared *shared, bool done) {
+    struct header *header = &shared->mapping->header;
+    atomic_fetch_add(done ? &header->reloads : &header->reloads_refused, 1);
+}
+
+void shared_reloads(const struct shared *shared, uint64_t *done, uint64_t *refused) {
+    *done = atomic_load(&shared->mapping->header.reloads);
+    *refused = atomic_load(&shared->mapping->header.reloads_refused);
 }
 
 /* ---- the scoreboard ---- */

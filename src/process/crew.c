@@ -175,7 +175,16 @@ void crew_bury(struct crew *crew) {
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        bury(crew, pid, status);
+        if (!crew->other_ended || !crew->other_ended(crew->user, pid, status))
+            bury(crew, pid, status);
+}
+
+/* It has a successor that serves, or needs none. One that was not told to end is told. */
+static void dismiss(struct crew *crew, const struct child *child) {
+    if (child->pid == 0 || atomic_exchange(&slot_of(crew, child)->relieved, 1) != 0)
+        return;
+    if (!atomic_load(&slot_of(crew, child)->leaving))
+        kill(child->pid, SIGTERM);
 }
 
 /* A worker that asks to leave serves on until its successor does: nobody is refused meanwhile. With both
@@ -187,8 +196,18 @@ static void relieve(struct crew *crew, struct post *post) {
         post->serving = !post->serving;
         post->start_at_us = 0;
     } else if (other->pid != 0 && child->pid != 0 && atomic_load(&slot_of(crew, child)->ready)) {
-        atomic_store(&slot_of(crew, other)->relieved, 1);
+        dismiss(crew, other);
     }
+}
+
+/* Workers that nobody succeeds: of a post that is not wanted any more, or with another mapping. */
+static void dismiss_unwanted(struct crew *crew) {
+    for (unsigned i = crew->wanted; i < crew->n; i++)
+        for (unsigned c = 0; c < 2; c++)
+            dismiss(crew, &crew->posts[i].children[c]);
+    for (unsigned i = 0; i < crew->n_former && !crew->former_told; i++)
+        kill(crew->former[i], SIGTERM);
+    crew->former_told = true;
 }
 
 /* ---- all of them ---- */
@@ -252,12 +271,14 @@ void crew_renew(struct crew *crew) {
 
 static void start_due(struct crew *crew) {
     uint64_t now_us = clock_monotonic_us(&crew->clock);
-    for (unsigned i = 0; i < crew->n; i++) {
+    for (unsigned i = 0; i < crew->wanted; i++) {
         struct post *post = &crew->posts[i];
         relieve(crew, post);
         if (post->children[post->serving].pid == 0 && post->start_at_us <= now_us)
             start(crew, i);
     }
+    if (crew_serves(crew))
+        dismiss_unwanted(crew);
 }
 
 /* The state in /proc/PID/stat (proc(5)): T stopped by a signal, t by a debugger; 0: not known. */
@@ -314,7 +335,7 @@ static void kill_hung(struct crew *crew) {
 int crew_patience_ms(const struct crew *crew) {
     uint64_t now_us = clock_monotonic_us(&crew->clock);
     uint64_t wait_us = WATCH_MS * US_PER_MS;
-    for (unsigned i = 0; i < crew->n && !crew->stopping; i++) {
+    for (unsigned i = 0; i < crew->wanted && !crew->stopping; i++) {
         const struct post *post = &crew->posts[i];
         uint64_t due_us = post->start_at_us > now_us ? post->start_at_us - now_us : 0;
         if (post->children[post->serving].pid == 0 && due_us < wait_us)
@@ -341,14 +362,16 @@ void crew_tend(struct crew *crew) {
 }
 
 bool crew_serves(struct crew *crew) {
-    for (unsigned i = 0; i < 2 * crew->n && !crew->served; i++)
-        crew->served = atomic_load(&slot_of(crew, &crew->posts[i / 2].children[i % 2])->ready) != 0;
+    for (unsigned i = 0; i < crew->wanted && !crew->served; i++) {
+        const struct child *child = &crew->posts[i].children[crew->posts[i].serving];
+        crew->served = child->pid != 0 && atomic_load(&slot_of(crew, child)->ready) != 0;
+    }
     return crew->served;
 }
 
 bool crew_cannot_start(const struct crew *crew, struct error *error) {
     bool all_failed = true;
-    for (unsigned i = 0; i < crew->n; i++)
+    for (unsigned i = 0; i < crew->wanted; i++)
         all_failed = all_failed && crew->posts[i].failures >= START_FAILURES;
     if (all_failed)
         error_set(error, "no worker can start: %s", crew->failure);
@@ -365,7 +388,47 @@ void crew_init(struct crew *crew, const struct settings *settings, struct shared
                           .shared = shared,
                           .listener = listener,
                           .n = shared->workers,
+                          .wanted = shared->workers,
                           .signals = signals};
     crew->began_us = crew->looked_us = clock_monotonic_us(&crew->clock);
     give_slots(crew);
+}
+
+/* The post of a worker of the image before, and which of its two children it is. NULL: it has none. */
+static struct child *place_of(struct crew *crew, const struct handover_child *inherited) {
+    struct post *post = &crew->posts[inherited->index];
+    if (inherited->index >= crew->n)
+        return NULL;
+    for (unsigned c = 0; c < 2; c++)
+        if (post->children[c].slot == inherited->slot && post->children[c].pid == 0) {
+            post->serving = !c; /* its successor is to be started */
+            return &post->children[c];
+        }
+    return NULL;
+}
+
+void crew_adopt(struct crew *crew, const struct handover *handover, bool same_mapping, unsigned wanted) {
+    crew->wanted = wanted < crew->n ? wanted : crew->n;
+    for (unsigned i = 0; i < handover->n_children; i++) {
+        const struct handover_child *inherited = &handover->children[i];
+        struct child *child = same_mapping ? place_of(crew, inherited) : NULL;
+        if (child) {
+            child->pid = inherited->pid;
+            child->started_us = inherited->started_us;
+        } else if (crew->n_former < FORMER_MAX) {
+            crew->former[crew->n_former++] = inherited->pid;
+        }
+    }
+    for (unsigned i = 0; i < handover->n_former && crew->n_former < FORMER_MAX; i++)
+        crew->former[crew->n_former++] = handover->former[i];
+}
+
+bool crew_is_settled(const struct crew *crew) {
+    bool settled = crew->n_former == 0;
+    for (unsigned i = 0; i < crew->n; i++) {
+        const struct post *post = &crew->posts[i];
+        bool serves = post->children[post->serving].pid != 0;
+        settled = settled && post->children[!post->serving].pid == 0 && serves == (i < crew->wanted);
+    }
+    return settled;
 }

@@ -8,6 +8,7 @@
 #include "inferonce/base/clock.h"
 #include "inferonce/base/settings.h"
 #include "inferonce/base/shared.h"
+#include "inferonce/process/handover.h"
 #include "inferonce/process/listener.h"
 
 struct child {
@@ -33,10 +34,16 @@ struct crew {
     struct listener *listener;
     struct clock clock;
     struct post posts[WORKERS_MAX];
-    unsigned n;
+    unsigned n;               /* posts */
+    unsigned wanted;          /* of them; the others end when a worker of these serves */
     pid_t former[FORMER_MAX]; /* workers with a mapping that is ours no more; they end by themselves */
     unsigned n_former;
-    int signals;           /* the master's, which a worker closes */
+    bool former_told; /* to end */
+    int signals;      /* the master's, which a worker closes */
+
+    /* A child has ended. True: it was none of the crew's. May be NULL. */
+    bool (*other_ended)(void *user, pid_t pid, int status);
+    void *user;
     bool served;           /* a worker has been ready */
     bool stopping;         /* nobody is replaced any more */
     uint64_t began_us;     /* moved by what the master was stopped for */
@@ -50,6 +57,14 @@ struct crew {
 /* All is borrowed for good. Starts nobody yet. */
 void crew_init(struct crew *crew, const struct settings *settings, struct shared *shared,
                struct listener *listener, int signals);
+
+/* Workers of the image before this one, where `wanted` are wanted now: each has a successor started, and
+ * drains when that serves; with another mapping, or a post that is not wanted any more, when some worker of
+ * this image serves. */
+void crew_adopt(struct crew *crew, const struct handover *handover, bool same_mapping, unsigned wanted);
+
+/* Whether each wanted post has one worker, and there are no others. */
+bool crew_is_settled(const struct crew *crew);
 
 /* Called at least once a second, first of all in a turn. Returns for how long the master was stopped, in
  * microseconds (SIGSTOP to its process group, a frozen container); mostly 0. Nobody is taken to hang for that

@@ -254,6 +254,21 @@ bool listener_open(struct listener *listener, const struct settings *settings, s
     return made;
 }
 
+bool listener_take(struct listener *listener, const struct listener *before, const char *listen_before,
+                   const struct settings *settings, struct error *error) {
+    struct listener old = *before;
+    *listener = old;
+    listener->text = old.inherited ? "the inherited socket" : settings->listen;
+    if (old.inherited || strcmp(listen_before, settings->listen) == 0)
+        return true;
+    struct listener anew = {.descriptor = -1, .text = settings->listen};
+    if (!make(&anew, settings, error))
+        return false;
+    listener_close(&old);
+    *listener = anew;
+    return true;
+}
+
 static unsigned port_of(const union address *address) {
     return ntohs(address->any.sa_family == AF_INET6 ? address->v6.sin6_port : address->v4.sin_port);
 }

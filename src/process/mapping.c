@@ -52,7 +52,7 @@ static void open_state(struct shared *shared, const struct settings *settings,
 }
 
 static bool make(struct shared *shared, const struct settings *settings, const struct listener *listener,
-                 const char *path, unsigned workers, struct error *error) {
+                 const char *path, unsigned workers, const struct shared *former, struct error *error) {
     const struct clock clock = {.fake = false};
     struct memory_layout layout = memory_layout_of(settings, workers);
     if (!shared_create(shared, workers, path, memory_region_bytes(&layout), memory_region_tag(&layout),
@@ -60,6 +60,10 @@ static bool make(struct shared *shared, const struct settings *settings, const s
         return false;
     if (shared->first) {
         size_t wiped = memory_region_setup(shared->region, &layout, shared->fresh, &clock);
+        if (former)
+            LOG(LOG_INFO, "cache_taken_over",
+                LOG_NUMBER("entries", memory_adopt(shared->region, shared->region_bytes, former->region,
+                                                   former->region_bytes, &clock)));
         if (shared->former)
             LOG(LOG_INFO, "cache_file_taken_over",
                 LOG_NUMBER("entries", memory_adopt(shared->region, shared->region_bytes, shared->former,
@@ -77,7 +81,7 @@ static bool make(struct shared *shared, const struct settings *settings, const s
 
 bool mapping_make(struct shared *shared, const struct settings *settings, const struct listener *listener,
                   unsigned workers, struct error *error) {
-    return make(shared, settings, listener, settings->cache_path, workers, error);
+    return make(shared, settings, listener, settings->cache_path, workers, NULL, error);
 }
 
 /* ---- anew ---- */
@@ -126,10 +130,10 @@ bool mapping_make_anew(struct shared *shared, const struct settings *settings,
     if (state_lost && unlink(state) != 0) /* for another one to be made: workers still have this one open */
         LOG(LOG_WARN, "state_not_removed", LOG_TEXT("path", state), LOG_TEXT("error", strerror(errno)));
     bool made = clear_path(shared, settings->cache_path, error) &&
-                make(&anew, settings, listener, settings->cache_path, workers, error);
+                make(&anew, settings, listener, settings->cache_path, workers, NULL, error);
     if (!made) {
         LOG(LOG_ERROR, "cache_file_not_made_anew", LOG_TEXT("error", error->text));
-        made = make(&anew, settings, listener, NULL, workers, error);
+        made = make(&anew, settings, listener, NULL, workers, NULL, error);
     }
     if (made) {
         if (state_lost)
@@ -141,4 +145,42 @@ bool mapping_make_anew(struct shared *shared, const struct settings *settings,
     }
     free(counters);
     return made;
+}
+
+/* ---- from the image before ---- */
+
+/* Its sizes were others: a new mapping with the entries and the counters of the old one, which its workers
+ * keep. */
+static bool make_from(struct shared *shared, const struct settings *settings, const struct listener *listener,
+                      const struct shared_handles *handles, unsigned workers, struct error *error) {
+    struct shared old;
+    bool known = shared_adopt(&old, handles, handles->workers, handles->region_bytes, handles->region_tag,
+                              error) == SHARED_ADOPTED;
+    struct stats *counters = known ? copy_counters(&old) : NULL;
+    bool cleared = !known || !handles->is_file || clear_path(&old, settings->cache_path, error);
+    bool made = cleared &&
+                make(shared, settings, listener, settings->cache_path, workers, known ? &old : NULL, error);
+    if (made)
+        add_counters(shared, counters);
+    free(counters);
+    if (known)
+        shared_destroy(&old);
+    return made;
+}
+
+bool mapping_take(struct shared *shared, const struct settings *settings, const struct listener *listener,
+                  const struct handover *handover, unsigned workers, bool *same, struct error *error) {
+    struct memory_layout layout = memory_layout_of(settings, workers);
+    enum shared_adoption adoption = shared_adopt(
+        shared, &handover->mapping, workers, memory_region_bytes(&layout), memory_region_tag(&layout), error);
+    if (handover->state_descriptor >= 0)
+        close(handover->state_descriptor); /* the old workers have it, too: it is opened again, and shared */
+    *same = adoption == SHARED_ADOPTED;
+    if (adoption == SHARED_NOT_ADOPTED)
+        return false;
+    if (adoption == SHARED_OTHER_LAYOUT)
+        return make_from(shared, settings, listener, &handover->mapping, workers, error);
+    open_state(shared, settings, listener);
+    shared_guard_setup(shared);
+    return true;
 }

@@ -15,6 +15,7 @@
 #include "inferonce/process/mapping.h"
 #include "inferonce/process/signals.h"
 #include "process/crew.h"
+#include "process/reload.h"
 
 #define US_PER_MS UINT64_C(1000)
 
@@ -23,6 +24,9 @@
 
 struct master {
     struct crew crew;
+    struct reload reload;
+    bool adopted;     /* from the image before */
+    bool told;        /* that no worker of this one starts */
     int signals;      /* signalfd */
     bool started;     /* and said so */
     bool failed;      /* to start */
@@ -83,6 +87,9 @@ static void take_signal(struct master *master, int number) {
     case SIGQUIT:
         stop(master, number);
         break;
+    case SIGHUP:
+        reload_want(&master->reload);
+        break;
     default:
         LOG_ALWAYS(LOG_INFO, "signal_ignored", LOG_NUMBER("signal", number),
                    LOG_TEXT("name", strsignal(number)));
@@ -100,9 +107,16 @@ static void check_start(struct master *master) {
     struct error error;
     if (crew_serves(&master->crew)) {
         master->started = true;
-        LOG_ALWAYS(LOG_INFO, "started", LOG_TEXT("listen", master->crew.listener->text),
-                   LOG_NUMBER("workers", master->crew.n), LOG_TEXT("version", INFERONCE_VERSION));
-    } else if (crew_cannot_start(&master->crew, &error)) {
+        LOG_ALWAYS(LOG_INFO, master->adopted ? "reloaded" : "started",
+                   LOG_TEXT("listen", master->crew.listener->text),
+                   LOG_NUMBER("workers", master->crew.wanted), LOG_TEXT("version", INFERONCE_VERSION));
+    } else if (!crew_cannot_start(&master->crew, &error)) {
+        return;
+    } else if (master->adopted) { /* the old workers serve on */
+        if (!master->told)
+            LOG_ALWAYS(LOG_ERROR, "reload_failed", LOG_TEXT("error", error.text));
+        master->told = true;
+    } else {
         LOG_ALWAYS(LOG_ERROR, "cannot_start", LOG_TEXT("error", error.text));
         master->failed = true;
         stop_crew(master, SIGKILL);
@@ -154,6 +168,7 @@ static void watch(struct master *master) {
             check_mapping(master);
             check_socket(master);
             crew_tend(crew);
+            reload_tend(&master->reload, crew);
             reap_pools(master);
         } else if (now_us(master) >= master->kill_at_us) {
             crew_signal(crew, SIGKILL);
@@ -178,15 +193,27 @@ static void log_summary(const struct master *master) {
                LOG_NUMBER("unfinished", master->crew.unfinished));
 }
 
-int master_run(const struct settings *settings, struct shared *shared, struct listener *listener) {
-    struct master master = {.started = false};
+static bool on_other_ended(void *user, pid_t pid, int status) {
+    struct master *master = user;
+    return reload_ended(&master->reload, &master->crew, pid, status);
+}
+
+int master_run(const struct master_options *options) {
+    struct master master = {.adopted = options->handover->given};
     log_set_role("master", -1);
     master.signals = signals_open();
     if (master.signals < 0) {
         LOG(LOG_ERROR, "no_signals", LOG_TEXT("error", strerror(errno)));
         return 1;
     }
-    crew_init(&master.crew, settings, shared, listener, master.signals);
+    crew_init(&master.crew, options->settings, options->shared, options->listener, master.signals);
+    master.crew.other_ended = on_other_ended;
+    master.crew.user = &master;
+    reload_init(&master.reload, options->arguments);
+    if (master.adopted) {
+        crew_adopt(&master.crew, options->handover, options->same_mapping, master_workers(options->settings));
+        crew_bury(&master.crew); /* who ended as the program was executed */
+    }
     watch(&master);
     if (!master.failed)
         log_summary(&master);

@@ -31,11 +31,19 @@ static void log_fatal(int number) {
     sigaction(number, &action, NULL);
 }
 
+/* One that is ignored already is left so: to ignore it again would discard one that is pending, which the
+ * image before had blocked. */
+static void ignore_one(int number) {
+    struct sigaction found;
+    if (sigaction(number, NULL, &found) != 0 || found.sa_handler != SIG_IGN)
+        signal(number, SIG_IGN);
+}
+
 static void ignore(void) {
     for (size_t i = 0; i < COUNT(IGNORED); i++)
-        signal(IGNORED[i], SIG_IGN);
+        ignore_one(IGNORED[i]);
     for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
-        signal(number, SIG_IGN);
+        ignore_one(number);
 }
 
 static void let_in_all(void) {
@@ -44,11 +52,15 @@ static void let_in_all(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-void signals_setup(void) {
+void signals_setup_again(void) {
     ignore();
     for (size_t i = 0; i < COUNT(FATAL); i++)
         log_fatal(FATAL[i]);
     signal(SIGCHLD, SIG_DFL);
+}
+
+void signals_setup(void) {
+    signals_setup_again();
     let_in_all();
 }
 

@@ -72,6 +72,27 @@ static bool lock_file(int descriptor, const char *socket_path, struct error *err
     return false;
 }
 
+pid_t socket_lock_holder(const char *listen, struct error *error) {
+    char path[SOCKET_LOCK_PATH_MAX];
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (strncmp(listen, "unix:", 5) != 0) {
+        error_set(error, "LISTEN=%s: only a master with a Unix socket can be found; send it SIGHUP", listen);
+        return -1;
+    }
+    snprintf(path, sizeof(path), "%s.lock", listen + 5);
+    int descriptor = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+    if (descriptor < 0) {
+        error_set_errno(error, errno, "no program listens on %s: %s", listen + 5, path);
+        return -1;
+    }
+    bool asked = fcntl(descriptor, F_GETLK, &whole) == 0;
+    close(descriptor);
+    if (asked && whole.l_type != F_UNLCK)
+        return whole.l_pid;
+    error_set(error, "no program listens on %s: nobody holds %s", listen + 5, path);
+    return -1;
+}
+
 bool socket_lock_take(struct socket_lock *lock, const char *socket_path, struct error *error) {
     struct stat status = {.st_nlink = 0};
     char path[sizeof(lock->path)];

@@ -36,7 +36,9 @@ class Clocks(Case):
         subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-o", self.library, "-", "-ldl"], input=SHIFT, text=True, check=True)
 
     def host(self, server, name, shift_s, **settings):
-        preload = {"LD_PRELOAD": self.library, "SHIFT_SECONDS": shift_s} if shift_s else {}
+        # A sanitizer would be the first library.
+        options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        preload = {"LD_PRELOAD": self.library, "SHIFT_SECONDS": shift_s, "ASAN_OPTIONS": options} if shift_s else {}
         app = Inferonce(self, name=f"{name}-{server.name}", STORE_TIMEOUT_MS=2000, WORKERS=1, **preload, **server.settings(server), **settings)
         client = self.front(app.socket_path, name=f"nginx-{name}-{server.name}")
         client.app = app

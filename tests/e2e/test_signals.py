@@ -11,7 +11,7 @@ from processes import reap, wait_until
 from servers import PROGRAM, Inferonce
 
 # What other daemons take for a command, and what else would end a process by default.
-LOGGED = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM]
+LOGGED = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM]
 SILENT = [signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGSTKFLT, signal.SIGRTMIN, signal.SIGRTMAX]
 
 
@@ -115,11 +115,11 @@ class StandardError(Case):
             self.assertGreater(json.loads(connection.ask("GET", "/cache/stats").body)["log_lines_lost"], 0)
         self.assertEqual(fcntl.fcntl(writing, fcntl.F_GETFL), flags, "others share the description")
         self.read_all(reading)
-        app.send_signal(signal.SIGHUP)
+        app.send_signal(signal.SIGUSR1)
         heard = []
         wait_until(lambda: heard.append(self.read_all(reading)) or b"event=signal_ignored" in b"".join(heard), "it logs again")
         line = b"".join(heard).decode()
-        self.assertRegex(line, r"event=signal_ignored role=master pid=\d+ lost=\d+ signal=1 ")
+        self.assertRegex(line, r"event=signal_ignored role=master pid=\d+ lost=\d+ signal=10 ")
         self.assertEqual(app.stop(), 0)
 
     def test_a_pipe_that_nobody_reads(self):

@@ -39,7 +39,8 @@ def run_program(*flags, timeout_s=60, prepare=None, **settings):
 
 
 class Inferonce(Child):
-    """The program on a Unix socket in the case's directory, or where `listen` says. Settings are given as environment variables."""
+    """The program on a Unix socket in the case's directory, or where `listen` says ("": where a file of settings does). Settings are
+    given as environment variables; None leaves one out."""
 
     def __init__(self, case, *flags, listen=None, name="inferonce", wait=True, stdin=subprocess.DEVNULL, pass_fds=(),
                  prepare=None, command=None, **settings):
@@ -47,12 +48,13 @@ class Inferonce(Child):
         if listen and listen.startswith("unix:"):
             self.socket_path = listen.removeprefix("unix:")
         settings = {"WORKERS": 2, **case.store_settings, **settings}
-        settings["LISTEN"] = listen or f"unix:{self.socket_path}"
+        settings["LISTEN"] = f"unix:{self.socket_path}" if listen is None else listen or None
+        settings = {name: value for name, value in settings.items() if value is not None}
         super().__init__(name, [*(command or [PROGRAM]), *flags], os.path.join(case.directory, f"{name}.log"),
                          environment(settings), stdin, pass_fds, prepare)
         case.add_child(self)
         if wait:
-            self.wait_ready(int(settings["WORKERS"]))
+            self.wait_ready(int(settings.get("WORKERS", 1)))
 
     def wait_ready(self, workers):
         def ready():

@@ -165,7 +165,9 @@ enum settings_request {
     SETTINGS_PRINT_CONFIG, /* --print-config: the settings in force, without secrets, as a file that --config
                               reads */
     SETTINGS_SAMPLE,       /* --print-sample: deploy/inferonce.conf.sample */
-    SETTINGS_MARKDOWN      /* --print-markdown: the README's table */
+    SETTINGS_MARKDOWN,     /* --print-markdown: the README's table */
+    SETTINGS_CHECK,        /* --check-config, -t: whether the program would start with these settings */
+    SETTINGS_RELOAD        /* --reload: has the master that listens where LISTEN says reload */
 };
 
 #define SETTINGS_WARNINGS_MAX 16

@@ -61,6 +61,17 @@ struct shared_slot {
 
 struct shared_mapping; /* the bytes themselves; shared.c */
 
+/* What a process that executes its program anew keeps of a mapping. */
+struct shared_handles {
+    int descriptor; /* of the file, or of the memory */
+    bool is_file;
+    uint64_t fixed_bytes, region_bytes, region_tag; /* its layout */
+    unsigned workers;
+    unsigned claimed[WORKERS_MAX];
+    int wake_descriptors[SLOTS_MAX];
+    int master_descriptor;
+};
+
 /* A process's handle. The master makes it; workers inherit it. */
 struct shared {
     struct shared_mapping *mapping;
@@ -79,6 +90,7 @@ struct shared {
     size_t former_bytes;
     bool first;                      /* nobody else has the mapping: lock words are to be made anew */
     int descriptor;                  /* of the file; -1 when anonymous */
+    int memory_descriptor;           /* of the memory, when anonymous; -1: of a file */
     unsigned workers;                /* places claimed by this master */
     uint64_t place_mask;             /* the same as bits */
     unsigned claimed[WORKERS_MAX];   /* worker i of this master has place claimed[i] */
@@ -112,6 +124,22 @@ bool shared_create(struct shared *shared, unsigned workers, const char *path, si
 
 /* The region is initialised: lets other masters in. Frees `former`. */
 void shared_ready(struct shared *shared);
+
+/* The handles of a mapping, for shared_adopt in the next image. */
+void shared_hand_over(const struct shared *shared, struct shared_handles *handles);
+
+/* Takes a mapping over from the image before, for as many workers: with more, places are claimed beside those
+ * that there are; with fewer, the others stay claimed. Nothing in it is initialised. SHARED_OTHER_LAYOUT: it
+ * is not what shared_create would make of these sizes; nothing was taken. Does not block for longer than
+ * shared_create. */
+enum shared_adoption { SHARED_ADOPTED, SHARED_OTHER_LAYOUT, SHARED_NOT_ADOPTED };
+enum shared_adoption shared_adopt(struct shared *shared, const struct shared_handles *handles,
+                                  unsigned workers, size_t region_bytes, uint64_t region_tag,
+                                  struct error *error) MUST_CHECK;
+
+/* How often the program was executed anew, and how often that was refused, since counting began. */
+void shared_count_reload(struct shared *shared, bool done);
+void shared_reloads(const struct shared *shared, uint64_t *done, uint64_t *refused);
 
 /* Unmaps and closes. A file stays, with its content. */
 void shared_destroy(struct shared *shared);

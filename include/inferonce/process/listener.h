@@ -37,6 +37,12 @@ bool listener_is_gone(const struct listener *listener);
 bool listener_make_anew(struct listener *listener, const struct settings *settings,
                         struct error *error) MUST_CHECK;
 
+/* Takes over what the image before listened on (handover.h): its own, if LISTEN is still what it was, else
+ * one made anew, and the old one is closed. False: error tells why; `listener` is the old one all the same.
+ */
+bool listener_take(struct listener *listener, const struct listener *before, const char *listen_before,
+                   const struct settings *settings, struct error *error) MUST_CHECK;
+
 #define LISTENER_NAME_MAX 128
 
 /* Names the listening socket, as a path: that of a Unix socket, inherited or made; for others one in

@@ -9,6 +9,10 @@
  * SIGTERM, SIGINT and SIGQUIT. Those of a bug are logged before they end it, unless a sanitizer has them. */
 void signals_setup(void);
 
+/* The same in an image that the master has executed: what is blocked stays so, until signals_open reads it.
+ */
+void signals_setup_again(void);
+
 /* In the master, after signals_setup: a signalfd for SIGCHLD, for those that ask it to end, and for those
  * that other daemons take for a command, which are to be logged. -1: errno tells why. */
 int signals_open(void);

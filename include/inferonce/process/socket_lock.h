@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 
 #include "inferonce/base/error.h"
 
@@ -18,8 +19,10 @@ struct socket_identity {
     int64_t made_s, made_ns; /* st_mtim */
 };
 
+#define SOCKET_LOCK_PATH_MAX 116
+
 struct socket_lock {
-    char path[116]; /* the socket's with ".lock" behind it; empty: not held */
+    char path[SOCKET_LOCK_PATH_MAX]; /* the socket's with ".lock" behind it; empty: not held */
     int descriptor;
     bool left; /* whoever had the lock before left `socket` behind */
     struct socket_identity socket;
@@ -41,5 +44,8 @@ bool socket_lock_is_there(const struct socket_lock *lock);
 
 /* Removes the file and gives the lock back; one that is not held is fine. */
 void socket_lock_give(struct socket_lock *lock);
+
+/* The process that has locked the socket of this LISTEN. -1: error tells why there is none. */
+pid_t socket_lock_holder(const char *listen, struct error *error);
 
 #endif

@@ -7,7 +7,14 @@
 #include "pool.h"
 
 static int run_master(void) {
-    return master_run(&pool.settings, &pool.shared, &pool.listener);
+    static char name[] = "inferonce";
+    static char *const arguments[] = {name, NULL};
+    static const struct handover nothing;
+    return master_run(&(struct master_options){.settings = &pool.settings,
+                                               .shared = &pool.shared,
+                                               .listener = &pool.listener,
+                                               .arguments = arguments,
+                                               .handover = &nothing});
 }
 
 static pid_t worker_pid(unsigned i) {

@@ -1,0 +1,34 @@
+/* What a master that executes its program anew inherits from itself. */
+#ifndef INFERONCE_PROCESS_HANDOVER_H
+#define INFERONCE_PROCESS_HANDOVER_H
+
+#include "inferonce/base/shared.h"
+#include "inferonce/process/listener.h"
+
+/* Names the descriptor of the memory file in the environment. */
+#define HANDOVER_VARIABLE "INFERONCE_HANDOVER"
+
+struct handover_child {
+    pid_t pid;
+    unsigned index; /* of its post */
+    unsigned slot;
+    uint64_t started_us;
+};
+
+struct handover {
+    bool given;                    /* false: the program was started, and nothing is inherited */
+    bool broken;                   /* it was given and cannot be read: the old workers are to be ended */
+    struct listener listener;      /* without its text */
+    char listen[SETTING_TEXT_MAX]; /* LISTEN, by which it was made */
+    struct shared_handles mapping;
+    int state_descriptor; /* -1: none */
+    struct handover_child children[SLOTS_MAX];
+    unsigned n_children;
+    pid_t former[2 * SLOTS_MAX];
+    unsigned n_former;
+};
+
+/* Reads what the environment names, and takes that variable out of it. */
+void handover_read(struct handover *handover);
+
+#endif

@@ -1,0 +1,151 @@
+/* Executes the program anew after its configuration was checked. */
+#include "process/reload.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "inferonce/base/log.h"
+#include "inferonce/process/handover.h"
+#include "process/handover_write.h"
+
+/* A check reads a few files. */
+#define CHECK_MAX_US UINT64_C(10000000)
+
+#define CHECK_FLAG "--check-config"
+
+/* The program's path as it was started: absolute, since the directory may change, and unresolved, since a
+ * symbolic link may lead to another version by then. /proc/self/exe would be the old file. */
+static const char *path_of(const char *name) {
+    static char path[PATH_MAX];
+    const char *directories = getenv("PATH");
+    if (name[0] == '/')
+        return name;
+    if (strchr(name, '/')) {
+        char directory[PATH_MAX];
+        int length = getcwd(directory, sizeof(directory))
+                         ? snprintf(path, sizeof(path), "%s/%s", directory, name)
+                         : -1;
+        return length > 0 && (size_t)length < sizeof(path) ? path : NULL;
+    }
+    while (directories && *directories) {
+        size_t length = strcspn(directories, ":");
+        int written = snprintf(path, sizeof(path), "%.*s/%s", (int)length, directories, name);
+        if (written > 0 && (size_t)written < sizeof(path) && access(path, X_OK) == 0)
+            return path;
+        directories += length + (directories[length] == ':');
+    }
+    return NULL;
+}
+
+void reload_init(struct reload *reload, char *const *arguments) {
+    *reload = (struct reload){.program = path_of(arguments[0]), .arguments = arguments};
+}
+
+void reload_want(struct reload *reload) {
+    reload->wanted = true;
+}
+
+/* ---- the check ---- */
+
+static void refuse(struct crew *crew, const char *why) {
+    shared_count_reload(crew->shared, false);
+    LOG_ALWAYS(LOG_ERROR, "reload_refused", LOG_TEXT("reason", why));
+}
+
+static size_t count(char *const *arguments) {
+    size_t n = 0;
+    while (arguments[n])
+        n++;
+    return n;
+}
+
+/* In the child. What it finds wrong it says itself, on standard error. */
+static _Noreturn void check(const struct reload *reload, pid_t parent) {
+    size_t n = count(reload->arguments);
+    char **arguments = calloc(n + 2, sizeof(*arguments));
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!arguments || getppid() != parent)
+        _exit(EXIT_FAILURE);
+    memcpy(arguments, reload->arguments, n * sizeof(*arguments));
+    arguments[n] = (char[]){CHECK_FLAG};
+    execv(reload->program, arguments);
+    _exit(127);
+}
+
+static void begin_check(struct reload *reload, struct crew *crew) {
+    pid_t parent = getpid();
+    reload->wanted = false;
+    if (!reload->program) {
+        refuse(crew, "the program was started by a name that cannot be found");
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0)
+        check(reload, parent);
+    if (pid < 0) {
+        refuse(crew, strerror(errno));
+        return;
+    }
+    reload->checker = pid;
+    reload->check_until_us = clock_monotonic_us(&crew->clock) + CHECK_MAX_US;
+}
+
+void reload_tend(struct reload *reload, struct crew *crew) {
+    if (reload->checker != 0) {
+        if (clock_monotonic_us(&crew->clock) >= reload->check_until_us)
+            kill(reload->checker, SIGKILL);
+    } else if (reload->wanted && crew_is_settled(crew)) {
+        begin_check(reload, crew);
+    }
+}
+
+/* ---- the execution ---- */
+
+static void execute(struct reload *reload, struct crew *crew) {
+    struct error error;
+    char number[16];
+    int descriptor = handover_write(crew, &error);
+    if (descriptor < 0) {
+        refuse(crew, error.text);
+        return;
+    }
+    LOG_ALWAYS(LOG_INFO, "reloading", LOG_TEXT("program", reload->program));
+    shared_count_reload(crew->shared, true);
+    int kept = dup(descriptor); /* survives the execution */
+    snprintf(number, sizeof(number), "%d", kept);
+    handover_keep(crew, true);
+    if (kept >= 0 && setenv(HANDOVER_VARIABLE, number, 1) == 0)
+        execv(reload->program, reload->arguments);
+    int why = errno;
+    unsetenv(HANDOVER_VARIABLE);
+    handover_keep(crew, false);
+    if (kept >= 0)
+        close(kept);
+    close(descriptor);
+    refuse(crew, strerror(why));
+}
+
+bool reload_ended(struct reload *reload, struct crew *crew, pid_t pid, int status) {
+    if (reload->checker == 0 || pid != reload->checker)
+        return false;
+    reload->checker = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        execute(reload, crew);
+    else if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        refuse(crew, "the program cannot be executed");
+    else if (WIFEXITED(status))
+        refuse(crew, "the configuration is wrong");
+    else
+        refuse(crew, "the check was killed, or took too long");
+    return true;
+}

@@ -1,0 +1,37 @@
+/* A reload: the master executes its own program anew, in place. The new image has the same process id, reads
+ * the settings anew, and inherits listener, shared mapping and workers (handover.h). It starts workers of its
+ * own and lets the old ones drain when those are ready.
+ *
+ *   IDLE      -> CHECKING  SIGHUP: a child of the program that is now at the path checks the configuration
+ *   CHECKING  -> IDLE      it is wrong, or the check takes too long: nothing has changed
+ *             -> gone      it is right: the program is executed
+ *             -> IDLE      it cannot be executed
+ *
+ * A SIGHUP while workers of a former reload still drain waits until they are gone. */
+#ifndef INFERONCE_PROCESS_RELOAD_H
+#define INFERONCE_PROCESS_RELOAD_H
+
+#include "process/crew.h"
+
+struct reload {
+    const char *program; /* NULL: it cannot be found any more */
+    char *const *arguments;
+    bool wanted;
+    pid_t checker; /* 0: IDLE */
+    uint64_t check_until_us;
+};
+
+/* `arguments` are main's, borrowed for good. */
+void reload_init(struct reload *reload, char *const *arguments);
+
+/* SIGHUP. */
+void reload_want(struct reload *reload);
+
+/* Called in each turn of the master's loop: begins a check, and ends one that takes too long. */
+void reload_tend(struct reload *reload, struct crew *crew);
+
+/* A child that is none of the crew's has ended. True: it was the checker. Does not return when the program
+ * was executed. */
+bool reload_ended(struct reload *reload, struct crew *crew, pid_t pid, int status);
+
+#endif

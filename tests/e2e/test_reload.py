@@ -1,0 +1,204 @@
+"""A reload: the master executes its program anew, in place, under load; nothing is lost, and a wrong configuration changes nothing."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+
+from case import Case, through_both
+from processes import children_of, is_alive, wait_until
+from servers import PROGRAM, Inferonce, environment
+
+RELOADS = int(os.environ.get("RELOADS", "5"))
+
+
+class Load:
+    """Askers on kept connections: known texts, and new ones that take 300 ms."""
+
+    def __init__(self, client, n=16):
+        self.client, self.over, self.failures, self.answered = client, threading.Event(), [], 0
+        self.threads = [threading.Thread(target=self.ask, args=(number,), daemon=True) for number in range(n)]
+        for thread in self.threads:
+            thread.start()
+
+    def ask(self, number):
+        turn = 0
+        while not self.over.is_set():
+            turn += 1
+            try:
+                response = self.client.predict(f"new {number} {turn}" if number % 4 == 0 else f"known {turn % 20}")
+                if response.status != 200:
+                    self.failures.append(response)
+                self.answered += 1
+            except OSError as error:
+                self.failures.append(error)
+
+    def some_more(self):
+        before = self.answered
+        wait_until(lambda: self.answered >= before + 50, "there is load")
+
+    def stop(self):
+        self.over.set()
+        for thread in self.threads:
+            thread.join(30)
+
+
+class Reloading(Case):
+    def begin(self, **settings):
+        """The program at a path of its own, where another version can be put, with a file of settings."""
+        self.program = os.path.join(self.directory, "program")
+        self.settings = os.path.join(self.directory, "settings")
+        shutil.copy(PROGRAM, self.program)
+        self.configure(**{"INFERENCE_DELAY_MS": 300, "WORKERS": 2, **settings})
+        self.app = Inferonce(self, "--config", self.settings, command=[self.program], WORKERS=None)
+        return self.app
+
+    def configure(self, text="", **settings):
+        with open(self.settings, "w", encoding="ascii") as file:
+            file.write(text + "".join(f"{name}={value}\n" for name, value in settings.items()))
+
+    def done(self, event):
+        return len(re.findall(f"event={event} ", self.app.log()))
+
+    def reload(self):
+        before, old = self.done("reloaded"), self.app.workers()
+        self.app.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.done("reloaded") > before, "it is reloaded", timeout_s=40)
+        wait_until(lambda: not set(old) & set(self.app.workers()), "the old workers are gone", timeout_s=40)
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.app.pid}/fd"))
+
+    def metric(self, client, name):
+        return int(re.search(rf"^inferonce_{name} (\d+)$", client.get("/metrics").body.decode(), re.MULTILINE)[1])
+
+
+@through_both
+class UnderLoad(Reloading):
+    def test_nothing_is_lost(self):
+        """Every second time with another file at the program's path."""
+        client = self.front(self.begin().socket_path)
+        client.predict("kept")
+        pid = self.app.pid
+        load = Load(client)
+        self.addCleanup(load.stop)
+        self.reload()
+        held = self.descriptors()
+        for turn in range(RELOADS):
+            load.some_more()
+            if turn % 2:
+                shutil.copy(PROGRAM, self.program + ".new")
+                os.rename(self.program + ".new", self.program)
+            self.reload()
+        load.some_more()
+        load.stop()
+        self.assertEqual(load.failures, [], f"{len(load.failures)} of {load.answered}")
+        self.assertEqual((self.app.pid, self.descriptors(), len(self.app.workers())), (pid, held, 2))
+        self.assertEqual(client.predict("kept").cache, "HIT")
+        self.assertGreaterEqual(client.stats()["hits"] + client.stats()["misses"], load.answered)
+        self.assertEqual(self.metric(client, "reloads_total"), RELOADS + 1)
+        self.assertNotRegex(self.app.log(), "worker_killed|level=error")
+        self.assertEqual(self.app.stop(), 0)
+
+
+class Settings(Reloading):
+    def test_new_settings_count(self):
+        client = self.front(self.begin(CACHE_TTL=60).socket_path)
+        self.configure(CACHE_TTL=30, WORKERS=2)
+        self.reload()
+        self.assertEqual(client.stats()["ttl_seconds"], 30)
+
+    def test_a_wrong_configuration_changes_nothing(self):
+        client = self.front(self.begin(CACHE_TTL=60).socket_path)
+        workers = self.app.workers()
+        self.configure("CACHE_TTL=often\n")
+        self.app.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.done("reload_refused") == 1, "it is refused")
+        self.assertIn("CACHE_TTL=often", self.app.log())
+        self.assertEqual(self.app.workers(), workers)
+        self.assertEqual((client.stats()["ttl_seconds"], self.metric(client, "reloads_refused_total")), (60, 1))
+        self.configure(CACHE_TTL=45, WORKERS=2)
+        self.reload()
+        self.assertEqual(client.stats()["ttl_seconds"], 45)
+
+    def test_a_program_that_cannot_be_executed(self):
+        client = self.front(self.begin().socket_path)
+        for break_it in (os.unlink, lambda path: open(path, "wb").close(), lambda path: os.chmod(path, 0o755)):
+            break_it(self.program)
+            before = self.done("reload_refused")
+            self.app.send_signal(signal.SIGHUP)
+            wait_until(lambda: self.done("reload_refused") > before, "it is refused")
+            self.assertEqual(client.predict("text").status, 200)
+        shutil.copy(PROGRAM, self.program)
+        self.reload()
+
+    def test_more_and_fewer_workers(self):
+        client = self.front(self.begin().socket_path)
+        client.predict("kept")
+        for workers in (4, 1, 3):
+            self.configure(WORKERS=workers)
+            self.reload()
+            wait_until(lambda n=workers: len(self.app.workers()) == n, f"there are {workers}")
+            self.assertEqual(client.predict("kept").cache, "HIT")
+            self.assertEqual(client.stats()["workers"], workers)
+
+    def test_other_sizes_keep_the_entries(self):
+        """In memory, and in a file that has been in use."""
+        for place in ({}, {"CACHE_PATH": os.path.join(self.directory, "entries")}):
+            with self.subTest(place=place):
+                client = self.front(self.begin(CACHE_MEMORY_MB=8, **place).socket_path, name=f"nginx{len(place)}")
+                client.predict("kept")
+                self.configure(CACHE_MEMORY_MB=16, WORKERS=2, **place)
+                self.reload()
+                self.assertEqual(client.predict("kept").cache, "HIT")
+                self.assertEqual(client.stats()["misses"], 1)
+                self.app.stop()
+
+    def test_another_socket(self):
+        self.begin()
+        other = os.path.join(self.directory, "other.sock")
+        environment_of_app = self.app.socket_path
+        self.app.stop()
+        self.configure(LISTEN=f"unix:{environment_of_app}", WORKERS=1)
+        app = self.app = Inferonce(self, "--config", self.settings, command=[self.program], listen="", wait=False, WORKERS=None, name="moves")
+        app.socket_path = environment_of_app
+        app.wait_ready(1)
+        self.configure(LISTEN=f"unix:{other}", WORKERS=1)
+        self.reload()
+        app.socket_path = other
+        self.assertTrue(app.answers())
+        self.assertFalse(os.path.exists(environment_of_app))
+
+    def test_the_command(self):
+        self.begin()
+        before = self.done("reloaded")
+        said = subprocess.run([PROGRAM, "--reload"], env=environment({"LISTEN": f"unix:{self.app.socket_path}"}), capture_output=True, text=True, timeout=20, check=False)
+        self.assertEqual((said.returncode, said.stdout), (0, f"inferonce: told the process {self.app.pid} to reload\n"))
+        wait_until(lambda: self.done("reloaded") > before, "it is reloaded")
+        self.app.stop()
+        said = subprocess.run([PROGRAM, "--reload"], env=environment({"LISTEN": f"unix:{self.app.socket_path}"}), capture_output=True, text=True, timeout=20, check=False)
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("no program listens", said.stderr)
+
+    def test_check_config(self):
+        for settings, code, text in (({}, 0, ""), ({"CACHE_TTL": "often"}, 2, "CACHE_TTL=often"), ({"CACHE_PATH": self.directory}, 2, "Is a directory")):
+            for flag in ("--check-config", "-t"):
+                said = subprocess.run([PROGRAM, flag], env=environment(settings), capture_output=True, text=True, timeout=20, check=False)
+                self.assertEqual((said.returncode, said.stdout), (code, ""))
+                self.assertIn(text, said.stderr)
+
+    def test_signals_meanwhile(self):
+        """A second one waits; one that ends it does."""
+        self.begin()
+        self.app.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.done("reloading") == 1, "it begins")
+        self.app.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.done("reloaded") == 2, "it is reloaded again", timeout_s=40)
+        self.app.send_signal(signal.SIGHUP)
+        self.assertEqual(self.app.stop(), 0)
+        self.assertEqual([pid for pid in children_of(self.app.pid) if is_alive(pid)], [])
+
+
+del Reloading
