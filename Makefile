@@ -250,11 +250,12 @@ DATA := nginx/inferonce.conf=share/inferonce/nginx/inferonce.conf \
         nginx/inferonce-upstream.conf=share/inferonce/nginx/inferonce-upstream.conf \
         lighttpd/inferonce.conf=share/inferonce/lighttpd/inferonce.conf \
         deploy/inferonce.conf.sample=share/inferonce/inferonce.conf.sample \
+        $(foreach f,$(sort $(wildcard deploy/systemd/*)),$(f)=share/inferonce/systemd/$(notdir $(f))) \
         $(foreach f,$(sort $(wildcard deploy/examples/*)),$(f)=share/doc/inferonce/examples/$(notdir $(f))) \
         README.md=share/doc/inferonce/README.md \
         LICENSE=share/doc/inferonce/LICENSE \
         src/engine/vader/lexicon.LICENSE=share/doc/inferonce/vader_lexicon.LICENSE
-DIRECTORIES := share/inferonce/nginx share/inferonce/lighttpd share/inferonce share/doc/inferonce/examples share/doc/inferonce
+DIRECTORIES := share/inferonce/nginx share/inferonce/lighttpd share/inferonce/systemd share/inferonce share/doc/inferonce/examples share/doc/inferonce
 
 install: all install-built                  ## install under DESTDIR and PREFIX (/usr/local)
 

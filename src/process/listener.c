@@ -258,7 +258,7 @@ bool listener_take(struct listener *listener, const struct listener *before, con
                    const struct settings *settings, struct error *error) {
     struct listener old = *before;
     *listener = old;
-    listener->text = old.inherited ? "the inherited socket" : settings->listen;
+    listener->text = old.inherited ? listen_before : settings->listen;
     if (old.inherited || strcmp(listen_before, settings->listen) == 0)
         return true;
     struct listener anew = {.descriptor = -1, .text = settings->listen};

@@ -15,6 +15,7 @@
 #include "inferonce/process/mapping.h"
 #include "inferonce/process/signals.h"
 #include "process/crew.h"
+#include "process/notify.h"
 #include "process/reload.h"
 
 #define US_PER_MS UINT64_C(1000)
@@ -25,6 +26,7 @@
 struct master {
     struct crew crew;
     struct reload reload;
+    struct notify notify;
     bool adopted;     /* from the image before */
     bool told;        /* that no worker of this one starts */
     int signals;      /* signalfd */
@@ -59,6 +61,7 @@ static uint64_t now_us(const struct master *master) {
 }
 
 static void stop_crew(struct master *master, int number) {
+    notify_stopping();
     master->crew.stopping = true;
     master->kill_at_us =
         now_us(master) + master->crew.settings->drain_timeout_ms * US_PER_MS + DRAIN_MARGIN_US;
@@ -107,6 +110,7 @@ static void check_start(struct master *master) {
     struct error error;
     if (crew_serves(&master->crew)) {
         master->started = true;
+        notify_ready(master->crew.wanted);
         LOG_ALWAYS(LOG_INFO, master->adopted ? "reloaded" : "started",
                    LOG_TEXT("listen", master->crew.listener->text),
                    LOG_NUMBER("workers", master->crew.wanted), LOG_TEXT("version", INFERONCE_VERSION));
@@ -175,7 +179,9 @@ static void watch(struct master *master) {
         }
         struct pollfd watched[] = {{.fd = master->signals, .events = POLLIN},
                                    {.fd = crew->shared->master_descriptor, .events = POLLIN}};
-        poll(watched, sizeof(watched) / sizeof(watched[0]), crew_patience_ms(crew));
+        notify_beat(&master->notify, now_us(master));
+        poll(watched, sizeof(watched) / sizeof(watched[0]),
+             notify_patience_ms(&master->notify, now_us(master), crew_patience_ms(crew)));
         shared_heard(crew->shared);
         read_signals(master);
         if (!master->started && !crew->stopping)
@@ -210,6 +216,7 @@ int master_run(const struct master_options *options) {
     master.crew.other_ended = on_other_ended;
     master.crew.user = &master;
     reload_init(&master.reload, options->arguments);
+    notify_init(&master.notify);
     if (master.adopted) {
         crew_adopt(&master.crew, options->handover, options->same_mapping, master_workers(options->settings));
         crew_bury(&master.crew); /* who ended as the program was executed */

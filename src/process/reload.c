@@ -14,6 +14,7 @@
 #include "inferonce/base/log.h"
 #include "inferonce/process/handover.h"
 #include "process/handover_write.h"
+#include "process/notify.h"
 
 /* A check reads a few files. */
 #define CHECK_MAX_US UINT64_C(10000000)
@@ -124,6 +125,7 @@ static void execute(struct reload *reload, struct crew *crew) {
     int kept = dup(descriptor); /* survives the execution */
     snprintf(number, sizeof(number), "%d", kept);
     handover_keep(crew, true);
+    notify_reloading(clock_monotonic_us(&crew->clock));
     if (kept >= 0 && setenv(HANDOVER_VARIABLE, number, 1) == 0)
         execv(reload->program, reload->arguments);
     int why = errno;
@@ -132,6 +134,7 @@ static void execute(struct reload *reload, struct crew *crew) {
     if (kept >= 0)
         close(kept);
     close(descriptor);
+    notify_not_reloaded(strerror(why));
     refuse(crew, strerror(why));
 }
 

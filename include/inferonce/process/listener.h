@@ -38,7 +38,8 @@ bool listener_make_anew(struct listener *listener, const struct settings *settin
                         struct error *error) MUST_CHECK;
 
 /* Takes over what the image before listened on (handover.h): its own, if LISTEN is still what it was, else
- * one made anew, and the old one is closed. False: error tells why; `listener` is the old one all the same.
+ * one made anew, and the old one is closed. `listen_before` is borrowed for good. False: error tells why;
+ * `listener` is the old one all the same.
  */
 bool listener_take(struct listener *listener, const struct listener *before, const char *listen_before,
                    const struct settings *settings, struct error *error) MUST_CHECK;
