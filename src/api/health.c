@@ -27,5 +27,7 @@ void health_ready(struct exchange *exchange, struct bytes parameter, void *conte
         return;
     }
     store_figures(api->store, &figures);
-    say(exchange, figures.degraded ? "{\"status\":\"degraded\"}" : "{\"status\":\"ok\"}");
+    /* A server of either kind that is lost leaves requests that can be answered. */
+    bool model_lost = shared_stat(api->context->shared, STAT_model_unreachable) > 0;
+    say(exchange, figures.degraded || model_lost ? "{\"status\":\"degraded\"}" : "{\"status\":\"ok\"}");
 }

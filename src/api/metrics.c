@@ -9,7 +9,7 @@
 
 enum format { TEXT, OPENMETRICS };
 
-enum family_kind { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO };
+enum family_kind { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_HISTOGRAM, FAMILY_INFO };
 
 /* The two formats differ in what a family is called. In OpenMetrics its samples have a suffix by their type
  * and the family has none; in the text format the family is called what its samples are, and there is no type
@@ -20,6 +20,7 @@ static const struct {
 } KINDS[] = {
     [FAMILY_COUNTER] = {"_total", {"counter", "counter"}},
     [FAMILY_GAUGE] = {"", {"gauge", "gauge"}},
+    [FAMILY_HISTOGRAM] = {"", {"histogram", "histogram"}},
     [FAMILY_INFO] = {"_info", {"gauge", "info"}},
 };
 
@@ -75,6 +76,48 @@ static void append_statistics(struct exposition *exposition, const struct shared
     seconds(exposition, "inference_seconds_saved_total", shared_stat(shared, STAT_inference_us_saved));
 }
 
+static void bucket(struct exposition *exposition, const struct histogram_description *its, const char *bound,
+                   uint64_t count) {
+    buffer_append_format(exposition->out, "inferonce_%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", its->family,
+                         its->label, its->label[0] ? "," : "", bound, count);
+}
+
+/* A name of a family's sample, with the label that is not of its buckets. */
+static void sample_name(char *name, size_t size, const struct histogram_description *its,
+                        const char *suffix) {
+    snprintf(name, size, its->label[0] ? "%s_%s{%s}" : "%s_%s", its->family, suffix, its->label);
+}
+
+/* Buckets are cumulated, and the last one is the count, also while workers write. */
+static void append_histogram(struct exposition *exposition, const struct shared *shared,
+                             enum histogram_name histogram) {
+    const struct histogram_description *its = &HISTOGRAM_DESCRIPTIONS[histogram];
+    struct histogram sum;
+    char name[128];
+    uint64_t count = 0;
+    shared_histogram(shared, histogram, &sum);
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        char bound[32] = "+Inf";
+        count += sum.buckets[i];
+        if (i < HISTOGRAM_BUCKETS - 1)
+            snprintf(bound, sizeof(bound), "%.6g", (double)HISTOGRAM_BOUND_US[i] / 1e6);
+        bucket(exposition, its, bound, count);
+    }
+    sample_name(name, sizeof(name), its, "sum");
+    seconds(exposition, name, sum.sum_us);
+    sample_name(name, sizeof(name), its, "count");
+    buffer_append_format(exposition->out, "inferonce_%s %" PRIu64 "\n", name, count);
+}
+
+static void append_histograms(struct exposition *exposition, const struct shared *shared) {
+    for (unsigned histogram = 0; histogram < HISTOGRAMS_COUNT; histogram++) {
+        const struct histogram_description *its = &HISTOGRAM_DESCRIPTIONS[histogram];
+        if (its->help[0])
+            family(exposition, FAMILY_HISTOGRAM, its->family, "seconds", its->help);
+        append_histogram(exposition, shared, histogram);
+    }
+}
+
 /* `part` of `whole` with four decimals; 0 of nothing. */
 static void ratio(struct exposition *exposition, const char *name, const char *help, uint64_t part,
                   uint64_t whole) {
@@ -117,6 +160,13 @@ static uint32_t connections(const struct shared *shared, unsigned slot) {
     return atomic_load_explicit(&shared->slots[slot].connections, memory_order_relaxed);
 }
 
+static uint64_t draining(const struct shared *shared) {
+    uint64_t n = 0;
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
+        n += lives(shared, slot) && atomic_load_explicit(&shared->slots[slot].draining, memory_order_relaxed);
+    return n;
+}
+
 static bool is_up(const struct shared *shared, unsigned place) {
     return lives(shared, place) || lives(shared, shared_other_slot(place));
 }
@@ -129,6 +179,10 @@ static bool is_used(const struct shared *shared, unsigned place) {
 static void append_workers(struct exposition *exposition, const struct api *api) {
     const struct shared *shared = api->context->shared;
     gauge(exposition, "workers", NULL, "Worker processes that live", api_workers(api));
+    counter(exposition, "worker_restarts", "How often a worker was replaced because it had died",
+            shared_restarts(shared));
+    gauge(exposition, "workers_draining", NULL, "Workers that answer what they have and take nothing new",
+          draining(shared));
     family(exposition, FAMILY_GAUGE, "worker_up", NULL, "1 while the worker lives");
     for (unsigned place = 0; place < WORKERS_MAX; place++) {
         if (is_used(shared, place))
@@ -164,12 +218,12 @@ static void append_program(struct exposition *exposition, const struct api *api)
     buffer_append_format(exposition->out, "inferonce_clock_skew_seconds %" PRId64 "\n",
                          clock_skew_us(api->context->shared) / 1000000);
     family(exposition, FAMILY_INFO, "build", NULL, "The program that is running");
+    buffer_append_text(exposition->out, "inferonce_build_info{version=\"" INFERONCE_VERSION "\"} 1\n");
     uint64_t reloads, refused;
     shared_reloads(api->context->shared, &reloads, &refused);
     counter(exposition, "reloads", "How often the program was executed anew, in place", reloads);
     counter(exposition, "reloads_refused", "Reloads that a wrong configuration, or program, prevented",
             refused);
-    buffer_append_text(exposition->out, "inferonce_build_info{version=\"" INFERONCE_VERSION "\"} 1\n");
 }
 
 static enum format negotiate(const struct field_lines *accept) {
@@ -188,6 +242,7 @@ void metrics_get(struct exchange *exchange, struct bytes parameter, void *contex
     struct exposition exposition = {&exchange->response.body, negotiate(&exchange->request.accept)};
     response_start(&exchange->response, 200, CONTENT_TYPES[exposition.format]);
     append_statistics(&exposition, api->context->shared);
+    append_histograms(&exposition, api->context->shared);
     append_ratios(&exposition, api->context->shared);
     append_store(&exposition, api->store);
     append_workers(&exposition, api);

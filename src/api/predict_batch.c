@@ -243,6 +243,7 @@ static void send_answer(struct prediction *prediction) {
         response->body.failed = response->body.failed || batch->fragments.failed || (batch->large && !pieces);
     }
     answer_headers(response, &whole, x_cache, NULL, took_us);
+    prediction_took(prediction, x_cache, response->status >= 400, NULL, took_us);
     if (batch->retry_after_s > 0)
         response_header_number(response, "Retry-After", batch->retry_after_s);
     const struct piece body = {.bytes = buffer_bytes(&response->body)};

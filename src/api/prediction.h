@@ -43,6 +43,11 @@ struct text_key_context prediction_key_context(const struct prediction *predicti
  * False for other methods, where nothing was done. */
 bool prediction_not_modified(struct prediction *prediction, const struct bytes *parts, size_t n);
 
+/* Counts how long the answer took, by what X-Cache says of it or as a failure, and logs it when LOG_SLOW_MS
+ * says so. `key`: NULL when there are several texts. */
+void prediction_took(const struct prediction *prediction, const char *x_cache, bool failed,
+                     const struct key *key, uint64_t took_us);
+
 /* Send the started response, or a problem; the prediction is gone when they return. */
 void prediction_send(struct prediction *prediction, const struct piece *pieces, size_t n);
 void prediction_problem(struct prediction *prediction, enum problem problem, const char *detail);

@@ -44,7 +44,7 @@ struct header {
         ready; /* 0 from shared_create to shared_ready: who finds it so found an interrupted set-up */
     uint64_t instance;
     uint64_t started_us;
-    _Atomic uint64_t reloads, reloads_refused;
+    _Atomic uint64_t reloads, reloads_refused, restarts;
 };
 
 /* The region follows on the next page. */
@@ -264,6 +264,7 @@ static void clear_all(struct shared *shared) {
             clear_slot(shared, slot);
         for (size_t i = 0; i < STATS_COUNT; i++)
             atomic_store(&mapping->stats[slot].value[i], 0);
+        memset(mapping->stats[slot].histograms, 0, sizeof(mapping->stats[slot].histograms));
         for (size_t i = 0; i < WAKE_WORDS; i++)
             atomic_store(&mapping->wakes[slot][i], 0);
     }
@@ -487,6 +488,20 @@ enum shared_adoption shared_adopt(struct shared *shared, const struct shared_han
 void shared_count_reload(struct shared *shared, bool done) {
     struct header *header = &shared->mapping->header;
     atomic_fetch_add(done ? &header->reloads : &header->reloads_refused, 1);
+}
+
+void shared_count_restart(struct shared *shared) {
+    atomic_fetch_add(&shared->mapping->header.restarts, 1);
+}
+
+uint64_t shared_restarts(const struct shared *shared) {
+    return atomic_load(&shared->mapping->header.restarts);
+}
+
+void shared_histogram(const struct shared *shared, enum histogram_name name, struct histogram *sum) {
+    *sum = (struct histogram){.sum_us = 0};
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
+        histogram_merge(sum, &shared->stats[slot].histograms[name]);
 }
 
 void shared_reloads(const struct shared *shared, uint64_t *done, uint64_t *refused) {

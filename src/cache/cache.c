@@ -70,7 +70,7 @@ static void answer_unsatisfiable(struct cache *cache, struct cache_request *requ
 
 /* Whether its caller takes a request that did not hit back for now; it may have asked again already. */
 static bool is_held(struct cache_request *request) {
-    request->phase = CACHE_IDLE;
+    request->phase = CACHE_HELD;
     return request->hold && request->hold(request);
 }
 
@@ -122,7 +122,8 @@ static void judge(struct cache *cache, struct cache_request *request) {
     struct entry entry;
     bool found = status == STORE_OK && read_entry(cache, request, entry_get, generation, now_us, &entry);
 
-    switch (policy_judge(&request->control, found ? &entry : NULL, entry_get->status == STORE_EXPIRED, now_us,
+    request->had_expired = request->had_expired || entry_get->status == STORE_EXPIRED;
+    switch (policy_judge(&request->control, found ? &entry : NULL, request->had_expired, now_us,
                          &request->forward)) {
     case POLICY_HIT:
         answer_hit(cache, request, &entry, false, now_us);
@@ -158,6 +159,7 @@ static void on_looked(struct store_look *look) {
 
 void cache_ask(struct cache *cache, struct cache_request *request) {
     request->asked_us = clock_wall_us(cache->clock);
+    request->had_expired = request->had_expired && request->phase == CACHE_HELD;
     request->generation_tries = 0;
     request->flight = NULL;
     request->look.state = STORE_LOOK_IDLE;
@@ -181,6 +183,7 @@ void cache_forget(struct cache *cache, struct cache_request *request) {
         flights_leave(cache->flights, request);
         break;
     case CACHE_IDLE:
+    case CACHE_HELD:
         break;
     }
     request->phase = CACHE_IDLE;

@@ -92,13 +92,24 @@ static void give_back(struct exchange *exchange) {
     pool->idle_count++;
 }
 
+static void count_response(struct stats *stats, int status) {
+    static const enum statistic CLASSES[] = {[2] = STAT_responses_2xx,
+                                             [3] = STAT_responses_3xx,
+                                             [4] = STAT_responses_4xx,
+                                             [5] = STAT_responses_5xx};
+    INVARIANT(status >= 200 && status < 600);
+    stats_count(stats, CLASSES[status / 100]);
+    if (status >= 400)
+        stats_count(stats, STAT_rejected_requests);
+}
+
 static void respond_without_memory(struct exchange_pool *pool, struct fastcgi_request *transport, bool head) {
     static const struct piece PIECES[] = {
         {{LAST_HEAD, sizeof(LAST_HEAD) - 1}, NULL},
         {{LAST_BODY, sizeof(LAST_BODY) - 1}, NULL},
     };
 
-    stats_count(pool->stats, STAT_rejected_requests);
+    count_response(pool->stats, 500);
     fastcgi_respond(transport, PIECES, head ? 1 : 2);
 }
 
@@ -176,7 +187,6 @@ void exchange_forget_body(struct exchange *exchange) {
 
 void exchange_send_pieces(struct exchange *exchange, const struct piece *pieces, size_t n) {
     struct response *response = &exchange->response;
-    struct stats *stats = exchange->pool->stats;
     int status = response->status;
     bool bodiless = exchange->head || status == 204 || status == 304;
     uint64_t length = 0;
@@ -192,8 +202,8 @@ void exchange_send_pieces(struct exchange *exchange, const struct piece *pieces,
     response_finish(response, length);
     if (response->head.failed || response->body.failed || !send_all(exchange, pieces, bodiless ? 0 : n))
         respond_without_memory(exchange->pool, exchange->transport, exchange->head);
-    else if (status >= 400)
-        stats_count(stats, STAT_rejected_requests);
+    else
+        count_response(exchange->pool->stats, status);
     give_back(exchange);
 }
 

@@ -144,6 +144,8 @@ static void buried(struct crew *crew, unsigned index, struct child *child, int s
     /* Its leases are free now: those who wait for them must look. */
     shared_wake_all(crew->shared);
     post->failures++;
+    if (serving && !crew->stopping)
+        shared_count_restart(crew->shared);
     if (serving)
         schedule(post, child->started_us, clock_monotonic_us(&crew->clock));
 }

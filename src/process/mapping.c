@@ -101,6 +101,9 @@ static void add_counters(struct shared *shared, const struct stats *counters) {
     for (unsigned slot = 0; counters && slot < SLOTS_MAX; slot++)
         for (size_t i = 0; i < STATS_COUNT; i++)
             atomic_fetch_add(&shared->stats[slot].value[i], atomic_load(&counters[slot].value[i]));
+    for (unsigned slot = 0; counters && slot < SLOTS_MAX; slot++)
+        for (size_t i = 0; i < HISTOGRAMS_COUNT; i++)
+            histogram_merge(&shared->stats[slot].histograms[i], &counters[slot].histograms[i]);
 }
 
 /* Processes that were forked before hold claims on the damaged file for as long as they live: the path is to

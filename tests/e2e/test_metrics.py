@@ -32,6 +32,8 @@ ACCEPTS = [
 
 GOOD_TEXT = ('# HELP a_total Help with \\\\ and \\n.\n# TYPE a_total counter\na_total 1\n'
              '# TYPE b gauge\nb{c="d"} -1.5e3\nb{c="\\"\\\\\\n"} +Inf\n')
+GOOD_HISTOGRAM = ('# TYPE a histogram\na_bucket{b="c",le="1"} 1\na_bucket{b="c",le="2.5"} 1\na_bucket{b="c",le="+Inf"} 2\n'
+                  'a_sum{b="c"} 7.5\na_count{b="c"} 2\n')
 BAD_TEXT = [
     "a 1",  # no line feed
     "a 1\n",  # no type
@@ -54,6 +56,12 @@ BAD_TEXT = [
     "# HELP a \\t\n# TYPE a gauge\na 1\n",
     "# UNIT a_b b\n# TYPE a_b gauge\na_b 1\n",
     "# TYPE 5a gauge\n5a 1\n",
+    "# TYPE a histogram\na_sum 1\na_count 1\n",
+    '# TYPE a histogram\na_bucket{le="1"} 1\na_sum 1\na_count 1\n',
+    '# TYPE a histogram\na_bucket{le="1"} 2\na_bucket{le="+Inf"} 1\na_sum 1\na_count 1\n',
+    '# TYPE a histogram\na_bucket{le="2"} 1\na_bucket{le="1"} 1\na_bucket{le="+Inf"} 1\na_sum 1\na_count 1\n',
+    '# TYPE a histogram\na_bucket{le="+Inf"} 1\na_sum 1\na_count 2\n',
+    '# TYPE a histogram\na_bucket{le="+Inf"} 1\na_count 1\n',
 ]
 GOOD_OPENMETRICS = ('# HELP a Help with \\" and \\n.\n# TYPE a counter\na_total 1\n# TYPE b_seconds gauge\n# UNIT b_seconds seconds\n'
                     'b_seconds 0.5\n# TYPE c info\nc_info{d="e"} 1\n# EOF\n')
@@ -77,6 +85,7 @@ class Judge(Case):
     def test_good(self):
         families = read_text(GOOD_TEXT)
         self.assertEqual(families["a_total"].only(), 1)
+        self.assertEqual(read_text(GOOD_HISTOGRAM)["a"].samples[("a_count", (("b", "c"),))], 2)
         self.assertEqual(families["b"].samples[("b", (("c", "d"),))], -1500)
         self.assertEqual(read_openmetrics(GOOD_OPENMETRICS)["b_seconds"].unit, "seconds")
 
@@ -107,8 +116,8 @@ class Metrics(Case):
             client.predict(text, headers)
         for accept, total in ((TEXT, "_total"), (OPENMETRICS, "")):
             stats, families = client.stats(), self.scrape(client, accept)[1]
-            left_out = {"hit_ratio", "answered_without_inference", "ttl_seconds", "memory_mb", "uptime_seconds", "backend", "requests", "inference_seconds_saved",
-                        "scope"}
+            left_out = {"hit_ratio", "answered_without_inference", "ttl_seconds", "memory_mb", "uptime_seconds", "backend", "requests", "responses_2xx",
+                        "inference_seconds_saved", "scope"}
             for name in stats.keys() - left_out:
                 family = families.get(f"inferonce_{name}") or families[f"inferonce_{name}_total"]
                 self.assertEqual(family.only(), stats[name], name)
@@ -126,8 +135,9 @@ class Metrics(Case):
 
     def test_units_are_told(self):
         families = self.scrape(self.serve(), OPENMETRICS)[1]
+        seconds = ("uptime", "clock_skew", "request_duration", "inference_duration")
         self.assertEqual({name: family.unit for name, family in families.items() if family.unit},
-                         {"inferonce_memory_bytes": "bytes", "inferonce_uptime_seconds": "seconds", "inferonce_clock_skew_seconds": "seconds"})
+                         {"inferonce_memory_bytes": "bytes"} | {f"inferonce_{what}_seconds": "seconds" for what in seconds})
         self.assertTrue(all(family.help for family in families.values()))
 
     def test_which_program(self):
@@ -149,6 +159,51 @@ class Metrics(Case):
             wait_until(lambda: sum(of_each("connections").values()) >= 2, "ours and the web server's are counted")
             self.assertEqual(connection.ask("GET", "/healthz").status, 200)
 
+    def durations(self, client, what="request"):
+        """Counts and sums of the histogram, by what X-Cache said."""
+        name = f"inferonce_{what}_duration_seconds"
+        samples = self.scrape(client)[1][name].samples
+        return [{dict(labels).get("cache"): value for (sample, labels), value in samples.items() if sample == name + part}
+                for part in ("_count", "_sum")]
+
+    def test_durations(self):
+        client = self.serve(INFERENCE_DELAY_MS=300)
+        none = {"hit": 0, "stale": 0, "miss": 0, "partial": 0, "bypass": 0, "failed": 0}
+        self.assertEqual(self.durations(client)[0], none)
+        for _ in range(3):
+            client.predict("one")
+        client.predict("two", headers=[("Cache-Control", "no-cache")])
+        client.predict_batch(["one", "three"])
+        client.predict("four", headers=[("Cache-Control", "only-if-cached")])
+        client.request("POST", "/predict", "not JSON")  # no text, and nothing that the cache was asked
+        counts, sums = self.durations(client)
+        self.assertEqual(counts, none | {"hit": 2, "miss": 1, "partial": 1, "bypass": 1, "failed": 1})
+        self.assertLess(sums["hit"], 0.3)
+        for slow in ("miss", "partial", "bypass"):
+            self.assertTrue(0.3 <= sums[slow] < 10, sums)
+        counts, sums = self.durations(client, "inference")
+        self.assertEqual(counts, {None: 3})
+        self.assertTrue(0.9 <= sums[None] < 30, sums)
+
+    def test_responses_by_class(self):
+        client = self.serve()
+        client.predict("one")
+        client.get("/nowhere")
+        client.request("POST", "/predict", "not JSON")
+        stats = client.stats()
+        self.assertEqual([stats[f"responses_{n}xx"] for n in (3, 4, 5)], [0, 2, 0])
+        self.assertEqual(sum(stats[f"responses_{n}xx"] for n in (2, 3, 4, 5)), stats["requests"] - 1)  # this one is not sent yet
+
+    def test_slow_requests_are_logged(self):
+        client = self.serve(INFERENCE_DELAY_MS=50, LOG_SLOW_MS=40, WORKERS=1)
+        slow = client.predict("a secret text")
+        client.predict("a secret text")
+        client.get("/healthz")
+        lines = [line for line in client.app.log().splitlines() if "event=slow_request" in line]
+        self.assertEqual(len(lines), 1, lines)
+        self.assertRegex(lines[0], rf" level=warn .*ms=\d+ cache=MISS key={slow.header('X-Cache-Key')}$")
+        self.assertNotIn("secret", client.app.log())
+
     def test_counters_outlive_a_worker(self):
         client = self.serve(WORKERS=1)
         client.predict("one")
@@ -156,7 +211,11 @@ class Metrics(Case):
         os.kill(worker, 9)
         wait_until(lambda: client.app.workers() not in ([], [worker]) and client.app.answers(), "it was replaced")
         wait_until(lambda: client.get("/metrics").status == 200, "it answers through the web server")
-        self.assertEqual(self.scrape(client)[1]["inferonce_inferences_total"].only(), 1)
+        families = self.scrape(client)[1]
+        self.assertEqual(families["inferonce_inferences_total"].only(), 1)
+        self.assertEqual(families["inferonce_worker_restarts_total"].only(), 1)
+        self.assertEqual(families["inferonce_workers_draining"].only(), 0)
+        self.assertEqual(self.durations(client)[0]["miss"], 1)
 
 
 @through_both

@@ -7,7 +7,7 @@ import resource
 from urllib.parse import quote
 
 from case import Case
-from processes import free_port
+from processes import free_port, wait_until
 from servers import Inferonce, run_program
 from upstream_case import UpstreamCase
 
@@ -47,6 +47,12 @@ class Away(UpstreamCase):
         problem = self.assertProblem(response, 503)
         self.assertEqual((problem["type"], problem["title"]), ("urn:inferonce:problem:model-down", "The model cannot be reached"))
         self.assertEqual(response.header("Retry-After"), "1")
+        self.assertEqual(client.stats()["model_unreachable"], 1)
+        self.assertEqual(client.get("/readyz").json(), {"status": "degraded"})
+        self.start_model(("127.0.0.1", port))
+        wait_until(lambda: client.predict("it is back").status == 200, "it is asked again")
+        self.assertEqual(client.stats()["model_unreachable"], 0)
+        self.assertEqual(client.get("/readyz").json(), {"status": "ok"})
 
     def test_errors_name_the_server(self):
         client = self.serve_model()

@@ -14,8 +14,9 @@ LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"')
 SAMPLE = re.compile(rf"({NAME})(?:\{{(.*)\}})? (\S+)")
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|[+-]?Inf|NaN")
 
-TEXT_TYPES = {"counter": {""}, "gauge": {""}, "untyped": {""}}
-OPENMETRICS_TYPES = {"counter": {"_total", "_created"}, "gauge": {""}, "info": {"_info"}, "unknown": {""}}
+HISTOGRAM = {"_bucket", "_sum", "_count"}
+TEXT_TYPES = {"counter": {""}, "gauge": {""}, "histogram": HISTOGRAM, "untyped": {""}}
+OPENMETRICS_TYPES = {"counter": {"_total", "_created"}, "gauge": {""}, "histogram": HISTOGRAM, "info": {"_info"}, "unknown": {""}}
 
 
 class Malformed(ValueError):
@@ -65,6 +66,24 @@ def sample_of(line):
     return match[1], labels_of(match[2] or "", line), float(match[3])
 
 
+def demand_histogram(name, family):
+    """Of each set of labels: buckets in the order of their bounds that never fall, the last of them the count, and a sum."""
+    buckets = {}
+    for (sample, labels), value in family.samples.items():
+        if sample == name + "_bucket":
+            bound = [value for label, value in labels if label == "le"]
+            demand(len(bound) == 1, "a bucket without a bound", name)
+            rest = tuple(label for label in labels if label[0] != "le")
+            buckets.setdefault(rest, []).append((float(bound[0]), value))
+    demand(buckets, "a histogram without buckets", name)
+    for labels, counts in buckets.items():
+        demand(counts == sorted(counts) and len(dict(counts)) == len(counts), "bounds out of order", name)
+        demand([count for _, count in counts] == sorted(count for _, count in counts), "buckets are not cumulated", name)
+        demand(counts[-1][0] == float("inf"), "the last bound is not infinite", name)
+        demand(family.samples.get((name + "_count", labels)) == counts[-1][1], "the count is not the last bucket's", name)
+        demand(family.samples.get((name + "_sum", labels), -1) >= 0, "no sum", name)
+
+
 class Reader:
     """Lines of one family stand together: descriptions, each once, then samples."""
 
@@ -111,6 +130,9 @@ class Reader:
     def read(self, lines):
         for line in lines:
             (self.describe if line.startswith("#") else self.sample)(line)
+        for name, family in self.families.items():
+            if family.type == "histogram":
+                demand_histogram(name, family)
         return self.families
 
 

@@ -121,6 +121,8 @@
            "Bearer token for the admin endpoints (openssl rand -hex 16 makes one); empty: clients on this "  \
            "host are the administrators")                                                                    \
     CHOICE(log_level, LOG_LEVEL, "info", "error|warn|info|debug", "What is logged to standard error")        \
+    NUMBER(log_slow_ms, LOG_SLOW_MS, 0, 0, 3600000, "ms",                                                    \
+           "Requests for texts that take longer are logged, with their keys; 0: none is")                    \
     CHOICE(log_format, LOG_FORMAT, "logfmt", "logfmt|json", "How a line is written")
 
 enum cache_backend { CACHE_BACKEND_MEMORY, CACHE_BACKEND_MEMCACHED, CACHE_BACKEND_REDIS };

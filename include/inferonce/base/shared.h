@@ -141,6 +141,13 @@ enum shared_adoption shared_adopt(struct shared *shared, const struct shared_han
 void shared_count_reload(struct shared *shared, bool done);
 void shared_reloads(const struct shared *shared, uint64_t *done, uint64_t *refused);
 
+/* How often a worker was replaced because it had died. */
+void shared_count_restart(struct shared *shared);
+uint64_t shared_restarts(const struct shared *shared);
+
+/* The sum of a histogram over all slots. */
+void shared_histogram(const struct shared *shared, enum histogram_name name, struct histogram *sum);
+
 /* Unmaps and closes. A file stays, with its content. */
 void shared_destroy(struct shared *shared);
 

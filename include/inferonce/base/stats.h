@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inferonce/base/histogram.h"
+
 /* X(name, kind, help). Names are those of HTTP.md's statistics and are public. */
 #define STATS(X)                                                                                       \
     X(hits, COUNTER, "Requests answered from a stored entry")                                          \
@@ -37,6 +39,10 @@
     X(upstream_answers_4xx, COUNTER, "Answers of the model's server with a status of 400 to 499")      \
     X(upstream_answers_5xx, COUNTER, "Answers of the model's server with a status of 500 to 599")      \
     X(requests, COUNTER, "Requests received, of every kind")                                           \
+    X(responses_2xx, COUNTER, "Requests answered with a status of 200 to 299")                         \
+    X(responses_3xx, COUNTER, "Requests answered with a status of 300 to 399")                         \
+    X(responses_4xx, COUNTER, "Requests answered with a status of 400 to 499")                         \
+    X(responses_5xx, COUNTER, "Requests answered with a status of 500 to 599")                         \
     X(rejected_requests, COUNTER, "Requests answered 4xx or 5xx")                                      \
     X(log_lines_lost, COUNTER, "Log lines of workers that standard error did not take")                \
     X(protocol_errors, COUNTER, "FastCGI connections closed because of what the peer sent or did not") \
@@ -47,7 +53,8 @@
     X(parked, GAUGE, "Requests waiting for an inference now")                                          \
     X(parked_bytes, GAUGE, "Bytes of texts that wait for an inference now")                            \
     X(held_bytes, GAUGE, "Bytes of answers held for clients that did not read them yet")               \
-    X(queue, GAUGE, "Inferences waiting for a free place now")
+    X(queue, GAUGE, "Inferences waiting for a free place now")                                         \
+    X(model_unreachable, GAUGE, "Workers that leave the model's server alone since it cannot be reached")
 
 enum statistic {
 #define STATS_ENUM(name, kind, help) STAT_##name,
@@ -69,6 +76,7 @@ extern const struct stat_description STAT_DESCRIPTIONS[STATS_COUNT];
 /* One worker's numbers. Its owner is the only writer. */
 struct stats {
     _Alignas(64) _Atomic uint64_t value[STATS_COUNT];
+    struct histogram histograms[HISTOGRAMS_COUNT];
 };
 
 static inline void stats_add(struct stats *stats, enum statistic stat, uint64_t n) {
@@ -78,6 +86,10 @@ static inline void stats_add(struct stats *stats, enum statistic stat, uint64_t 
 
 static inline void stats_count(struct stats *stats, enum statistic stat) {
     stats_add(stats, stat, 1);
+}
+
+static inline void stats_time(struct stats *stats, enum histogram_name name, uint64_t us) {
+    histogram_add(&stats->histograms[name], us);
 }
 
 /* For gauges. Going below zero is a bug of the caller. */

@@ -41,7 +41,8 @@ struct solo;
 /* Called exactly once for a request, unless cache_forget was. The request may be reused or freed in it. */
 typedef void (*cache_done)(struct cache_request *request, const struct cache_answer *answer);
 
-enum cache_phase { CACHE_IDLE, CACHE_LOOKING, CACHE_WAITING, CACHE_SOLO };
+/* HELD: its caller took it back (cache_hold). */
+enum cache_phase { CACHE_IDLE, CACHE_LOOKING, CACHE_HELD, CACHE_WAITING, CACHE_SOLO };
 
 /* Text and parameters are not needed any more: an inference has a copy of its own, or somebody else's is
  * waited for. Called before `done`, at most once. */
@@ -86,6 +87,7 @@ struct cache_request {
     /* private */
     enum cache_phase phase;
     enum cache_forward forward; /* why it did not hit */
+    bool had_expired;           /* a look found its entry past its time, and removed it */
     uint64_t asked_us;          /* wall clock */
     unsigned generation_tries;
     uint64_t due_us;      /* monotonic: when it waits no longer; UINT64_MAX: it has no end */

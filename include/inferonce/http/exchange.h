@@ -35,7 +35,8 @@ struct exchange {
 
 struct exchange_pool;
 
-/* `stats` is borrowed; counts `requests` and `rejected_requests`. Returns owned; NULL: no memory. */
+/* `stats` is borrowed; counts `requests`, `responses_…` and `rejected_requests`. Returns owned; NULL: no
+ * memory. */
 struct exchange_pool *exchange_pool_create(struct stats *stats);
 
 /* After the FastCGI server, so that every exchange was answered or abandoned. */

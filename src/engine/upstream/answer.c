@@ -193,19 +193,31 @@ static void count_answer(struct stats *stats, const struct http_post_outcome *ou
         stats_count(stats, STAT_upstream_rejections);
 }
 
+static void upstream_down(struct upstream *upstream, const char *place, const char *error, bool was_down) {
+    if (!was_down)
+        stats_add(upstream->stats, STAT_model_unreachable, 1);
+    LOG(LOG_WARN, "upstream_down", LOG_TEXT("server", place), LOG_TEXT("error", error),
+        LOG_NUMBER("pause_ms", upstream->breaker.pause_us / 1000));
+}
+
+static void upstream_back(struct upstream *upstream, const char *place) {
+    stats_subtract(upstream->stats, STAT_model_unreachable, 1);
+    LOG(LOG_INFO, "upstream_back", LOG_TEXT("server", place));
+}
+
 static void tell_breaker(struct call *call, const struct http_post_outcome *outcome) {
     struct upstream *upstream = call->upstream;
     char place[HTTP_POST_PLACE_MAX];
     uint64_t now_us = clock_monotonic_us(upstream->clock);
+    bool was_down = upstream->breaker.open;
     http_post_place(upstream->settings->upstream_url, place);
     if (outcome->end == HTTP_POST_SHORT) {
         breaker_gave_up(&upstream->breaker, call->probe);
     } else if (outcome->reached) {
         if (breaker_succeeded(&upstream->breaker, now_us))
-            LOG(LOG_INFO, "upstream_back", LOG_TEXT("server", place));
+            upstream_back(upstream, place);
     } else if (breaker_failed(&upstream->breaker, BREAKER_GONE, call->probe, now_us)) {
-        LOG(LOG_WARN, "upstream_down", LOG_TEXT("server", place), LOG_TEXT("error", outcome->error),
-            LOG_NUMBER("pause_ms", upstream->breaker.pause_us / 1000));
+        upstream_down(upstream, place, outcome->error, was_down);
     }
 }
 

@@ -114,6 +114,8 @@ static void on_closed(void *context) {
 
 static void close_upstream(void *state) {
     struct upstream *upstream = state;
+    if (upstream->breaker.open)
+        stats_subtract(upstream->stats, STAT_model_unreachable, 1);
     engine_jobs_init(&upstream->unstarted);
     upstream_destroy_calls(upstream);
     turn_forget(&upstream->next_turn);

@@ -369,6 +369,8 @@ static void test_a_known_body_is_inferred(void) {
         CU_ASSERT(bytes_equal(service.worker.running[0]->parameters, bytes_of("{\"k\":1}")));
         service_model_echoes();
         CU_ASSERT_STRING_EQUAL(service_header(sent, "X-Cache"), i == 0 ? "MISS" : "BYPASS");
+        if (i == 0)
+            CU_ASSERT(strstr(service_header(sent, "Cache-Status"), "fwd=stale") != NULL);
         CU_ASSERT_STRING_EQUAL(service_header(sent, "X-Cache-Key"), service_header(hit, "X-Cache-Key"));
     }
     service_teardown();

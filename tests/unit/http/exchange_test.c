@@ -49,6 +49,7 @@ static void test_answer(void) {
                            "Content-Length: 5\r\n\r\n");
     CU_ASSERT_STRING_EQUAL(answered.body, "hello");
     CU_ASSERT_EQUAL(count(STAT_requests), 1);
+    CU_ASSERT_EQUAL(count(STAT_responses_2xx), 1);
     CU_ASSERT_EQUAL(count(STAT_rejected_requests), 0);
     teardown();
 }
@@ -90,6 +91,8 @@ static void test_no_room(void) {
     CU_ASSERT_EQUAL(transport_status(), 503);
     CU_ASSERT_STRING_EQUAL(transport_header("Retry-After"), "1");
     CU_ASSERT_EQUAL(count(STAT_refused_answers), 1);
+    CU_ASSERT_EQUAL(count(STAT_responses_2xx), 1); /* the one that is held */
+    CU_ASSERT_EQUAL(count(STAT_responses_5xx), 1);
     CU_ASSERT_EQUAL(count(STAT_rejected_requests), 1);
     transport_room = UINT64_MAX;
     teardown();
