@@ -45,6 +45,9 @@ static int print(enum settings_request request, const struct settings *settings)
     case SETTINGS_MARKDOWN:
         settings_print_markdown(stdout);
         break;
+    case SETTINGS_MAN:
+        settings_print_man(stdout);
+        break;
     case SETTINGS_SERVE:
     case SETTINGS_CHECK:
     case SETTINGS_RELOAD:

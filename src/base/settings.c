@@ -20,6 +20,7 @@ static const struct control CONTROLS[] = {
     {"VERSION", false, SETTINGS_VERSION},     {"CHECK_CONFIG", false, SETTINGS_CHECK},
     {"RELOAD", false, SETTINGS_RELOAD},       {"PRINT_CONFIG", false, SETTINGS_PRINT_CONFIG},
     {"PRINT_SAMPLE", false, SETTINGS_SAMPLE}, {"PRINT_MARKDOWN", false, SETTINGS_MARKDOWN},
+    {"PRINT_MAN", false, SETTINGS_MAN},
 };
 
 #define CONTROLS_COUNT (sizeof(CONTROLS) / sizeof(CONTROLS[0]))
@@ -150,7 +151,7 @@ static bool next_flag(int argc, char *const argv[], int *at, struct flag *flag, 
 
 static bool is_answered_at_once(enum settings_request request) {
     return request == SETTINGS_HELP || request == SETTINGS_VERSION || request == SETTINGS_SAMPLE ||
-           request == SETTINGS_MARKDOWN;
+           request == SETTINGS_MARKDOWN || request == SETTINGS_MAN;
 }
 
 /* Reads the request and the files, which everything else overrides. */

@@ -28,7 +28,7 @@ static void print_wrapped(FILE *stream, const char *text, size_t column, const c
     fputc('\n', stream);
 }
 
-static const char *placeholder(const struct setting *row) {
+const char *setting_placeholder(const struct setting *row) {
     switch (row->kind) {
     case SETTING_NUMBER:
         return "N";
@@ -61,7 +61,7 @@ static void print_flag_help(const struct setting *row, FILE *stream) {
     snprintf(text, sizeof(text), "%s [%s%s%s]", row->help, *row->preset ? row->preset : "empty",
              row->lowest ? "; " : "", row->lowest ? range : "");
     snprintf(margin, sizeof(margin), "%*s", HELP_COLUMN, "");
-    int width = fprintf(stream, "  --%s=%s", flag, placeholder(row));
+    int width = fprintf(stream, "  --%s=%s", flag, setting_placeholder(row));
     if (width >= HELP_COLUMN)
         fprintf(stream, "\n%s", margin);
     else
@@ -85,6 +85,7 @@ void settings_print_help(FILE *stream) {
         "  --print-config              print the settings in force, as a file for --config\n"
         "  --print-sample              print a commented file of the defaults\n"
         "  --print-markdown            print the settings as a Markdown table\n"
+        "  --print-man                 print the settings as a manual page, inferonce.conf(5)\n"
         "  --version, -V               print the version\n"
         "  --help, -h                  print this\n",
         stream);

@@ -1,4 +1,5 @@
-/* The rows of SETTINGS as data: for settings.c, which reads values, and settings_print.c, which shows them.
+/* The rows of SETTINGS as data: for settings.c, which reads values, and settings_print.c and settings_man.c,
+ * which show them.
  */
 #ifndef INFERONCE_BASE_SETTINGS_TABLE_H
 #define INFERONCE_BASE_SETTINGS_TABLE_H
@@ -46,6 +47,9 @@ enum {
 };
 
 extern const struct setting SETTING_ROWS[SETTING_ROWS_COUNT];
+
+/* What stands for the value where the setting is explained: "SECONDS", "a|b|c". */
+const char *setting_placeholder(const struct setting *row);
 
 /* The row of that very name; NULL when there is none. */
 const struct setting *setting_find(struct bytes name);

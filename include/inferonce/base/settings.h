@@ -1,5 +1,5 @@
 /* The settings: one table, from which come the struct, the parser, --help, --print-config, the sample file
- * and the README's table.
+ * and the README's table, and the manual page.
  *
  * A setting is given as --cache-ttl=60 (or --cache-ttl 60), as environment variable CACHE_TTL=60 or as a line
  * CACHE_TTL=60 of --config FILE; flag beats environment beats file beats default. */
@@ -168,6 +168,7 @@ enum settings_request {
                               reads */
     SETTINGS_SAMPLE,       /* --print-sample: deploy/inferonce.conf.sample */
     SETTINGS_MARKDOWN,     /* --print-markdown: the README's table */
+    SETTINGS_MAN,          /* --print-man: deploy/man/inferonce.conf.5 */
     SETTINGS_CHECK,        /* --check-config, -t: whether the program would start with these settings */
     SETTINGS_RELOAD        /* --reload: has the master that listens where LISTEN says reload */
 };
@@ -192,8 +193,8 @@ struct settings_warnings {
  * nothing; of one name given twice the last counts. Texts are UTF-8 without control characters, shorter than
  * SETTING_TEXT_MAX.
  *
- * Where help, version, sample or table is asked for, nothing behind that flag is read and `settings` is
- * untouched. */
+ * Where help, version, sample, table or manual page is asked for, nothing behind that flag is read and
+ * `settings` is untouched. */
 bool settings_load(struct settings *settings, int argc, char *const argv[], char *const environment[],
                    enum settings_request *request, struct settings_warnings *warnings,
                    struct error *error) MUST_CHECK;
@@ -205,5 +206,6 @@ void settings_print_help(FILE *stream);
 void settings_print_config(const struct settings *settings, FILE *stream);
 void settings_print_sample(FILE *stream);
 void settings_print_markdown(FILE *stream);
+void settings_print_man(FILE *stream);
 
 #endif

@@ -1,3 +1,4 @@
+#include "base/settings_table.h"
 #include "inferonce/base/settings.h"
 
 #include <stdlib.h>
@@ -156,6 +157,7 @@ static void test_requests(void) {
         {"--help", SETTINGS_HELP},           {"-h", SETTINGS_HELP},
         {"--version", SETTINGS_VERSION},     {"-V", SETTINGS_VERSION},
         {"--print-sample", SETTINGS_SAMPLE}, {"--print-markdown", SETTINGS_MARKDOWN},
+        {"--print-man", SETTINGS_MAN},
     };
     char *const broken[] = {FLAG("CACHE_TTL=abc"), NULL};
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
@@ -958,6 +960,25 @@ static void test_markdown(void) {
     CU_ASSERT_PTR_NOT_NULL(strstr(printed, "(`logfmt\\|json`) |\n"));
 }
 
+/* Every setting, with its help and its default; what stands in a TRAPS row follows the setting it is of. */
+static void test_man(void) {
+    FILE *stream = open_print();
+    settings_print_man(stream);
+    fclose(stream);
+    for (size_t i = 0; i < SETTING_ROWS_COUNT; i++) {
+        char line[128];
+        bool group = SETTING_ROWS[i].kind == SETTING_GROUP;
+        snprintf(line, sizeof(line), group ? "\n.Ss %s\n" : "\n.It Ic %s Ns = Ns Ar ", SETTING_ROWS[i].name);
+        CU_ASSERT_PTR_NOT_NULL(strstr(printed, line));
+        CU_ASSERT_PTR_NOT_NULL(group ? printed : strstr(printed, SETTING_ROWS[i].help));
+    }
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed,
+                                  "\n.It Ic CACHE_TTL Ns = Ns Ar SECONDS\nHow long an entry is fresh.\n"
+                                  "From 0.001 to 31536000 s.\nDefault:\n.Li 3600 .\n.It "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "\n.Li lower .\n.Pp\nThe model gets the text in its normal form"));
+    CU_ASSERT_PTR_NULL(strstr(printed, "\n\n")); /* mdoc has no empty lines */
+}
+
 static const struct unit_case CASES[] = {
     {"defaults", test_defaults},
     {"flag beats environment beats file beats default", test_precedence},
@@ -994,6 +1015,7 @@ static const struct unit_case CASES[] = {
     {"the sample holds the defaults", test_sample_holds_the_defaults},
     {"--help is grouped and not too wide", test_help},
     {"the table for the README", test_markdown},
+    {"the manual page", test_man},
 };
 
 int main(int argc, char *argv[]) {
