@@ -249,6 +249,8 @@ docs: all                                   ## write what is generated from the 
 PROGRAMS := $(BUILD)/inferonce=bin/inferonce deploy/inferonce-spawn=bin/inferonce-spawn
 DATA := nginx/inferonce.conf=share/inferonce/nginx/inferonce.conf \
         nginx/inferonce-upstream.conf=share/inferonce/nginx/inferonce-upstream.conf \
+        nginx/inferonce-limits.conf=share/inferonce/nginx/inferonce-limits.conf \
+        nginx/inferonce-limited.conf=share/inferonce/nginx/inferonce-limited.conf \
         lighttpd/inferonce.conf=share/inferonce/lighttpd/inferonce.conf \
         deploy/inferonce.conf.sample=share/inferonce/inferonce.conf.sample \
         $(foreach f,$(sort $(wildcard deploy/systemd/*)),$(f)=share/inferonce/systemd/$(notdir $(f))) \

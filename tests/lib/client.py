@@ -59,9 +59,13 @@ class _Received:
 
 
 class Client:
-    def __init__(self, port, host="127.0.0.1", token=None):
+    def __init__(self, port, host="127.0.0.1", token=None, source=""):
         self.address = (host, port)
         self.token = token
+        self.source = (source, 0)  # the address that it comes from
+
+    def connect(self):
+        return socket.create_connection(self.address, TIMEOUT_S, source_address=self.source)
 
     def encode(self, method, path, body=None, headers=()):
         """The bytes of a request. `headers` may be a mapping or pairs, of which one name may stand twice."""
@@ -84,7 +88,7 @@ class Client:
 
     def raw(self, data, method="GET"):
         """Sends bytes, reads one response."""
-        with socket.create_connection(self.address, TIMEOUT_S) as connection:
+        with self.connect() as connection:
             try:
                 connection.sendall(data)
             except (BrokenPipeError, ConnectionResetError):
