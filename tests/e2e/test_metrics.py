@@ -266,6 +266,16 @@ class Dashboard(Case):
         self.assertEqual(while_lost["tiles"]["Entries"], ["–", "memory not known"])
         self.assertEqual(after["state"], "live")
 
+    def test_a_model_that_is_down_is_red(self):
+        live = self.serve().stats()
+        down = {**live, "model_unreachable": 2, "responses_5xx": live["responses_5xx"] + 30, "inference_errors": live["inference_errors"] + 10}
+        before, while_down, after = self.shown_for(*({"status": 200, "stats": stats} for stats in (live, down, live)))
+        self.assertEqual([shown["kind"] for shown in (before, while_down, after)], ["good", "bad", "good"])
+        self.assertIn("the model cannot be reached", while_down["state"])
+        (errors,) = [chart for chart in while_down["charts"] if chart.startswith("Errors per second")]
+        self.assertIn("answers 5xx: 30, inferences: 10, cache: 0", errors)
+        self.assertEqual(before["title"], "cache.example:8080 – inferonce")
+
     def test_figures_that_it_does_not_understand_do_not_stop_it(self):
         live = self.serve().stats()
         foreign = {name: value for name, value in live.items() if name != "backend"}

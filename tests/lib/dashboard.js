@@ -34,6 +34,7 @@ const browser = {
         createElement: name => new Element(name),
         createElementNS: (space, name) => new Element(name),
     },
+    location: {host: "cache.example:8080"},
     sessionStorage: {getItem: () => null, setItem: () => {}, removeItem: () => {}},
     performance: {now: () => nowMs},
     setTimeout: (callback, ms) => { next = {callback, ms}; },
@@ -52,6 +53,7 @@ function shown() {
     return {
         state: elements.state.textContent,
         kind: elements.state.className,
+        title: browser.document.title,
         old: elements.tiles.old,
         tiles: Object.fromEntries(elements.tiles.children.map(box => [box.children[0].textContent,
             [box.children[1].textContent, box.children[2].textContent]])),
