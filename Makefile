@@ -68,7 +68,7 @@ BENCHES          := $(BENCH_SOURCES:%.c=$(BUILD)/%)
 FUZZERS          := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 
 .PHONY: all run run-installed check check-installed unit test e2e tests-built asan benches bench bench-installed fuzz run-fuzzers coverage hooks headers layers \
-        format lint lint-installed docs install install-built uninstall deps clean help FORCE
+        format lint lint-installed docs deb check-package install install-built uninstall deps clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -256,6 +256,7 @@ DATA := nginx/inferonce.conf=share/inferonce/nginx/inferonce.conf \
         $(foreach f,$(sort $(wildcard deploy/systemd/*)),$(f)=share/inferonce/systemd/$(notdir $(f))) \
         $(foreach f,$(sort $(wildcard deploy/prometheus/*)),$(f)=share/inferonce/prometheus/$(notdir $(f))) \
         $(foreach f,$(sort $(wildcard deploy/examples/*)),$(f)=share/doc/inferonce/examples/$(notdir $(f))) \
+        deploy/man/inferonce-spawn.8=share/man/man8/inferonce-spawn.8 \
         deploy/man/inferonce.8=share/man/man8/inferonce.8 deploy/man/inferonce.conf.5=share/man/man5/inferonce.conf.5 \
         README.md=share/doc/inferonce/README.md \
         LICENSE=share/doc/inferonce/LICENSE \
@@ -267,6 +268,16 @@ install: all install-built                  ## install under DESTDIR and PREFIX 
 install-built:
 	@for pair in $(PROGRAMS); do install -v -D -m 0755 "$${pair%%=*}" '$(DESTDIR)$(PREFIX)'/"$${pair#*=}" || exit 1; done
 	@for pair in $(DATA); do install -v -D -m 0644 "$${pair%%=*}" '$(DESTDIR)$(PREFIX)'/"$${pair#*=}" || exit 1; done
+
+deb: all                                    ## a Debian package, $(BUILD)/inferonce_VERSION-REVISION_ARCHITECTURE.deb (REVISION=1)
+	@deploy/install-deps package
+	@BUILD='$(BUILD)' VERSION='$(VERSION)' deploy/package/build $(or $(REVISION),1)
+
+check-package: all                          ## as root: the package's life on a bare Debian made by debootstrap
+	@deploy/install-deps package
+	@BUILD='$(BUILD)' VERSION='$(VERSION)' deploy/package/build 1
+	@BUILD='$(BUILD)' VERSION='$(VERSION)' deploy/package/build 2
+	@tests/package/run $(BUILD)/inferonce_$(VERSION)-1_*.deb $(BUILD)/inferonce_$(VERSION)-2_*.deb
 
 uninstall:                                  ## remove what `make install` put under DESTDIR and PREFIX
 	@for pair in $(PROGRAMS) $(DATA); do rm -f -v '$(DESTDIR)$(PREFIX)'/"$${pair#*=}" || exit 1; done
