@@ -246,7 +246,7 @@ docs: all                                   ## write what is generated from the 
 	    -e '/^<!-- settings -->$$/r $(BUILD)/settings.md' README.md
 
 # FILE=PLACE below PREFIX; the examples keep their names.
-PROGRAMS := $(BUILD)/inferonce=bin/inferonce deploy/inferonce-spawn=bin/inferonce-spawn
+PROGRAMS := $(BUILD)/inferonce=bin/inferonce $(foreach f,spawn warm top,deploy/inferonce-$(f)=bin/inferonce-$(f))
 DATA := nginx/inferonce.conf=share/inferonce/nginx/inferonce.conf \
         nginx/inferonce-upstream.conf=share/inferonce/nginx/inferonce-upstream.conf \
         nginx/inferonce-limits.conf=share/inferonce/nginx/inferonce-limits.conf \
@@ -256,8 +256,7 @@ DATA := nginx/inferonce.conf=share/inferonce/nginx/inferonce.conf \
         $(foreach f,$(sort $(wildcard deploy/systemd/*)),$(f)=share/inferonce/systemd/$(notdir $(f))) \
         $(foreach f,$(sort $(wildcard deploy/prometheus/*)),$(f)=share/inferonce/prometheus/$(notdir $(f))) \
         $(foreach f,$(sort $(wildcard deploy/examples/*)),$(f)=share/doc/inferonce/examples/$(notdir $(f))) \
-        deploy/man/inferonce-spawn.8=share/man/man8/inferonce-spawn.8 \
-        deploy/man/inferonce.8=share/man/man8/inferonce.8 deploy/man/inferonce.conf.5=share/man/man5/inferonce.conf.5 \
+        $(foreach f,$(sort $(wildcard deploy/man/*.8)),$(f)=share/man/man8/$(notdir $(f))) deploy/man/inferonce.conf.5=share/man/man5/inferonce.conf.5 \
         README.md=share/doc/inferonce/README.md \
         LICENSE=share/doc/inferonce/LICENSE \
         src/engine/vader/lexicon.LICENSE=share/doc/inferonce/vader_lexicon.LICENSE
