@@ -35,8 +35,9 @@ static bool is_moot(const struct remote_server *server, uint64_t known, uint64_t
 bool history_read(struct remote_server *server, uint64_t number, bool probing) {
     struct pendings *pendings = server->remote.pendings;
     uint64_t now_us = clock_wall_us(server->context->clock);
-    /* Purges that a server which comes back was not told yet are pending, and are no loss. */
-    uint64_t known = probing ? pending_server_purge(pendings, server->id) : pending_last_purge(pendings);
+    /* Purges that a server which comes back was not told yet are pending, and are no loss. Nor are those that
+     * another worker has told it since it was asked. */
+    uint64_t known = probing ? server->had_purge : pending_last_purge(pendings);
     /* A server that keeps nothing through a restart and has no time has no entries from before it either. */
     bool tells = number > 0 || server->operations->restores;
     if (number >= known || !tells || is_moot(server, known, now_us)) {

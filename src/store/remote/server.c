@@ -76,6 +76,7 @@ static void probe(struct remote_server *server) {
         return;
     }
     move(server, REMOTE_PROBING);
+    server->had_purge = pending_server_purge(server->remote.pendings, server->id);
     server->operations->probe(server);
 }
 

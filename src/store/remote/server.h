@@ -53,6 +53,7 @@ struct remote_server {
     struct breaker breaker;
     uint64_t longest_entry_us; /* from when an entry is stored to when no server has it any more */
     unsigned n_behind;         /* history.h */
+    uint64_t had_purge;        /* the last purge that it was known to have when its probe began */
     struct pending telling;    /* what the server is told */
     uv_timer_t *prober;        /* freed by its close callback */
 };
