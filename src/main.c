@@ -22,6 +22,7 @@
 #include "inferonce/process/mapping.h"
 #include "inferonce/process/master.h"
 #include "inferonce/process/signals.h"
+#include "inferonce/process/title.h"
 #include "inferonce/store/state.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_SETTINGS = 2 };
@@ -164,6 +165,7 @@ int main(int argc, char *argv[]) {
     enum settings_request request;
     struct cgroup_limits limits;
     struct error error;
+    argv = title_take(argc, argv);
     if (!open_standard_descriptors())
         return EXIT_FAILED;
     handover_read(&handover);

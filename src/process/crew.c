@@ -66,6 +66,7 @@ static _Noreturn void be_worker(const struct crew *crew, unsigned index, unsigne
     const struct worker_options options = {.settings = crew->settings,
                                            .shared = crew->shared,
                                            .slot = slot,
+                                           .number = index,
                                            .listener = crew->listener->descriptor,
                                            .master = parent};
     exit(worker_run(&options));

@@ -14,6 +14,7 @@
 #include "inferonce/base/shared_guard.h"
 #include "inferonce/process/mapping.h"
 #include "inferonce/process/signals.h"
+#include "inferonce/process/title.h"
 #include "process/crew.h"
 #include "process/notify.h"
 #include "process/reload.h"
@@ -207,6 +208,7 @@ static bool on_other_ended(void *user, pid_t pid, int status) {
 int master_run(const struct master_options *options) {
     struct master master = {.adopted = options->handover->given};
     log_set_role("master", -1);
+    title_set("inferonce: master");
     master.signals = signals_open();
     if (master.signals < 0) {
         LOG(LOG_ERROR, "no_signals", LOG_TEXT("error", strerror(errno)));

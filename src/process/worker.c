@@ -10,6 +10,7 @@
 #include "inferonce/base/descriptors.h"
 #include "inferonce/base/log.h"
 #include "inferonce/process/signals.h"
+#include "inferonce/process/title.h"
 
 #define HEARTBEAT_MS 1000
 
@@ -112,6 +113,7 @@ static void check_end(struct worker *worker) {
 
 static void start_drain(struct worker *worker) {
     LOG(LOG_DEBUG, "worker_draining");
+    title_set("inferonce: worker %u, draining", worker->options->number);
     worker->api.draining = true;
     fastcgi_server_stop_accepting(worker->server);
     /* Once nobody has it open, who connects is refused at once and can go elsewhere, instead of waiting in a
@@ -266,6 +268,7 @@ static void teardown(struct worker *worker) {
 int worker_run(const struct worker_options *options) {
     struct worker worker = {.options = options};
     struct error error = {""};
+    title_set("inferonce: worker %u", options->number);
     (void)mallopt(M_MMAP_THRESHOLD, LARGE_ALLOCATION);
     if (uv_loop_init(&worker.loop) != 0) {
         LOG(LOG_ERROR, "worker_failed", LOG_TEXT("error", "no event loop"));

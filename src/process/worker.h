@@ -11,8 +11,9 @@ struct worker_options {
     const struct settings *settings;
     struct shared *shared;
     unsigned slot;
-    int listener; /* taken: closed when it drains */
-    pid_t master; /* the parent process, unless that has ended already */
+    unsigned number; /* among its master's workers */
+    int listener;    /* taken: closed when it drains */
+    pid_t master;    /* the parent process, unless that has ended already */
 };
 
 /* Serves until SIGTERM or the end of its parent process. Then it asks the parent process for a successor

@@ -12,6 +12,7 @@ from case import Case, through_both
 from exposition import OPENMETRICS, TEXT, Malformed, read_openmetrics, read_text
 from processes import wait_until
 from servers import ROOT, run_program
+from upstream_case import UpstreamCase
 
 # What Prometheus 2 and 3 send, and others.
 ACCEPTS = [
@@ -135,7 +136,7 @@ class Metrics(Case):
 
     def test_units_are_told(self):
         families = self.scrape(self.serve(), OPENMETRICS)[1]
-        seconds = ("uptime", "clock_skew", "request_duration", "inference_duration")
+        seconds = ("uptime", "clock_skew", "request_duration", "inference_duration", "upstream_first_byte")
         self.assertEqual({name: family.unit for name, family in families.items() if family.unit},
                          {"inferonce_memory_bytes": "bytes"} | {f"inferonce_{what}_seconds": "seconds" for what in seconds})
         self.assertTrue(all(family.help for family in families.values()))
@@ -216,6 +217,18 @@ class Metrics(Case):
         self.assertEqual(families["inferonce_worker_restarts_total"].only(), 1)
         self.assertEqual(families["inferonce_workers_draining"].only(), 0)
         self.assertEqual(self.durations(client)[0]["miss"], 1)
+
+
+class FirstByte(UpstreamCase):
+    def test_of_each_answer(self):
+        client = self.serve_model(UPSTREAM_TIMEOUT=10)
+        self.model.delay_s = 0.2
+        client.predict("slow")
+        client.predict("!status 500")
+        client.predict("!close")  # no answer
+        samples = read_text(client.get("/metrics").body.decode())["inferonce_upstream_first_byte_seconds"].samples
+        self.assertEqual(samples[("inferonce_upstream_first_byte_seconds_count", ())], 2)
+        self.assertTrue(0.2 <= samples[("inferonce_upstream_first_byte_seconds_sum", ())] < 5, samples)
 
 
 @through_both

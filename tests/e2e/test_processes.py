@@ -31,6 +31,33 @@ def is_refused(app):
     return False
 
 
+def title(pid):
+    with open(f"/proc/{pid}/cmdline", "rb") as line:
+        return line.read().rstrip(b"\0").decode()
+
+
+class Titles(Case):
+    def test_who_is_who(self):
+        app = Inferonce(self, "--model-name=secret", INFERENCE_DELAY_MS=60000, UPSTREAM_TIMEOUT=60, DRAIN_TIMEOUT=2)
+        self.assertEqual(title(app.pid), "inferonce: master")
+        self.assertEqual(sorted(map(title, app.workers())), ["inferonce: worker 0", "inferonce: worker 1"])
+        with app.connect() as connection:
+            connection.send(prediction("slow"))
+            wait_until(lambda: stats(app)["in_flight"] == 1, "it is being inferred")
+            app.send_signal(signal.SIGTERM)
+            workers = app.workers()
+            wait_until(lambda: any(is_alive(pid) and title(pid).endswith(", draining") for pid in workers), "it drains")
+
+    def test_after_a_reload(self):
+        """The arguments are those that it was given."""
+        app = Inferonce(self, "--cache-ttl=77", "--workers=1", WORKERS=None)
+        (before,) = app.workers()
+        app.send_signal(signal.SIGHUP)
+        wait_until(lambda: app.workers() not in ([], [before]) and len(app.workers()) == 1, "a new worker serves alone", timeout_s=40)
+        self.assertEqual((title(app.pid), title(*app.workers())), ("inferonce: master", "inferonce: worker 0"))
+        self.assertEqual(stats(app)["ttl_seconds"], 77)
+
+
 class Load:
     """Threads that ask, one request after the other, until told to stop."""
 

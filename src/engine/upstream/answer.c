@@ -186,6 +186,7 @@ static void count_answer(struct stats *stats, const struct http_post_outcome *ou
                                              [5] = STAT_upstream_answers_5xx};
     if (outcome->end != HTTP_POST_ANSWERED)
         return;
+    stats_time(stats, HISTOGRAM_first_byte, outcome->first_byte_us);
     int class = outcome->status / 100;
     if (class >= 2 && class <= 5)
         stats_count(stats, CLASSES[class]);

@@ -72,6 +72,12 @@ static long info(const struct http_post *post, CURLINFO which) {
     return number;
 }
 
+static uint64_t first_byte_us(const struct http_post *post) {
+    curl_off_t us = 0;
+    (void)curl_easy_getinfo(post->easy, CURLINFO_STARTTRANSFER_TIME_T, &us);
+    return us > 0 ? (uint64_t)us : 0;
+}
+
 /* NULL: no TLS, or not by OpenSSL. */
 static SSL *tls_of(const struct http_post *post) {
     struct curl_tlssessioninfo *tls = NULL;
@@ -426,6 +432,7 @@ void http_post_ended(struct http_post *post, CURLcode result, struct http_post_o
         .refused = end == HTTP_POST_NOT_REACHED && info(post, CURLINFO_OS_ERRNO) == ECONNREFUSED,
         .untrusted = !post->began && is_about_tls(result),
         .status = status,
+        .first_byte_us = first_byte_us(post),
         .error = error_of(post, end, result),
     };
     post->spoiled = post->repeated || info(post, CURLINFO_OS_ERRNO) != 0;

@@ -67,6 +67,8 @@ struct http_post_outcome {
     bool refused;   /* NOT_REACHED: nobody listens there */
     bool untrusted; /* NOT_REACHED: TLS failed */
     int status;
+    uint64_t first_byte_us; /* ANSWERED: from the request's beginning, connecting included, to that of the
+                               answer */
     struct retry_after retry_after;
     struct freshness freshness;
     const char *error; /* in libcurl's words or the system's, for the log; good until the next call */

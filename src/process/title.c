@@ -1,0 +1,77 @@
+/* Writes the title over the arguments, as the kernel allows it: /proc/PID/cmdline is that memory, read when
+ * somebody asks. */
+#include "inferonce/process/title.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern char **environ;
+
+static char *area; /* NULL: there is none */
+static size_t area_length;
+
+static size_t count(char *const *strings) {
+    size_t n = 0;
+    while (strings[n])
+        n++;
+    return n;
+}
+
+/* NULL: no memory. Never freed: they are the process' own from now on. */
+static char **copy(char *const *strings, size_t n) {
+    char **copies = calloc(n + 1, sizeof(*copies));
+    for (size_t i = 0; copies && i < n; i++) {
+        copies[i] = strdup(strings[i]);
+        if (!copies[i]) {
+            while (i > 0)
+                free(copies[--i]);
+            free(copies);
+            return NULL;
+        }
+    }
+    return copies;
+}
+
+static void free_all(char **strings) {
+    for (size_t i = 0; strings && strings[i]; i++)
+        free(strings[i]);
+    free(strings);
+}
+
+/* The end of the strings that lie behind `end` without a gap. */
+static char *extend(char *end, char *const *strings) {
+    for (; *strings && *strings == end; strings++)
+        end += strlen(*strings) + 1;
+    return end;
+}
+
+char **title_take(int argc, char **argv) {
+    static char name[] = "inferonce";
+    char **arguments = copy(argv, (size_t)argc);
+    char **environment = copy(environ, count(environ));
+    if (!arguments || !environment || argc == 0) {
+        free_all(arguments);
+        free_all(environment);
+        return argv;
+    }
+    area = argv[0];
+    area_length = (size_t)(extend(extend(argv[0], argv), environ) - area);
+    environ = environment;
+    program_invocation_name = program_invocation_short_name = name;
+    return arguments;
+}
+
+void title_set(const char *format, ...) {
+    va_list values;
+    if (!area)
+        return;
+    memset(area, 0, area_length);
+    va_start(values, format);
+    vsnprintf(area, area_length, format, values);
+    va_end(values);
+}
