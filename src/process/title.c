@@ -14,6 +14,7 @@ extern char **environ;
 
 static char *area; /* NULL: there is none */
 static size_t area_length;
+static char **arguments, **environment; /* the copies, so that they are never lost sight of */
 
 static size_t count(char *const *strings) {
     size_t n = 0;
@@ -52,11 +53,12 @@ static char *extend(char *end, char *const *strings) {
 
 char **title_take(int argc, char **argv) {
     static char name[] = "inferonce";
-    char **arguments = copy(argv, (size_t)argc);
-    char **environment = copy(environ, count(environ));
+    arguments = copy(argv, (size_t)argc);
+    environment = copy(environ, count(environ));
     if (!arguments || !environment || argc == 0) {
         free_all(arguments);
         free_all(environment);
+        arguments = environment = NULL;
         return argv;
     }
     area = argv[0];
