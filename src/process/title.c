@@ -23,25 +23,18 @@ static size_t count(char *const *strings) {
     return n;
 }
 
-/* NULL: no memory. Never freed: they are the process' own from now on. */
+/* In one piece, which stays whole when a variable is taken out. NULL: no memory. */
 static char **copy(char *const *strings, size_t n) {
-    char **copies = calloc(n + 1, sizeof(*copies));
+    size_t length = 0;
+    for (size_t i = 0; i < n; i++)
+        length += strlen(strings[i]) + 1;
+    char **copies = calloc(1, (n + 1) * sizeof(*copies) + length);
+    char *to = copies ? (char *)(copies + n + 1) : NULL;
     for (size_t i = 0; copies && i < n; i++) {
-        copies[i] = strdup(strings[i]);
-        if (!copies[i]) {
-            while (i > 0)
-                free(copies[--i]);
-            free(copies);
-            return NULL;
-        }
+        copies[i] = to;
+        to = stpcpy(to, strings[i]) + 1;
     }
     return copies;
-}
-
-static void free_all(char **strings) {
-    for (size_t i = 0; strings && strings[i]; i++)
-        free(strings[i]);
-    free(strings);
 }
 
 /* The end of the strings that lie behind `end` without a gap. */
@@ -56,8 +49,8 @@ char **title_take(int argc, char **argv) {
     arguments = copy(argv, (size_t)argc);
     environment = copy(environ, count(environ));
     if (!arguments || !environment || argc == 0) {
-        free_all(arguments);
-        free_all(environment);
+        free(arguments);
+        free(environment);
         arguments = environment = NULL;
         return argv;
     }
