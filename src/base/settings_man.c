@@ -5,7 +5,7 @@
 #include "base/settings_table.h"
 #include "inferonce/base/settings.h"
 
-/* What a line of help has no room for, of settings that do something else than their reader may think. */
+/* A paragraph for each setting whose effect surprises users, too long for a line of --help. */
 static const struct {
     const char *name;
     const char *text;

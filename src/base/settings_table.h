@@ -48,7 +48,7 @@ enum {
 
 extern const struct setting SETTING_ROWS[SETTING_ROWS_COUNT];
 
-/* What stands for the value where the setting is explained: "SECONDS", "a|b|c". */
+/* The placeholder of the value in help and manual: "SECONDS", "a|b|c". */
 const char *setting_placeholder(const struct setting *row);
 
 /* The row of that very name; NULL when there is none. */

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "inferonce/base/buffer.h"
 #include "inferonce/base/log.h"
 #include "process/handover_write.h"
 
@@ -188,7 +190,8 @@ void handover_read(struct handover *handover) {
         handover->mapping.wake_descriptors[slot] = -1;
     if (!variable)
         return;
-    int descriptor = atoi(variable);
+    uint64_t number = 0;
+    int descriptor = bytes_to_number(bytes_of(variable), &number) && number <= INT_MAX ? (int)number : -1;
     unsetenv(HANDOVER_VARIABLE);
     /* The image before has written to it; each has an offset of its own. */
     FILE *file = lseek(descriptor, 0, SEEK_SET) == 0 ? fdopen(descriptor, "r") : NULL;

@@ -1,6 +1,6 @@
-/* What the master gives to itself when it executes its program anew (reload.h): descriptors and workers, as
- * lines of text in a memory file that the new image inherits, so that images of different versions understand
- * each other. Unknown lines are passed over.
+/* Writes the state that the master hands to itself when it executes its program anew (reload.h): descriptors
+ * and workers, as lines of text in a memory file that the new image inherits, so that images of different
+ * versions understand each other. Unknown lines are passed over.
  *
  *   inferonce-handover 1
  *   listener DESCRIPTOR INHERITED DEVICE INODE PATH      PATH is "-" where no socket file is ours

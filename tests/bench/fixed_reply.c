@@ -52,8 +52,8 @@ struct connection {
     unsigned char input[REQUEST_MAX];
 };
 
-/* What libfcgi reads and where it writes. It knows these by descriptor only, and there is one request at a
- * time. */
+/* The connection that libfcgi reads and writes. libfcgi knows it by descriptor only, and there is one request
+ * at a time. */
 static struct {
     const unsigned char *next, *end;
     size_t written;

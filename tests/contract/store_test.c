@@ -636,7 +636,7 @@ struct batch {
     struct store_get *gets;
 };
 
-/* Of each n there is an entry if n % 3 == 0, a lease if it is 1, nothing if it is 2. */
+/* For each n: an entry if n % 3 == 0, a lease if it is 1, nothing if it is 2. */
 static void got_batch(void *user, struct store_get *gets, size_t n) {
     struct batch *batch = user;
     batch->calls++;
@@ -685,7 +685,7 @@ static void test_workers(void) {
     rig_close(&rig);
 }
 
-/* Of servers, as soon as they say that they have `least` items. */
+/* The figures of servers, once they report at least `least` items. */
 static void await_figures(struct rig *rig, uint64_t least, struct store_figures *figures) {
     uint64_t deadline_ms = uv_now(&rig->loop) + DEADLINE_MS;
     store_figures(rig->store[0], figures);

@@ -77,8 +77,8 @@ class MakeRun(Case):
         """The program is one that no signal but SIGKILL ends."""
         build = os.path.join(self.directory, "build")
         os.mkdir(build)
-        with open(os.path.join(build, "inferonce"), "w", encoding="ascii") as stub:
-            stub.write(f'#!/bin/sh\ntrap "" TERM INT\n{shlex.quote(PROGRAM)} "$@" &\nwhile :; do sleep 0.1; done\n')
+        with open(os.path.join(build, "inferonce"), "w", encoding="ascii") as program:
+            program.write(f'#!/bin/sh\ntrap "" TERM INT\n{shlex.quote(PROGRAM)} "$@" &\nexec sleep infinity\n')
         os.chmod(os.path.join(build, "inferonce"), 0o755)
         child, _ = self.start(BUILD=build, WORKERS=1)
         child.send_signal(signal.SIGINT)

@@ -128,7 +128,7 @@ class Runner(Scratch):
         os.mkdir(os.path.join(self.directory, "tmp"))
         ended = "echo 'quick: 3 passed, 0 failed'"
         stubborn = (f"export HERE='{self.directory}'; trap '' INT TERM; mkdir \"$TMPDIR/left\"; setsid sh -c 'trap \"\" INT TERM HUP; echo $$ > \"$HERE/orphan\"; "
-                    f"while :; do sleep 1; done' & echo $$ > \"$HERE/stubborn\"; while :; do sleep 1; done")
+                    f"exec sleep infinity' & echo $$ > \"$HERE/stubborn\"; exec sleep infinity")
         self.program("a_quick", ended)
         self.program("b_stubborn", stubborn)
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -146,10 +146,11 @@ class Runner(Scratch):
 
     def test_tells_what_runs(self):
         os.mkdir(os.path.join(self.directory, "tmp"))
-        self.program("slow", f"echo $$ > '{self.directory}/slow'; while [ ! -e '{self.directory}/go' ]; do sleep 0.1; done; echo 'slow: 1 passed, 0 failed'")
+        os.mkfifo(os.path.join(self.directory, "go"))
+        self.program("slow", f"read word < '{self.directory}/go'; echo 'slow: 1 passed, 0 failed'")
         child = self.start("unit")
         wait_until(lambda: "... running: tests/unit/base/slow_test (1" in child.log(), "it says what runs")
-        self.write("go", "")
+        self.write("go", "on\n")
         self.assertEqual(child.wait(), 0)
         self.assertRegex(child.log(), r"\ntests/unit/base/slow_test: 1 passed, 0 failed \(1\d\.\d s\)\n1 passed, 0 failed\n\Z")
 

@@ -1,4 +1,4 @@
-/* Whatever a Cache-Control line holds, what is read out of it stays lawful. The input's first line feed
+/* Any Cache-Control line is read into lawful directives. The input's first line feed
  * splits it in two field lines. */
 #include <stdlib.h>
 #include <string.h>

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (entry_read(value, &key, now_us, &entry) != ENTRY_GOOD)
         return 0;
 
-    /* What is good is exactly what would be written. */
+    /* A good entry is exactly the one that would be written. */
     struct buffer written;
     buffer_init(&written, size);
     entry_append(&entry, &written);

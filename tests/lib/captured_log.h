@@ -1,4 +1,4 @@
-/* What is logged while a test looks, instead of being written to standard error; no line is left out for
+/* Captures log lines while a test looks, instead of writing them to standard error; no line is left out for
  * coming too often. */
 #ifndef INFERONCE_TESTS_CAPTURED_LOG_H
 #define INFERONCE_TESTS_CAPTURED_LOG_H

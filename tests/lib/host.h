@@ -15,7 +15,7 @@ struct host {
     struct shared *shared;
 };
 
-/* What a worker's process holds. */
+/* The objects of one worker's process. */
 struct host_worker {
     struct turn *turn;
     struct context context;

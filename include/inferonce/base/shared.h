@@ -61,7 +61,7 @@ struct shared_slot {
 
 struct shared_mapping; /* the bytes themselves; shared.c */
 
-/* What a process that executes its program anew keeps of a mapping. */
+/* The part of a mapping that a process keeps when it executes its program anew. */
 struct shared_handles {
     int descriptor; /* of the file, or of the memory */
     bool is_file;

@@ -1,4 +1,4 @@
-/* What a master that executes its program anew inherits from itself. */
+/* The state that a master inherits from itself when it executes its program anew. */
 #ifndef INFERONCE_PROCESS_HANDOVER_H
 #define INFERONCE_PROCESS_HANDOVER_H
 

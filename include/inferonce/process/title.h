@@ -1,4 +1,4 @@
-/* What the list of processes shows: who is the master, which worker has which place, and which of them drain.
+/* Process titles, for ps and top: the master, each worker with its number, and whether the worker drains.
  */
 #ifndef INFERONCE_PROCESS_TITLE_H
 #define INFERONCE_PROCESS_TITLE_H

@@ -60,7 +60,7 @@ static void test_fields_of_a_miss(void) {
                  "Server-Timing: cache;dur=1.003, inference;dur=5000.040\r\n");
 }
 
-/* Who joined late waited for less than the inference took: no time of its own is left, and none below zero.
+/* A request that joined late waited for less than the inference took: its own time is 0, not negative.
  */
 static void test_fields_of_a_latecomer(void) {
     const struct cache_answer joined = {.result = CACHE_MISS,
@@ -113,7 +113,7 @@ static void check_etag(const char *a, const char *b, const char *expected) {
     CU_ASSERT_STRING_EQUAL(etag, expected);
 }
 
-/* Of one part it is FNV-1a; these are from its authors' test vectors (draft-eastlake-fnv). */
+/* The tag of one part is FNV-1a; these are its authors' test vectors (draft-eastlake-fnv). */
 static void test_etag_of_one(void) {
     check_etag("", NULL, "W/\"cbf29ce484222325\"");
     check_etag("a", NULL, "W/\"af63dc4c8601ec8c\"");

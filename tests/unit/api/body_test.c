@@ -49,8 +49,8 @@ static void test_plain_text_is_read_in_place(void) {
     CU_ASSERT_PTR_EQUAL(body.text.data, json + 9);
 }
 
-/* What the path for plain texts must leave to the other: the same text, with and without a member that sends
- * it there. */
+/* Bodies that the path for plain texts must leave to the other path: the same text, with and without a member
+ * that sends it there. */
 static void test_both_paths_agree(void) {
     static const char *const TEXTS[] = {"a",        "",           "a b",          "\\\"", "a\\", "\x7f",
                                         "\u00e9",   "\xC3",       "\xED\xA0\x80", "\x01", "\t",  "a\"b",

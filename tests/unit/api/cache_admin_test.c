@@ -17,7 +17,7 @@ static void store_text(const char *fields, const char *body, uint64_t took_ms) {
     snprintf(key_of_text, sizeof(key_of_text), "%s", service_header(sent, "X-Cache-Key"));
 }
 
-/* Of that key. */
+/* The path of that key. */
 static struct sent *administer_key(const char *method, const char *fields) {
     char path[KEY_HEX_LENGTH + 16];
     snprintf(path, sizeof(path), "/cache/%s", key_of_text);

@@ -90,7 +90,7 @@ static void test_numbers_stay_as_written(void) {
         CU_ASSERT_TRUE(becomes(NUMBERS[i], NUMBERS[i]));
 }
 
-/* What counts as JSON is the reader's to say (tests/unit/base/json_reader_test.c). */
+/* The reader decides which texts are JSON (tests/unit/base/json_reader_test.c). */
 static void test_bad(void) {
     CU_ASSERT_TRUE(is_bad(bytes_of("[1,]")));
     CU_ASSERT_TRUE(is_bad(bytes_of("{\"b\":1,\"a\":2,\"\\u0062\":3}")));

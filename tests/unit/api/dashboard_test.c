@@ -54,7 +54,7 @@ static void test_browser_elsewhere(void) {
     service_teardown();
 }
 
-/* Who does not ask for HTML is told as at every other endpoint. */
+/* A client that does not ask for HTML gets a problem, as at every other endpoint. */
 static void test_others(void) {
     static const char *const OTHERS[] = {
         "HTTP_AUTHORIZATION=Bearer wrong",

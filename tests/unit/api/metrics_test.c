@@ -5,7 +5,7 @@
 #include "service.h"
 #include "store/backend.h"
 
-/* What is in it; that its grammar is right is judged by the end-to-end tests, with a parser. */
+/* Checks the values; the end-to-end tests check the grammar, with a parser. */
 
 #define OPENMETRICS "HTTP_ACCEPT=application/openmetrics-text; version=1.0.0"
 
@@ -151,7 +151,7 @@ static void lost(struct store *store, struct store_figures *figures) {
         .size = UINT64_MAX, .max_size = UINT64_MAX, .memory_bytes = UINT64_MAX, .degraded = true};
 }
 
-/* What a backend does not know is no number at all. */
+/* A figure that the backend does not know is left out. */
 static void test_lost_store(void) {
     service_setup(NULL);
     const struct store_operations *operations = service.worker.store->operations;

@@ -234,7 +234,7 @@ static void test_larger_than_the_queue(void) {
     service_teardown();
 }
 
-/* What hits takes nothing of the queue: it does not wait for what is inferred. */
+/* Hits take nothing of the queue: they do not wait for inferences. */
 static void test_hits_beyond_the_queue(void) {
     char body[256 * 8 + 32];
     service_setup(one_at_a_time);
@@ -433,7 +433,7 @@ static void test_large_results(void) {
     service_teardown();
 }
 
-/* Who leaves lets go of what it held. */
+/* A client that leaves releases the answers that were held for it. */
 static void test_client_leaves_large_results(void) {
     char *large = large_result('x', 50000);
     service_setup(NULL);
@@ -447,7 +447,7 @@ static void test_client_leaves_large_results(void) {
     service_teardown();
 }
 
-/* Where no more may be held, a large result is an error in its place; small ones are answered. */
+/* When no more bytes may be held, a large result is an error in its place; small ones are answered. */
 static void test_no_room_for_large_results(void) {
     enum { LARGE = 8 << 20, FIT = BLOBS_BYTES_MAX / LARGE };
     struct blob *held[FIT];

@@ -3,7 +3,7 @@
 #include "api/known_bodies.h"
 #include "service.h"
 
-/* What a request to /predict gets: the rows of HTTP.md's tables. Lifetimes are 60 s. */
+/* The answers of /predict, by the rows of HTTP.md's tables. Lifetimes are 60 s. */
 
 #define TEXT   "{\"text\":\"good day\"}"
 #define RESULT "{\"echo\":\"good day\"}"
@@ -40,7 +40,7 @@ static void test_miss_then_hit(void) {
     service_teardown();
 }
 
-/* What a prepared cache makes of one request. */
+/* One row: a request, and the answer of a prepared cache. */
 static uint64_t stale_s; /* how long after their lifetime entries are kept, for errors */
 static uint64_t revalidate_s;
 
@@ -353,7 +353,7 @@ static void test_a_known_body_is_not_read(void) {
     service_teardown();
 }
 
-/* What the cache has no answer for any more is inferred as if it had been read at once. */
+/* A known body whose entry is gone is inferred as if its text had been read at once. */
 static void test_a_known_body_is_inferred(void) {
     static const char BODY[] = "{\"k\": 1, \"text\": \"Good\\u0020DAY\"}";
     static const char *const FIELDS[] = {NULL, "HTTP_CACHE_CONTROL=no-cache", "HTTP_CACHE_CONTROL=max-age=0"};

@@ -41,7 +41,7 @@ static unsigned turns_until_ready(const struct sent *sent) {
 static const char *const UNITS[] = {"a",    "\u00E4\u00D6", "A\u0301\u0323", "\u4E2D",
                                     "a\\n", "\\u00c4",      "\\\"",          "\u03A3'"};
 
-/* Whoever comes meanwhile is answered meanwhile. */
+/* Requests that arrive meanwhile are answered meanwhile. */
 static void test_hits_do_not_wait(void) {
     for (size_t i = 0; i < sizeof(UNITS) / sizeof(UNITS[0]); i++) {
         char *body = large_text(UNITS[i]);

@@ -46,7 +46,7 @@ static void take_back(struct sent *sent) {
     sent->transport = (struct fastcgi_request){0};
 }
 
-/* Whatever is answered has to be a complete answer, sent once. */
+/* Checks that each answer is complete and sent once. */
 static void check_answer(const struct sent *sent, bool bodiless) {
     CU_ASSERT_EQUAL(sent->answers, 1);
     CU_ASSERT_FALSE(sent->left);
@@ -85,7 +85,7 @@ bool fastcgi_has_room(struct fastcgi_request *request, uint64_t length) {
     return length <= FASTCGI_ALWAYS_TAKEN || blobs_have_room(service.blobs, length);
 }
 
-/* What is given back is used no more: it is overwritten. */
+/* Overwrites memory that is given back, so that a later use shows. */
 void fastcgi_forget_body(struct fastcgi_request *request) {
     if (request->body.length > 0)
         memset((char *)(uintptr_t)request->body.data, '#', request->body.length);

@@ -98,7 +98,7 @@ static void test_cap(void) {
     buffer_fini(&buffer);
 }
 
-/* What does not fit whole leaves nothing behind, and what fits exactly is no failure. */
+/* A text that does not fit whole leaves nothing behind; one that fits exactly is no failure. */
 static void test_cap_of_every_append(void) {
     static const uint8_t HEX[] = {0x00, 0xab};
     char long_text[301];
@@ -232,7 +232,7 @@ static void test_reserve(void) {
     buffer_fini(&buffer);
 }
 
-/* What the sanitizers would report is here what the test wants. */
+/* The test wants the failure that the sanitizers would report. */
 const char *__asan_default_options(void);
 
 const char *__asan_default_options(void) {

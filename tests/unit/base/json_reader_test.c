@@ -219,7 +219,7 @@ static void test_tokens(void) {
     json[strlen(json) - 1] = '\0';
     strcat(json, ",0]");
     CU_ASSERT_TRUE(is_bad(bytes_of(json)));
-    /* What is within strings are no tokens. */
+    /* Characters within strings are no tokens. */
     memset(json, '[', 100);
     json[0] = json[99] = '"';
     json[100] = '\0';
@@ -254,7 +254,7 @@ static void test_many_members(void) {
     buffer_fini(&json);
 }
 
-/* What was bad once is bad for good, and the next text is another matter. */
+/* A bad text stays bad; the next text starts anew. */
 static void test_after_a_fault(void) {
     struct json_reader reader;
     json_reader_init(&reader, DEPTH_MAX, TOKENS_MAX);

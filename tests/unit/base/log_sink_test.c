@@ -59,7 +59,7 @@ static void check_full_and_read_again(void) {
     log_sink_open(ends[1]);
     size_t lines = fill();
     CU_ASSERT_FALSE(write_line());
-    /* Whoever shares the description finds it as it was. */
+    /* Another process that shares the description finds its flags unchanged. */
     CU_ASSERT_EQUAL(fcntl(ends[1], F_GETFL), flags);
     CU_ASSERT(lines > 0);
     CU_ASSERT_EQUAL(drain(), lines);

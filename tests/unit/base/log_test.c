@@ -33,7 +33,7 @@ static void close_log(void) {
     log_setup(LOG_INFO, LOG_LOGFMT, STDERR_FILENO);
 }
 
-/* What was written since the last call. */
+/* The lines written since the last call. */
 static const char *written(void) {
     static char text[65536];
     ssize_t length = read(read_end, text, sizeof(text) - 1);

@@ -101,7 +101,7 @@ static void test_several_namespaces(void) {
     end();
 }
 
-/* Of two purges of one namespace each removes what it finds; no entry is counted twice. */
+/* Two purges of one namespace each remove the entries they find; no entry is counted twice. */
 static void test_twice_at_once(void) {
     struct told told[2] = {{0}};
     begin();

@@ -104,7 +104,7 @@ static void test_goes_on_in_another_worker(void) {
     world_teardown();
 }
 
-/* What a credential has used up, in money or in requests, another has not. */
+/* One credential's exhausted quota does not count against another. */
 static void test_used_up(void) {
     static const struct engine_answer REFUSALS[] = {
         {.status = ENGINE_REJECTED, .http_status = 402, .detail = "no"},
@@ -149,7 +149,7 @@ static void test_overload_is_everybodys(void) {
     world_teardown();
 }
 
-/* What is said about the text holds whoever asks. */
+/* A refusal of the text holds for every credential. */
 static void test_rejected_text(void) {
     static const int STATUSES[] = {400, 413, 415, 422};
     for (size_t i = 0; i < sizeof(STATUSES) / sizeof(STATUSES[0]); i++) {
@@ -189,7 +189,7 @@ static void test_each_credential_once(void) {
     world_teardown();
 }
 
-/* Who led has gone; its credential is still the one that was refused. */
+/* The leader has gone; its credential is still the refused one. */
 static void test_leader_has_left(void) {
     world_setup(NULL);
     struct asked *bad = world_ask_as(0, "bad", "a");

@@ -219,7 +219,7 @@ static void test_bounded(void) {
     world_teardown();
 }
 
-/* What is said of the model is said to all, however much time they have. */
+/* A failure of the model is told to all, however much time they have left. */
 static void test_model_fails(void) {
     world_setup(one_second);
     struct asked *first = world_ask_from(0, 1, "a", NULL);

@@ -65,7 +65,7 @@ static void test_late_store(void) {
     world_teardown();
 }
 
-/* Who comes while a flight waits for the store joins it, wherever it is. */
+/* A request that arrives while a flight waits for the store joins it, in every state. */
 static void test_joins_at_each_step(void) {
     static const struct {
         enum late_verb verb;
@@ -259,7 +259,7 @@ static void test_store_fails_while_following(void) {
     }
 }
 
-/* What was not stored is not for others: each follower has its own inference. */
+/* A result that was not stored is not shared: each follower has its own inference. */
 static void test_refused_entry(void) {
     static const struct {
         enum store_status status;
@@ -366,7 +366,7 @@ static void test_two_flights_of_one_key(void) {
     world_teardown();
 }
 
-/* Of four that wait for one inference, each subset leaves. */
+/* Four requests wait for one inference; each subset of them leaves. */
 static void test_waiters_leave(void) {
     for (unsigned subset = 0; subset < 16; subset++) {
         struct asked *asked[4];
@@ -438,7 +438,7 @@ static void test_refresh_stays(void) {
     world_teardown();
 }
 
-/* What belongs to the client is the client's again once it has left; the inference goes on. */
+/* A client's memory is the client's again once it has left; the inference goes on. */
 static void test_texts_are_copies(void) {
     char lent[] = "text{\"k\":1}credentialparentstate";
     world_setup(NULL);
@@ -517,7 +517,8 @@ static void test_too_many_bytes(void) {
     world_teardown();
 }
 
-/* Who waits needs its text no more, whether it leads or not: it is told so, and the inference has a copy. */
+/* A waiting request needs its text no more, whether it leads or not: `copied` is called, and the inference
+ * has a copy. */
 static void test_text_is_given_back(void) {
     static const char *const CONTROLS[] = {NULL, "no-cache"};
     for (size_t i = 0; i < sizeof(CONTROLS) / sizeof(CONTROLS[0]); i++) {

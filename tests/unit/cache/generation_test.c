@@ -19,7 +19,7 @@ static void test_decode(void) {
     }
 }
 
-/* What a store returns may be anything. 0 is no generation, so nothing is visible under it. */
+/* A store may return any bytes. 0 is no generation, so nothing is visible under it. */
 static void test_decode_of_something_else(void) {
     static const char BYTES[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     for (size_t length = 0; length <= sizeof(BYTES); length++) {

@@ -131,7 +131,7 @@ static inline void late_end(void) {
     late.store->operations = late.real;
 }
 
-/* What is first in line. */
+/* The first operation in line. */
 static inline enum late_verb late_verb(void) {
     return late.n > 0 ? late.line[0].verb : LATE_NOTHING;
 }
@@ -148,7 +148,7 @@ static struct late_operation late_take(size_t at) {
     return operation;
 }
 
-/* What the callbacks ask of the store in turn goes to the end of the line. */
+/* Operations that the callbacks start go to the end of the line. */
 static void late_got(void *user, struct store_get *gets, size_t n) {
     struct late_operation *operation = user;
     for (size_t i = 0; i < n; i++)

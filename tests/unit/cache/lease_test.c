@@ -28,7 +28,7 @@ static void keep_generation(void *user, struct store_get *gets, size_t n) {
     *(uint64_t *)user = generation_decode(gets->value);
 }
 
-/* What worker 1 takes for the text "a", of which nothing is stored: its lease, in a namespace that is there.
+/* Worker 1 takes the lease of the text "a", for which nothing is stored, in a namespace that exists.
  */
 static struct key prepare_lease(uint64_t *generation) {
     struct key entry, namespace_key, lease;
@@ -134,7 +134,7 @@ static void test_dead_owners(void) {
         struct asked *asked = world_ask(1, "a", NULL);
         pass_over(COUNTS[i]);
         CU_ASSERT_EQUAL(running(1), 1);
-        /* Who leads has a lease of its own, which others respect; past the limit it has none. */
+        /* A leader has a lease, which others respect; past the limit it has none. */
         struct asked *other = world_ask(0, "a", NULL);
         pass_over(COUNTS[i]);
         CU_ASSERT_EQUAL(running(0), COUNTS[i] < LEADER_ATTEMPTS ? 0 : 1);

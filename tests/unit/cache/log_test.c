@@ -99,7 +99,7 @@ static void test_cut_off(void) {
     world_teardown();
 }
 
-/* What leads away from who asked leads nowhere for who has a part of the answer already. */
+/* An outcome that would start a request over fails one that has a part of the answer already. */
 static void test_no_start_over_behind_a_part(void) {
     const struct engine_answer ASKER_FAILED = {
         .status = ENGINE_TIMEOUT, .detail = "no time left", .asker_only = true};
@@ -120,7 +120,7 @@ static void keep_little(struct settings *settings) {
     settings->cache_max_entry_kb = 0;
 }
 
-/* Who reads as it comes has all of it; nothing is kept of it, in memory neither. */
+/* A reader that keeps up gets the whole answer; none of it is kept in memory. */
 static void test_too_large_to_be_kept(void) {
     world_setup(keep_little);
     struct asked *reader = world_read(0, "a", NULL);

@@ -35,7 +35,7 @@ static void infer_all(void) {
 
 /* ---- collecting ---- */
 
-/* Of four, each subset leaves before the turn. */
+/* Each subset of four requests leaves before the turn. */
 static void test_leaving_the_collection(void) {
     static const char *const TEXTS[] = {"a", "b", "c", "d"};
     for (unsigned subset = 0; subset < 16; subset++) {
@@ -166,7 +166,7 @@ static void test_half_an_answer(void) {
         turn_end(world.workers[0].turn);
         late_answer_without(ROWS[i].withheld);
         for (unsigned n = 0; n < 10 && running() == 0; n++) {
-            /* What is there by now is found by the look before the inference. */
+            /* The look before the inference finds an entry stored meanwhile. */
             if (late.n > 0)
                 late_answer_without(STORE_ENTRY);
             world_turn();

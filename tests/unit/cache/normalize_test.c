@@ -321,7 +321,7 @@ static void test_slices_end(void) {
     }
 }
 
-/* What is left half done is given back, wherever it stands. */
+/* A normalization that is abandoned frees its memory, at every step. */
 static void test_given_up(void) {
     struct buffer text, out;
     buffer_init(&text, 1 << 16);

@@ -167,7 +167,7 @@ static void test_tei_counts(void) {
     check_answer(SETTINGS_DIALECT_TEI, 1, "[{\"label\":\"a\"}]", NOTHING);
 }
 
-/* What would be kept, and is no result. */
+/* Answers that would be kept, and are no results. */
 static void test_tei_no_results(void) {
     static const char *const WRONG[] = {
         "null",
@@ -275,7 +275,7 @@ static void test_openai_base64(void) {
     }
 }
 
-/* What would be kept, and is no embedding. */
+/* Answers that would be kept, and are no embeddings. */
 static void test_openai_no_results(void) {
     static const char *const WRONG[] = {
         "null", "[]",   "[ ]", "[null]",     "[\"0.1\"]",  "[true]", "[{}]",     "[[0.1]]",           "\"\"",

@@ -13,7 +13,7 @@ static const char *read(const char *answer, const char *sent) {
     return error.message;
 }
 
-/* What servers send. */
+/* Errors as servers send them. */
 static void test_shapes(void) {
     static const struct {
         const char *answer, *message;

@@ -64,7 +64,7 @@ static void stray(void) {
     CU_ASSERT_EQUAL(poll(&there, 1, 10000), 1);
 }
 
-/* What libcurl finds when it looks whether the connection is alive. */
+/* The state of the connection as libcurl checks it. */
 static void check_read(ssize_t expected) {
     char byte;
     CU_ASSERT_EQUAL(recv(bench.client, &byte, 1, MSG_PEEK | MSG_DONTWAIT), expected);

@@ -356,7 +356,7 @@ static void test_asked_again(void) {
     tear_down();
 }
 
-/* What is asked for again can be cancelled, as what was asked for first. */
+/* A repeated request can be cancelled, as the first one can. */
 static void test_cancel_what_is_asked_again(void) {
     set_up(SETTINGS_DIALECT_OPENAI, NULL);
     bench.server.answer_to = refuse_several;

@@ -108,7 +108,7 @@ static void test_every_word_of_the_lexicon(void) {
     FILE *file = fopen("src/engine/vader/lexicon.tsv", "r");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     char line[256];
-    /* Of tokens that occur twice the last counts: so first all lines are read, and then only those are
+    /* The last of two equal tokens counts: so first all lines are read, and then only those are
      * compared for which there is no later one. They stand close together, within a few lines of the sorted
      * file, or 7500 lines apart. */
     static struct {
@@ -175,7 +175,7 @@ static void test_degree(void) {
     CU_ASSERT_DOUBLE_EQUAL(compound("Really Very good"), of_sum(1.9 + 0.293 + 0.293 * 0.95), EXACTLY);
     /* A booster has no valence of its own. */
     CU_ASSERT_DOUBLE_EQUAL(compound("very very"), 0, EXACTLY);
-    /* Of two words; "kind" before "of" is not the friendly one. */
+    /* Two-word entries; "kind" before "of" is not the friendly one. */
     CU_ASSERT_DOUBLE_EQUAL(compound("it was sort of good"), of_sum(1.9 - 0.293), EXACTLY);
     CU_ASSERT_DOUBLE_EQUAL(compound("it was just enough good"), of_sum(1.9 - 0.293), EXACTLY);
     CU_ASSERT_DOUBLE_EQUAL(compound("it was sort of xx good"), of_sum(1.9 - 0.293), EXACTLY);
@@ -240,7 +240,7 @@ static void test_punctuation(void) {
 }
 
 static void test_but(void) {
-    /* What is before "but" counts half, what is behind one and a half times. */
+    /* Words before "but" count half, words behind it one and a half times. */
     CU_ASSERT_DOUBLE_EQUAL(compound("good but bad"), of_sum(0.5 * 1.9 - 1.5 * 2.5), EXACTLY);
     CU_ASSERT_DOUBLE_EQUAL(compound("bad but good"), of_sum(-0.5 * 2.5 + 1.5 * 1.9), EXACTLY);
     CU_ASSERT_DOUBLE_EQUAL(compound("but good"), of_sum(1.5 * 1.9), EXACTLY);

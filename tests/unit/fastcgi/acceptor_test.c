@@ -89,7 +89,7 @@ static void connect_many(unsigned n) {
         connect_one();
 }
 
-/* What is ready is done: a turn that does not wait, and one for what that one started. */
+/* Runs two turns that do not wait: the ready events, and those that they start. */
 static void turn(void) {
     uv_run(&loop, UV_RUN_NOWAIT);
     uv_run(&loop, UV_RUN_NOWAIT);

@@ -93,7 +93,7 @@ static void end(void) {
     close(listener);
 }
 
-/* What is ready is done, and what that made ready. */
+/* Runs the ready events, and those that they make ready. */
 static void turn(void) {
     for (unsigned i = 0; i < 4; i++)
         uv_run(&loop, UV_RUN_NOWAIT);
@@ -117,7 +117,7 @@ static void ask(int client, int flags) {
     buffer_fini(&request);
 }
 
-/* What has come, one letter a record: o STDOUT, e END_REQUEST, x an empty STDERR record for request 1, "$"
+/* The records received, one letter each: o STDOUT, e END_REQUEST, x an empty STDERR record for request 1, "$"
  * the end of the connection. */
 static const char *seen(int client) {
     static char letters[32];

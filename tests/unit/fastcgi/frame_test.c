@@ -348,7 +348,7 @@ static void test_params_of_long_form_and_empty_ones_are_sound(void) {
     end();
 }
 
-/* What follows is dropped, however much it is, and the request behind it is served. */
+/* The rest of the body is dropped, however long, and the request behind it is served. */
 static void expect_nothing_but_its_frame(struct bytes more) {
     struct buffer expected;
     for (int i = 0; i < 20; i++)

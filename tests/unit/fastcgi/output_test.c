@@ -58,7 +58,7 @@ static void write_all(size_t most) {
     } while (received.length > before);
 }
 
-/* What STDOUT had, up to END_REQUEST for `id`; the records are consumed. */
+/* The content of STDOUT up to END_REQUEST for `id`; the records are consumed. */
 static void unpack(int id, struct buffer *content) {
     struct seen_record record = {0};
     while (record.type != END && see_record(buffer_bytes(&received), &record)) {
@@ -117,7 +117,7 @@ static void test_any_lengths(void) {
     free(bytes);
 }
 
-/* What was borrowed may be gone as soon as output_write has returned. */
+/* Borrowed bytes may be gone as soon as output_write has returned. */
 static void test_keeps_what_was_borrowed(void) {
     enum { LENGTH = 300000, SHORT = 100 };
     char *large = patterned(LENGTH);

@@ -64,7 +64,7 @@ static void test_large_body(void) {
     free(large);
 }
 
-/* What a request that waits holds is little: its parameters. The memory of its body goes to the next one. */
+/* A waiting request holds only its parameters. The memory of its body goes to the next one. */
 static void test_forgets_the_body(void) {
     enum { LENGTH = 100000 };
     static char large[LENGTH];

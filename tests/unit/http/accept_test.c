@@ -42,7 +42,7 @@ static const struct {
     {"text/html;q=0.001, text/plain;q=0.12", 1, 120},
     {"text/html;q=1., text/plain;q=0.", 1000, 0},
     {"text/html;Q=0.5", 500, 0},
-    /* What is malformed is as if it were not there; what stands beside it counts. */
+    /* A malformed element is ignored; the elements beside it count. */
     {"text/html;q=1.001, text/plain", 0, 1000},
     {"text/html;q=2, text/plain", 0, 1000},
     {"text/html;q=0.1234, text/plain", 0, 1000},

@@ -73,7 +73,8 @@ static void test_many_pieces(void) {
     teardown();
 }
 
-/* Where no more may be held, a large body is a 503; one that lies in a blob already is not counted again. */
+/* When no more bytes may be held, a large body is a 503; one that lies in a blob already is not counted
+ * again. */
 static void test_no_room(void) {
     struct blob blob = {.bytes = bytes_of("held")};
     const struct piece borrowed[] = {{.bytes = bytes_of("abc")}, {.bytes = bytes_of("defg")}};

@@ -2,7 +2,7 @@
 
 #include "unit.h"
 
-/* What was read is borrowed from a copy that the next call overwrites. */
+/* The request borrows from a copy that the next call overwrites. */
 static struct request read_all(const char *const *params, struct bytes body, bool body_too_large) {
     static char text[1024];
     char *copies[32] = {NULL};

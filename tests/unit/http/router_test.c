@@ -45,7 +45,7 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/page", ROUTE_ADMIN | ROUTE_PAGE, handle_page},
 };
 
-/* What a test varies of a request. */
+/* The parts of a request that tests vary. */
 struct sent {
     const char *method;
     const char *path;
@@ -211,7 +211,7 @@ static void test_loopback_is_not_enough(void) {
     CU_ASSERT_EQUAL(SEND("POST", "/predict", JSON, .via = "1.1 proxy", .host = "an.example"), 200);
 }
 
-/* Who was refused and why is logged, and no token, right or wrong. */
+/* A refusal is logged with client and reason, and without the token, right or wrong. */
 static void test_refusals_are_logged(void) {
     captured_log_begin();
     CU_ASSERT_EQUAL(SEND("GET", "/cache/stats", .authorization = "Bearer wr0ng", .token = "s3cret",

@@ -171,7 +171,7 @@ static void test_live_socket_of_another_type_is_refused(void) {
     unlink(path);
 }
 
-/* Whose mode lets nobody else connect; root may always. */
+/* A socket whose mode lets nobody else connect; root always may. */
 static void test_live_socket_of_another_user_is_refused(void) {
     begin();
     int other = bind_another(8);
@@ -248,7 +248,7 @@ static void test_no_lock_file(void) {
     unlink(lock_path);
 }
 
-/* Who has too much to do to accept is not dead. */
+/* A process that is too busy to accept is not dead. */
 static void test_full_backlog_is_refused(void) {
     int clients[64];
     size_t n = 0;
@@ -544,7 +544,7 @@ static const struct unit_case CASES[] = {
 };
 
 int main(int argc, char *argv[]) {
-    /* Whatever this process inherited itself is of no interest. */
+    /* Descriptors that this process inherited itself do not matter. */
     int null = open("/dev/null", O_RDONLY);
     if (null < 0 || dup2(null, 0) != 0 || !unit_directory(directory, sizeof(directory), "listener"))
         return 2;

@@ -69,7 +69,8 @@ static void send_request(int descriptor, const char *method, const char *path, c
     buffer_fini(&records);
 }
 
-/* What STDOUT had up to the end of the request; "" when the worker closed instead. Valid until the next. */
+/* The content of STDOUT up to the end of the request; "" when the worker closed instead. Valid until the
+ * next. */
 static const char *receive_answer(int descriptor) {
     static char out[8192];
     struct buffer in;
@@ -131,7 +132,7 @@ static void test_serves(void) {
     pool_teardown();
 }
 
-/* What a terminal or an operator sends to the whole group is the master's to judge. */
+/* Signals to the whole process group are the master's to handle. */
 static void test_other_signals(void) {
     static const int SIGNALS[] = {SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
     start(NULL);
@@ -170,7 +171,7 @@ static void test_client_leaves(void) {
 
 /* ---- draining ---- */
 
-/* What it has is answered, what comes on connections it has is served, and says that it drains; new
+/* Pending requests are answered, new ones on open connections are served and told that it drains; new
  * connections are left to others. */
 static void test_drain(void) {
     start(slow);

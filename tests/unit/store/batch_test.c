@@ -6,7 +6,7 @@
 
 #define LOOKS_MAX (4 * BATCH_LOOKS)
 
-/* What the backend was asked, and what it holds back. */
+/* The looks that the backend was asked for, and those it holds back. */
 static struct {
     struct store store;
     unsigned batches;

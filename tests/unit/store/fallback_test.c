@@ -314,7 +314,8 @@ static void test_emptied_on_return(void) {
     rig_close(&rig);
 }
 
-/* Whose place it takes would have emptied the memory when the server returned, and may have died before. */
+/* The former worker of the slot would have emptied the memory when the server returned, and may have died
+ * before. */
 static void test_emptied_at_a_workers_start(void) {
     struct rig rig;
     rig_open(&rig);

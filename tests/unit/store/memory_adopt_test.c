@@ -1,4 +1,4 @@
-/* What a region of other sizes is taken over from. */
+/* Taking entries over from a region of other sizes. */
 #include "inferonce/store/memory_adopt.h"
 
 #include "memory_rig.h"
@@ -142,7 +142,7 @@ static void test_no_region(void) {
     for (size_t at = 4096; at < was.shared.region_bytes; at += 997)
         bytes[at] ^= (uint8_t)test_mix(at);
     CU_ASSERT(adopt() <= 100);
-    /* What a value says is the cache's to check; the store is sound. */
+    /* The cache checks values; the store is sound. */
     for (uint64_t number = 1000; number < 1100; number++) {
         test_put_entry(memory_rig_store(&now, 0), number);
         CU_ASSERT_TRUE(is_right(memory_rig_store(&now, 0), number));

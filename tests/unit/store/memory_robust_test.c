@@ -1,4 +1,4 @@
-/* What the memory store makes of killed workers and of regions that are not what they should be. */
+/* The memory store after killed workers, and with damaged regions. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -402,7 +402,7 @@ static void test_flipped_generation(void) {
     memory_rig_close(&rig);
 }
 
-/* Whatever is in the region: what is found is right, and the store works. */
+/* With any bytes in the region, found entries are right, and the store works. */
 static void check_usable(struct memory_rig *rig, struct store *store) {
     CU_ASSERT_EQUAL(count(store, WRONG), 0);
     CU_ASSERT(test_size(store) <= rig->settings.cache_max_size);

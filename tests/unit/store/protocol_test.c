@@ -1,4 +1,4 @@
-/* What lines of memcached's protocol mean in answer to what, and what commands look like. */
+/* The meaning of memcached's answer lines for each command, and the form of commands. */
 #include "store/memcached/protocol.h"
 
 #include <stdio.h>

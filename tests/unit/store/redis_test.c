@@ -1,4 +1,4 @@
-/* What is particular to the Redis store: time, servers that misbehave, credentials. The rest is the
+/* The particulars of the Redis store: time, servers that misbehave, credentials. The rest is the
  * contract's (tests/contract/store_test.c). */
 #include <stdio.h>
 #include <stdlib.h>
@@ -344,7 +344,7 @@ static void test_halted_with_work_pending(void) {
     cache_server_end(&server);
 }
 
-/* What is under way when all ends is not called back. */
+/* Operations under way at the end are not called back. */
 static void test_closed_with_work_under_way(void) {
     struct cache_server server;
     struct rig rig;

@@ -166,7 +166,7 @@ static void test_silence(void) {
     names_silent(false);
 }
 
-/* What came too late for the set-up is known when it comes. */
+/* An address that arrives too late for the set-up is used once it arrives. */
 static void test_late(void) {
     struct rig rig;
     names_set("cache", "127.0.0.3");
