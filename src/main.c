@@ -187,7 +187,7 @@ int main(int argc, char *argv[]) {
         return check_is_done(&warnings);
     log_setup((enum log_level)settings.log_level, (enum log_format)settings.log_format, STDERR_FILENO);
     warn(&warnings);
-    if (settings.engine == SETTINGS_ENGINE_HTTP && strcmp(settings.model_name, settings.upstream_url) == 0)
+    if (settings.engine == SETTINGS_ENGINE_HTTP && !settings_name_model(&settings))
         LOG_ALWAYS(LOG_INFO, "model_name_not_set", LOG_TEXT("name_in_keys", "UPSTREAM_URL"));
     return serve(&settings, argv, &handover);
 }

@@ -3,21 +3,40 @@
 
 #define FNV_PRIME UINT64_C(1099511628211)
 
-const char *answer_x_cache(const struct cache_answer *answer) {
+static const struct {
+    const char *text;
+    enum histogram_name histogram;
+} X_CACHES[] = {
+    [X_CACHE_HIT] = {"HIT", HISTOGRAM_hit},
+    [X_CACHE_STALE] = {"STALE", HISTOGRAM_stale},
+    [X_CACHE_PARTIAL] = {"PARTIAL", HISTOGRAM_partial},
+    [X_CACHE_MISS] = {"MISS", HISTOGRAM_miss},
+    [X_CACHE_BYPASS] = {"BYPASS", HISTOGRAM_bypass},
+};
+
+const char *x_cache_text(enum x_cache x_cache) {
+    return X_CACHES[x_cache].text;
+}
+
+enum histogram_name x_cache_histogram(enum x_cache x_cache) {
+    return X_CACHES[x_cache].histogram;
+}
+
+enum x_cache answer_x_cache(const struct cache_answer *answer) {
     switch (answer->result) {
     case CACHE_HIT:
-        return "HIT";
+        return X_CACHE_HIT;
     case CACHE_STALE:
-        return "STALE";
+        return X_CACHE_STALE;
     case CACHE_MISS:
-        return "MISS";
+        return X_CACHE_MISS;
     case CACHE_BYPASS:
-        return "BYPASS";
+        return X_CACHE_BYPASS;
     case CACHE_FAILED:
     case CACHE_UNSATISFIABLE:
         break;
     }
-    return answer->status.forward == FORWARD_REQUEST ? "BYPASS" : "MISS";
+    return answer->status.forward == FORWARD_REQUEST ? X_CACHE_BYPASS : X_CACHE_MISS;
 }
 
 /* Milliseconds with three decimals, as Server-Timing wants them. */
@@ -33,12 +52,12 @@ static void append_hex_key(struct buffer *buffer, const struct key *key) {
     buffer_append_hex(buffer, key->bytes, KEY_LENGTH);
 }
 
-void answer_headers(struct response *response, const struct cache_answer *answer, const char *x_cache,
+void answer_headers(struct response *response, const struct cache_answer *answer, enum x_cache x_cache,
                     const struct key *key, uint64_t took_us) {
     /* Written straight into the head: the hit path formats nothing twice. */
     struct buffer *head = &response->head;
     buffer_append_bytes(head, LITERAL("X-Cache: "));
-    buffer_append_text(head, x_cache);
+    buffer_append_text(head, x_cache_text(x_cache));
     if (key) {
         buffer_append_bytes(head, LITERAL("\r\nX-Cache-Key: "));
         append_hex_key(head, key);

@@ -26,7 +26,7 @@ void api_teardown(struct api *api) {
 unsigned api_workers(const struct api *api) {
     unsigned n = 0;
     for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
-        n += atomic_load_explicit(&api->context->shared->slots[slot].pid, memory_order_relaxed) != 0;
+        n += shared_slot_lives(api->context->shared, slot);
     return n;
 }
 

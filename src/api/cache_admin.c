@@ -317,7 +317,7 @@ static void purge_keys(struct errand *errand) {
 
 static struct text_key_context context_of(const struct errand *errand) {
     return (struct text_key_context){.cache_namespace = errand->cache_namespace,
-                                     .route = LITERAL("/predict"),
+                                     .route = LITERAL(API_KEY_ROUTE),
                                      .parameters = errand->body.parameters};
 }
 

@@ -152,10 +152,6 @@ static void append_store(struct exposition *exposition, struct store *store) {
                          figures.degraded);
 }
 
-static bool lives(const struct shared *shared, unsigned slot) {
-    return atomic_load_explicit(&shared->slots[slot].pid, memory_order_relaxed) != 0;
-}
-
 static uint32_t connections(const struct shared *shared, unsigned slot) {
     return atomic_load_explicit(&shared->slots[slot].connections, memory_order_relaxed);
 }
@@ -163,12 +159,13 @@ static uint32_t connections(const struct shared *shared, unsigned slot) {
 static uint64_t draining(const struct shared *shared) {
     uint64_t n = 0;
     for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
-        n += lives(shared, slot) && atomic_load_explicit(&shared->slots[slot].draining, memory_order_relaxed);
+        n += shared_slot_lives(shared, slot) &&
+             atomic_load_explicit(&shared->slots[slot].draining, memory_order_relaxed);
     return n;
 }
 
 static bool is_up(const struct shared *shared, unsigned place) {
-    return lives(shared, place) || lives(shared, shared_other_slot(place));
+    return shared_slot_lives(shared, place) || shared_slot_lives(shared, shared_other_slot(place));
 }
 
 /* Places that have a worker, and those of this master that should have one. */
@@ -204,7 +201,7 @@ static int64_t clock_skew_us(const struct shared *shared) {
     int64_t most_us = 0;
     for (unsigned slot = 0; slot < SLOTS_MAX; slot++) {
         int64_t skew_us = atomic_load_explicit(&shared->slots[slot].clock_skew_us, memory_order_relaxed);
-        if (lives(shared, slot) && llabs(skew_us) > llabs(most_us))
+        if (shared_slot_lives(shared, slot) && llabs(skew_us) > llabs(most_us))
             most_us = skew_us;
     }
     return most_us;

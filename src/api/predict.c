@@ -64,7 +64,7 @@ static void send_failure(struct prediction *prediction, const struct cache_answe
     struct response *response = &prediction->exchange->response;
     struct answer_problem told = answer_problem(answer);
     problem_respond(response, told.problem, told.status, told.detail, NULL);
-    const char *x_cache = answer_x_cache(answer);
+    enum x_cache x_cache = answer_x_cache(answer);
     answer_headers(response, answer, x_cache, &prediction->only.key, took_us);
     prediction_took(prediction, x_cache, true, &prediction->only.key, took_us);
     if (told.retry_after_s > 0)
@@ -95,7 +95,7 @@ static void answered(struct cache_request *request, const struct cache_answer *a
         unmodified = prediction_not_modified(prediction, &answer->body, 1);
     else
         response_start(response, 200, "application/json");
-    const char *x_cache = answer_x_cache(answer);
+    enum x_cache x_cache = answer_x_cache(answer);
     answer_headers(response, answer, x_cache, &request->key, took_us);
     prediction_took(prediction, x_cache, false, &request->key, took_us);
 

@@ -105,18 +105,18 @@ static bool came_from_cache(const struct item *item) {
 }
 
 /* Sums the items up as one answer: X-Cache, Cache-Status, Age. */
-static const char *summarize(const struct predict_batch *batch, struct cache_answer *whole,
-                             size_t *n_cached) {
+static enum x_cache summarize(const struct predict_batch *batch, struct cache_answer *whole,
+                              size_t *n_cached) {
     const struct item *first = &batch->items[0];
-    const char *x_cache = NULL;
+    enum x_cache x_cache = X_CACHE_HIT;
     *whole = (struct cache_answer){
         .result = first->result,
         .status = {.hit = true, .has_ttl = true, .ttl_s = INT64_MAX, .stored = true, .collapsed = true}};
     for (size_t i = 0; i < batch->n_items; i++) {
         const struct item *item = &batch->items[i];
         const struct cache_answer alone = {.result = item->result, .status = item->status};
-        const char *its = answer_x_cache(&alone);
-        x_cache = !x_cache || strcmp(x_cache, its) == 0 ? its : "PARTIAL";
+        enum x_cache its = answer_x_cache(&alone);
+        x_cache = i == 0 || x_cache == its ? its : X_CACHE_PARTIAL;
         if (came_from_cache(item)) {
             if (item->status.ttl_s < whole->status.ttl_s)
                 whole->status.ttl_s = item->status.ttl_s;
@@ -228,7 +228,7 @@ static void send_answer(struct prediction *prediction) {
     uint64_t took_us = clock_monotonic_us(prediction->api->context->clock) - prediction->began_us;
     struct cache_answer whole;
     size_t n_cached;
-    const char *x_cache = summarize(batch, &whole, &n_cached);
+    enum x_cache x_cache = summarize(batch, &whole, &n_cached);
     bool unmodified = false;
     struct piece *pieces = NULL;
     size_t n = 1;

@@ -1,7 +1,6 @@
 /* Asks the cache for one request and sends what it answers. */
 #include "api/prediction.h"
 
-#include "api/answer.h"
 #include "api/prediction_pool.h"
 #include "inferonce/base/log.h"
 #include "inferonce/cache/text_key.h"
@@ -49,7 +48,7 @@ void prediction_fill(const struct prediction *prediction, struct cache_request *
 
 struct text_key_context prediction_key_context(const struct prediction *prediction) {
     return (struct text_key_context){.cache_namespace = prediction->cache_namespace,
-                                     .route = LITERAL("/predict"),
+                                     .route = LITERAL(API_KEY_ROUTE),
                                      .parameters = prediction->body.parameters,
                                      .credential = prediction_credential(prediction)};
 }
@@ -92,35 +91,20 @@ void prediction_forget_body(struct prediction *prediction) {
     exchange_forget_body(prediction->exchange);
 }
 
-static enum histogram_name histogram_of(const char *x_cache) {
-    static const struct {
-        const char *x_cache;
-        enum histogram_name histogram;
-    } ROWS[] = {{"HIT", HISTOGRAM_hit},
-                {"MISS", HISTOGRAM_miss},
-                {"PARTIAL", HISTOGRAM_partial},
-                {"STALE", HISTOGRAM_stale}};
-    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
-        if (strcmp(x_cache, ROWS[i].x_cache) == 0)
-            return ROWS[i].histogram;
-    }
-    return HISTOGRAM_bypass;
-}
-
 /* Texts and results are nobody's business; an administrator finds the entry by its key. */
-static void log_slow(const char *x_cache, const struct key *key, uint64_t took_us) {
+static void log_slow(enum x_cache x_cache, const struct key *key, uint64_t took_us) {
     char hex[KEY_HEX_LENGTH + 1] = "";
     if (key)
         key_to_hex(key, hex);
-    LOG(LOG_WARN, "slow_request", LOG_NUMBER("ms", took_us / 1000), LOG_TEXT("cache", x_cache),
-        LOG_TEXT("key", hex));
+    LOG(LOG_WARN, "slow_request", LOG_NUMBER("ms", took_us / 1000), LOG_TEXT("cache", x_cache_text(x_cache)),
+        key ? LOG_TEXT("key", hex) : (struct log_field){.name = NULL});
 }
 
-void prediction_took(const struct prediction *prediction, const char *x_cache, bool failed,
+void prediction_took(const struct prediction *prediction, enum x_cache x_cache, bool failed,
                      const struct key *key, uint64_t took_us) {
     const struct context *context = prediction->api->context;
     uint64_t slow_ms = (uint64_t)context->settings->log_slow_ms;
-    stats_time(context->stats, failed ? HISTOGRAM_failed : histogram_of(x_cache), took_us);
+    stats_time(context->stats, failed ? HISTOGRAM_failed : x_cache_histogram(x_cache), took_us);
     if (slow_ms > 0 && took_us > slow_ms * 1000)
         log_slow(x_cache, key, took_us);
 }

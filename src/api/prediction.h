@@ -2,6 +2,7 @@
 #ifndef INFERONCE_API_PREDICTION_H
 #define INFERONCE_API_PREDICTION_H
 
+#include "api/answer.h"
 #include "api/body.h"
 #include "inferonce/api/api.h"
 #include "inferonce/cache/text_key.h"
@@ -45,7 +46,7 @@ bool prediction_not_modified(struct prediction *prediction, const struct bytes *
 
 /* Counts how long the answer took, by what X-Cache says of it or as a failure, and logs it when LOG_SLOW_MS
  * says so. `key`: NULL when there are several texts. */
-void prediction_took(const struct prediction *prediction, const char *x_cache, bool failed,
+void prediction_took(const struct prediction *prediction, enum x_cache x_cache, bool failed,
                      const struct key *key, uint64_t took_us);
 
 /* Send the started response, or a problem; the prediction is gone when they return. */

@@ -25,6 +25,10 @@ static const struct control CONTROLS[] = {
 
 #define CONTROLS_COUNT (sizeof(CONTROLS) / sizeof(CONTROLS[0]))
 
+bool settings_name_model(const struct settings *settings) {
+    return strcmp(settings->model_name, settings->upstream_url) != 0;
+}
+
 void settings_defaults(struct settings *settings) {
     struct error error = {""};
     for (size_t i = 0; i < SETTING_ROWS_COUNT; i++) {

@@ -49,18 +49,6 @@ void cache_destroy(struct cache **cache) {
 
 /* ---- answers ---- */
 
-static void answer_hit(struct cache *cache, struct cache_request *request, const struct entry *entry,
-                       bool stale, uint64_t now_us) {
-    stats_count(cache->stats, STAT_hits);
-    if (stale)
-        stats_count(cache->stats, STAT_stale_hits);
-    stats_add(cache->stats, STAT_inference_us_saved, entry->inference_us);
-    struct cache_answer answer = {.result = stale ? CACHE_STALE : CACHE_HIT};
-    cache_answer_from_entry(&answer, entry, now_us);
-    request->phase = CACHE_IDLE;
-    request->done(request, &answer);
-}
-
 static void answer_unsatisfiable(struct cache *cache, struct cache_request *request) {
     stats_count(cache->stats, request->forward == FORWARD_REQUEST ? STAT_bypasses : STAT_misses);
     struct cache_answer answer = {.result = CACHE_UNSATISFIABLE, .status = {.forward = request->forward}};
@@ -126,16 +114,16 @@ static void judge(struct cache *cache, struct cache_request *request) {
     switch (policy_judge(&request->control, found ? &entry : NULL, request->had_expired, now_us,
                          &request->forward)) {
     case POLICY_HIT:
-        answer_hit(cache, request, &entry, false, now_us);
+        cache_answer_entry(cache->stats, request, &entry, false, now_us);
         return;
     case POLICY_STALE:
-        answer_hit(cache, request, &entry, true, now_us);
+        cache_answer_entry(cache->stats, request, &entry, true, now_us);
         return;
     case POLICY_STALE_REFRESH:
         if (!request->text.data && is_held(request))
             return;
         flights_refresh(cache->flights, request, epoch, generation);
-        answer_hit(cache, request, &entry, true, now_us);
+        cache_answer_entry(cache->stats, request, &entry, true, now_us);
         return;
     case POLICY_UNSATISFIABLE:
         answer_unsatisfiable(cache, request);

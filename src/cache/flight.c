@@ -36,7 +36,6 @@ static const struct {
                                     TO(FLIGHT_FAILING) | TO(FLIGHT_ENDED)},
     [FLIGHT_FAILING] = {false, TO(FLIGHT_ANSWERING)},
     [FLIGHT_ANSWERING] = {false, TO(FLIGHT_ENDED)},
-    [FLIGHT_ENDED] = {false, 0},
 };
 
 static void enter(struct flight *flight, enum flight_state state) {
@@ -106,6 +105,11 @@ void flight_end_lease(struct flight *flight) {
 }
 
 void flight_destroy(struct flight *flight) {
+    INVARIANT(STATES[flight->state].may_go_to & TO(FLIGHT_ENDED));
+    flight_drop(flight);
+}
+
+void flight_drop(struct flight *flight) {
     struct flights *flights = flight->flights;
     if (flight->state == FLIGHT_INFERRING)
         engine_cancel(flights->engine, &flight->job);
@@ -250,7 +254,7 @@ void flight_answer_failure(struct flights *flights, struct cache_request *reques
                            const struct engine_answer *failure) {
     struct cache_answer answer = {.result = CACHE_FAILED,
                                   .status = {.forward = request->forward, .collapsed = request->collapsed},
-                                  .inferred = true,
+                                  .inferred = failure->duration_us > 0,
                                   .inference_us = failure->duration_us,
                                   .failure = failure};
     deadlines_remove(&flights->deadlines, request);

@@ -27,7 +27,8 @@ enum flight_state {
     FLIGHT_ENDED
 };
 
-#define FLIGHT_STATES (FLIGHT_ENDED + 1)
+/* Those that a flight can be found in. */
+#define FLIGHT_STATES FLIGHT_ENDED
 
 #define FLIGHT_BUCKETS 4096
 
@@ -174,6 +175,9 @@ void flight_move(struct flight *flight, enum flight_state state);
 
 /* Ends a flight that has no waiters, or whose waiters are never answered because everything ends. */
 void flight_destroy(struct flight *flight);
+
+/* In any state: the whole cache ends. */
+void flight_drop(struct flight *flight);
 
 /* A request begins to wait in it: what has come so far is given to it at once, if it reads as it comes. */
 void flight_park(struct flight *flight, struct cache_request *request);

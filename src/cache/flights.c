@@ -44,12 +44,8 @@ static struct flight *create(struct flights *flights, struct cache_request *requ
 static void answer_overload(struct flights *flights, struct cache_request *request) {
     const struct engine_answer failure = {
         .status = ENGINE_OVERLOAD, .detail = "too much is waiting for an inference", .retry_after_s = 1};
-    struct cache_answer answer = {
-        .result = CACHE_FAILED, .status = {.forward = request->forward}, .failure = &failure};
-    flight_count_forwarded(flights, request);
-    deadlines_remove(&flights->deadlines, request);
     request->phase = CACHE_IDLE;
-    request->done(request, &answer);
+    flight_answer_failure(flights, request, &failure);
 }
 
 /* `after`: the flight whose failure was not the request's, and whose leases this one goes on with; NULL:
@@ -133,14 +129,8 @@ void flights_leave(struct flights *flights, struct cache_request *request) {
 /* The answer that a failure does not prevent: an entry past its lifetime, for those that accept it. */
 static void answer_stale(struct flights *flights, struct cache_request *request, const struct entry *entry,
                          uint64_t now_us) {
-    struct stats *stats = flights->context->stats;
-    stats_count(stats, STAT_hits);
-    stats_count(stats, STAT_stale_hits);
-    stats_add(stats, STAT_inference_us_saved, entry->inference_us);
-    struct cache_answer answer = {.result = CACHE_STALE};
     deadlines_remove(&flights->deadlines, request);
-    cache_answer_from_entry(&answer, entry, now_us);
-    request->done(request, &answer);
+    cache_answer_entry(flights->context->stats, request, entry, true, now_us);
 }
 
 /* A credential that was refused says nothing of another one. Digests are compared, of something that nobody
@@ -289,10 +279,8 @@ static struct cache_request *next_overdue(const struct flights *flights, uint64_
 
 static void fail_solo(struct flights *flights, struct cache_request *request,
                       const struct engine_answer *failure) {
-    struct cache_answer answer = {.result = CACHE_FAILED,
-                                  .status = {.forward = request->forward},
-                                  .inferred = true,
-                                  .failure = failure};
+    struct cache_answer answer = {
+        .result = CACHE_FAILED, .status = {.forward = request->forward}, .failure = failure};
     solos_cancel(&flights->solos, request);
     request->done(request, &answer);
 }
@@ -396,7 +384,7 @@ void flights_destroy(struct flights **flights) {
     solos_fini(&old->solos);
     for (unsigned state = 0; state < FLIGHT_STATES; state++)
         while (!TAILQ_EMPTY(&old->in[state]))
-            flight_destroy(TAILQ_FIRST(&old->in[state]));
+            flight_drop(TAILQ_FIRST(&old->in[state]));
     uv_close((uv_handle_t *)old->timer, on_timer_closed);
     liveness_fini(&old->liveness);
     turn_forget(&old->hand_over);

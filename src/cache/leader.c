@@ -80,7 +80,7 @@ static bool may_store(struct flight *flight, const struct engine_answer *answer)
  * stored nor shown. */
 static struct bytes model_name(const struct settings *settings) {
     struct bytes name = bytes_of(settings->model_name);
-    if (strcmp(settings->model_name, settings->upstream_url) == 0)
+    if (!settings_name_model(settings))
         name.length = strcspn(settings->model_name, "?");
     return name;
 }

@@ -43,7 +43,7 @@ static void inferred(struct engine_job *job, const struct engine_answer *result)
     struct cache_answer answer = {.result = result->status == ENGINE_OK ? CACHE_BYPASS : CACHE_FAILED,
                                   .body = result->body,
                                   .status = {.forward = request->forward},
-                                  .inferred = true,
+                                  .inferred = result->status == ENGINE_OK || result->duration_us > 0,
                                   .inference_us = result->duration_us,
                                   .failure = result};
     end(solo);

@@ -66,9 +66,9 @@ static struct key_fields fields_of(const struct settings *settings, const struct
 
 void text_key(const struct settings *settings, const struct text_key_context *context, struct bytes text,
               struct key *key) {
-    struct key_fields fields = fields_of(settings, context);
-    fields.text = text;
-    key_of_entry(&fields, key);
+    struct key_writer common;
+    text_key_common(settings, context, &common);
+    text_key_of(&common, text, key);
 }
 
 void text_key_begin(const struct settings *settings, const struct text_key_context *context,

@@ -225,9 +225,10 @@ static void leave(struct engine *engine, struct engine_job *job) {
 void engine_finish(struct engine *engine, struct engine_job *job, struct engine_answer answer) {
     INVARIANT(job->phase == RUNNING);
     answer.duration_us = clock_monotonic_us(engine->context->clock) - job->started_us;
-    stats_time(engine->context->stats, HISTOGRAM_inference, answer.duration_us);
     leave(engine, job);
-    if (answer.status != ENGINE_OK)
+    if (answer.status == ENGINE_OK)
+        stats_time(engine->context->stats, HISTOGRAM_inference, answer.duration_us);
+    else
         stats_count(engine->context->stats, STAT_inference_errors);
     job->done(job, &answer);
 }

@@ -93,12 +93,8 @@ static void give_back(struct exchange *exchange) {
 }
 
 static void count_response(struct stats *stats, int status) {
-    static const enum statistic CLASSES[] = {[2] = STAT_responses_2xx,
-                                             [3] = STAT_responses_3xx,
-                                             [4] = STAT_responses_4xx,
-                                             [5] = STAT_responses_5xx};
     INVARIANT(status >= 200 && status < 600);
-    stats_count(stats, CLASSES[status / 100]);
+    stats_count_class(stats, STAT_responses_2xx, status);
     if (status >= 400)
         stats_count(stats, STAT_rejected_requests);
 }

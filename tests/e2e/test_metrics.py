@@ -226,7 +226,9 @@ class FirstByte(UpstreamCase):
         client.predict("slow")
         client.predict("!status 500")
         client.predict("!close")  # no answer
-        samples = read_text(client.get("/metrics").body.decode())["inferonce_upstream_first_byte_seconds"].samples
+        families = read_text(client.get("/metrics").body.decode())
+        self.assertEqual(families["inferonce_inference_duration_seconds"].samples[("inferonce_inference_duration_seconds_count", ())], 1)
+        samples = families["inferonce_upstream_first_byte_seconds"].samples
         self.assertEqual(samples[("inferonce_upstream_first_byte_seconds_count", ())], 2)
         self.assertTrue(0.2 <= samples[("inferonce_upstream_first_byte_seconds_sum", ())] < 5, samples)
 

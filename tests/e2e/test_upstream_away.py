@@ -47,6 +47,7 @@ class Away(UpstreamCase):
         problem = self.assertProblem(response, 503)
         self.assertEqual((problem["type"], problem["title"]), ("urn:inferonce:problem:model-down", "The model cannot be reached"))
         self.assertEqual(response.header("Retry-After"), "1")
+        self.assertNotIn("inference;dur", response.header("Server-Timing"))  # none was begun
         self.assertEqual(client.stats()["model_unreachable"], 1)
         self.assertEqual(client.get("/readyz").json(), {"status": "degraded"})
         self.start_model(("127.0.0.1", port))

@@ -35,6 +35,9 @@ bool api_namespace(struct api *api, struct exchange *exchange, struct bytes *cac
 unsigned api_workers(const struct api *api);
 uint64_t api_uptime_us(const struct api *api);
 
+/* The route in the keys of texts: /predict stores under it, purges by text find it. */
+#define API_KEY_ROUTE "/predict"
+
 #define API_NAMESPACE_MAX 64
 
 /* Whether `name` can be a namespace: [A-Za-z0-9._-]{1,API_NAMESPACE_MAX}. */

@@ -17,7 +17,8 @@
     X(miss, "request_duration_seconds", "cache=\"miss\"", "")                                          \
     X(bypass, "request_duration_seconds", "cache=\"bypass\"", "")                                      \
     X(failed, "request_duration_seconds", "cache=\"failed\"", "")                                      \
-    X(inference, "inference_duration_seconds", "", "Time from the start of an inference to its end")   \
+    X(inference, "inference_duration_seconds", "",                                                     \
+      "Time from the start of an inference to its result; failures are not in it")                     \
     X(first_byte, "upstream_first_byte_seconds", "",                                                   \
       "Time from a request to the model's server to the first byte of its answer")
 

@@ -199,6 +199,9 @@ bool settings_load(struct settings *settings, int argc, char *const argv[], char
                    enum settings_request *request, struct settings_warnings *warnings,
                    struct error *error) MUST_CHECK;
 
+/* Whether MODEL_NAME was given; otherwise, with ENGINE=http, the URL stands for it in keys. */
+bool settings_name_model(const struct settings *settings);
+
 /* The defaults alone, for tests. */
 void settings_defaults(struct settings *settings);
 

@@ -141,6 +141,11 @@ enum shared_adoption shared_adopt(struct shared *shared, const struct shared_han
 void shared_count_reload(struct shared *shared, bool done);
 void shared_reloads(const struct shared *shared, uint64_t *done, uint64_t *refused);
 
+/* Whether the slot has a worker. */
+static inline bool shared_slot_lives(const struct shared *shared, unsigned slot) {
+    return atomic_load_explicit(&shared->slots[slot].pid, memory_order_relaxed) != 0;
+}
+
 /* How often a worker was replaced because it had died. */
 void shared_count_restart(struct shared *shared);
 uint64_t shared_restarts(const struct shared *shared);

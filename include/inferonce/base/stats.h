@@ -54,7 +54,7 @@
     X(parked_bytes, GAUGE, "Bytes of texts that wait for an inference now")                            \
     X(held_bytes, GAUGE, "Bytes of answers held for clients that did not read them yet")               \
     X(queue, GAUGE, "Inferences waiting for a free place now")                                         \
-    X(model_unreachable, GAUGE, "Workers that leave the model's server alone since it cannot be reached")
+    X(model_unreachable, GAUGE, "Workers whose last attempts did not reach the model's server")
 
 enum statistic {
 #define STATS_ENUM(name, kind, help) STAT_##name,
@@ -90,6 +90,15 @@ static inline void stats_count(struct stats *stats, enum statistic stat) {
 
 static inline void stats_time(struct stats *stats, enum histogram_name name, uint64_t us) {
     histogram_add(&stats->histograms[name], us);
+}
+
+_Static_assert(STAT_responses_5xx - STAT_responses_2xx == 3 &&
+                   STAT_upstream_answers_5xx - STAT_upstream_answers_2xx == 3,
+               "the rows of a class follow each other");
+
+/* Counts an HTTP status of 200 to 599 in the row of its class; `first` is that of 2xx. */
+static inline void stats_count_class(struct stats *stats, enum statistic first, int status) {
+    stats_count(stats, first + (unsigned)status / 100 - 2);
 }
 
 /* For gauges. Going below zero is a bug of the caller. */

@@ -101,7 +101,8 @@ struct cache_request {
     struct solo *solo;
 };
 
-/* Fills the part of an answer that comes from an entry: body, age, ttl. */
-void cache_answer_from_entry(struct cache_answer *answer, const struct entry *entry, uint64_t now_us);
+/* Counts the hit and answers the request with the entry. */
+void cache_answer_entry(struct stats *stats, struct cache_request *request, const struct entry *entry,
+                        bool stale, uint64_t now_us);
 
 #endif

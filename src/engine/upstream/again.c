@@ -8,8 +8,8 @@ bool upstream_may_ask_again(const struct call *call, const struct http_post_outc
         return false;
     if (outcome->end != HTTP_POST_ANSWERED)
         return outcome->end == HTTP_POST_TOO_LARGE;
-    return outcome->status != 401 && outcome->status != 403 && outcome->status != 429 &&
-           outcome->status != 503;
+    return outcome->status != 401 && outcome->status != 402 && outcome->status != 403 &&
+           outcome->status != 429 && outcome->status != 503;
 }
 
 /* ---- asking again ---- */
@@ -35,12 +35,12 @@ void upstream_ask_again(struct call *call, const struct http_post_outcome *outco
             left[n++] = call->jobs[i];
     if (n == 0)
         return;
-    size_t n_parts = n > 1 ? 2 : 1;
+    size_t half = n / 2, n_parts = half > 0 ? 2 : 1;
     uint64_t trial = upstream_trial_begin(call, outcome, n_parts);
     stats_add(upstream->stats, STAT_upstream_retries, n_parts);
     LOG(LOG_INFO, "upstream_asked_again", LOG_NUMBER("texts", n), LOG_NUMBER("of", call->n),
         LOG_NUMBER("calls", n_parts));
-    if (n > 1)
-        upstream_begin(upstream, left, n / 2, trial);
-    upstream_begin(upstream, left + (n > 1 ? n / 2 : 0), n > 1 ? n - n / 2 : 1, trial);
+    if (half > 0)
+        upstream_begin(upstream, left, half, trial);
+    upstream_begin(upstream, left + half, n - half, trial);
 }

@@ -18,7 +18,7 @@ static struct engine_answer failure(enum engine_status status, const char *detai
     return (struct engine_answer){.status = status, .detail = detail};
 }
 
-static const struct engine_answer NO_MEMORY = {
+const struct engine_answer UPSTREAM_NO_MEMORY = {
     .status = ENGINE_SHORT, .detail = "no memory for the inference", .retry_after_s = 1};
 
 static const struct engine_answer NO_CONNECTION = {
@@ -180,46 +180,42 @@ static void log_failure(const struct call *call, const struct http_post_outcome 
 /* ---- counting ---- */
 
 static void count_answer(struct stats *stats, const struct http_post_outcome *outcome) {
-    static const enum statistic CLASSES[] = {[2] = STAT_upstream_answers_2xx,
-                                             [3] = STAT_upstream_answers_3xx,
-                                             [4] = STAT_upstream_answers_4xx,
-                                             [5] = STAT_upstream_answers_5xx};
     if (outcome->end != HTTP_POST_ANSWERED)
         return;
     stats_time(stats, HISTOGRAM_first_byte, outcome->first_byte_us);
-    int class = outcome->status / 100;
-    if (class >= 2 && class <= 5)
-        stats_count(stats, CLASSES[class]);
+    if (outcome->status >= 200 && outcome->status < 600)
+        stats_count_class(stats, STAT_upstream_answers_2xx, outcome->status);
     if (is_relayed(outcome->status))
         stats_count(stats, STAT_upstream_rejections);
 }
 
-static void upstream_down(struct upstream *upstream, const char *place, const char *error, bool was_down) {
-    if (!was_down)
-        stats_add(upstream->stats, STAT_model_unreachable, 1);
+static void log_down(const struct upstream *upstream, const char *error) {
+    char place[HTTP_POST_PLACE_MAX];
+    http_post_place(upstream->settings->upstream_url, place);
     LOG(LOG_WARN, "upstream_down", LOG_TEXT("server", place), LOG_TEXT("error", error),
         LOG_NUMBER("pause_ms", upstream->breaker.pause_us / 1000));
 }
 
-static void upstream_back(struct upstream *upstream, const char *place) {
-    stats_subtract(upstream->stats, STAT_model_unreachable, 1);
+static void log_back(const struct upstream *upstream) {
+    char place[HTTP_POST_PLACE_MAX];
+    http_post_place(upstream->settings->upstream_url, place);
     LOG(LOG_INFO, "upstream_back", LOG_TEXT("server", place));
 }
 
 static void tell_breaker(struct call *call, const struct http_post_outcome *outcome) {
     struct upstream *upstream = call->upstream;
-    char place[HTTP_POST_PLACE_MAX];
+    struct breaker *breaker = &upstream->breaker;
     uint64_t now_us = clock_monotonic_us(upstream->clock);
-    bool was_down = upstream->breaker.open;
-    http_post_place(upstream->settings->upstream_url, place);
+    bool was_open = breaker->open;
     if (outcome->end == HTTP_POST_SHORT) {
-        breaker_gave_up(&upstream->breaker, call->probe);
+        breaker_gave_up(breaker, call->probe);
     } else if (outcome->reached) {
-        if (breaker_succeeded(&upstream->breaker, now_us))
-            upstream_back(upstream, place);
-    } else if (breaker_failed(&upstream->breaker, BREAKER_GONE, call->probe, now_us)) {
-        upstream_down(upstream, place, outcome->error, was_down);
+        if (breaker_succeeded(breaker, now_us))
+            log_back(upstream);
+    } else if (breaker_failed(breaker, BREAKER_GONE, call->probe, now_us)) {
+        log_down(upstream, outcome->error);
     }
+    stats_add(upstream->stats, STAT_model_unreachable, (uint64_t)breaker->open - was_open);
 }
 
 /* ---- the ends of jobs ---- */
@@ -283,7 +279,7 @@ static bool finish_good(struct call *call, const struct engine_answer *success,
 /* A text without a result is asked for again, or has failed. */
 static void end_rest(struct call *call, const struct http_post_outcome *outcome, bool memory,
                      const struct model_error *error) {
-    struct engine_answer answer = memory ? NOT_EXPECTED : NO_MEMORY;
+    struct engine_answer answer = memory ? NOT_EXPECTED : UPSTREAM_NO_MEMORY;
     if (memory && error->message[0])
         answer.detail = error->message;
     if (memory && upstream_may_ask_again(call, outcome))
@@ -300,7 +296,8 @@ static void end_success(struct call *call, const struct http_post_outcome *outco
     struct model_error error = {""};
     struct buffer made;
     buffer_init(&made, 2 * call->post.answer.cap);
-    bool memory = dialect_decode(call->dialect, &question, buffer_bytes(&call->post.answer), &made, results);
+    bool memory =
+        dialect_decode(call->upstream->dialect, &question, buffer_bytes(&call->post.answer), &made, results);
     size_t good = count_good(results, call->n);
     if (good > 0)
         tell_not_storable(upstream, &answer, good);

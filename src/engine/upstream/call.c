@@ -96,8 +96,7 @@ static uint64_t random_number(void) {
 
 /* Without MODEL_NAME the URL stands for it in keys; a model's server is not told that. */
 static struct bytes model_name(const struct settings *settings) {
-    bool given = strcmp(settings->model_name, settings->upstream_url) != 0;
-    return given ? bytes_of(settings->model_name) : (struct bytes){NULL, 0};
+    return settings_name_model(settings) ? bytes_of(settings->model_name) : (struct bytes){NULL, 0};
 }
 
 struct dialect_question upstream_question(const struct call *call, const struct bytes *texts) {
@@ -117,7 +116,7 @@ static void encode(struct call *call) {
     for (size_t i = 0; i < call->n; i++)
         texts[i] = call->jobs[i]->text;
     struct dialect_question question = upstream_question(call, texts);
-    call->dialect->encode(&question, &call->post.body);
+    call->upstream->dialect->encode(&question, &call->post.body);
 }
 
 /* Until the last of its jobs is due. */
@@ -180,7 +179,6 @@ void upstream_leave_unstarted(struct upstream *upstream, struct engine_job *job)
 void upstream_begin(struct upstream *upstream, struct engine_job *const *jobs, size_t n, uint64_t trial) {
     struct call *call = take_call(upstream);
     if (call) {
-        call->dialect = dialect_of((enum settings_dialect)upstream->settings->upstream_dialect);
         call->trial = trial;
         if (hold(call, jobs, n) && prepare(call) && transfers_begin(upstream->transfers, call->post.easy)) {
             call->probe = breaker_asked(&upstream->breaker, clock_monotonic_us(upstream->clock));

@@ -81,10 +81,15 @@ const struct dialect dialect_tei = {.takes_batches = true,
 
 /* ---- /embed ---- */
 
-static void encode_embed(const struct dialect_question *question, struct buffer *body) {
-    begin(&dialect_tei_embed, question, body);
+static void encode_list(const struct dialect *dialect, const struct dialect_question *question,
+                        struct buffer *body) {
+    begin(dialect, question, body);
     dialect_append_texts(question, body);
     end(question, body);
+}
+
+static void encode_embed(const struct dialect_question *question, struct buffer *body) {
+    encode_list(&dialect_tei_embed, question, body);
 }
 
 /* [[0.1, ...], ...]: a vector for each text. One that is longer than another is of another model, or cut off;
@@ -119,9 +124,7 @@ const struct dialect dialect_tei_embed = {.takes_batches = true,
 /* ---- /rerank: the query is a parameter, so that texts with one query travel together ---- */
 
 static void encode_rerank(const struct dialect_question *question, struct buffer *body) {
-    begin(&dialect_tei_rerank, question, body);
-    dialect_append_texts(question, body);
-    end(question, body);
+    encode_list(&dialect_tei_rerank, question, body);
 }
 
 static void take_score(struct bytes item, struct buffer *made, struct dialect_result *result) {

@@ -20,7 +20,6 @@ struct call {
     struct upstream *upstream;
     LIST_ENTRY(call) links; /* among those that run, or that are free */
     struct http_post post;
-    const struct dialect *dialect;
     struct engine_job **jobs; /* owned; in the order of their texts; NULL: cancelled or ended */
     size_t n, capacity;
     size_t wanted;          /* jobs that are not NULL */
@@ -44,9 +43,13 @@ struct upstream_trial {
 
 LIST_HEAD(calls, call);
 
+/* The answer when there is no memory to ask. */
+extern const struct engine_answer UPSTREAM_NO_MEMORY;
+
 struct upstream {
     struct engine *engine;
     const struct settings *settings;
+    const struct dialect *dialect;
     const struct clock *clock;
     struct stats *stats;
     struct upstream_sockets *sockets;

@@ -10,14 +10,10 @@
 
 /* ---- jobs that cannot be sent ---- */
 
-static const struct engine_answer NO_MEMORY = {
-    .status = ENGINE_SHORT, .detail = "no memory for the inference", .retry_after_s = 1};
-
 static void finish_unstarted(struct upstream *upstream, struct engine_job *job) {
-    const struct dialect *dialect = dialect_of((enum settings_dialect)upstream->settings->upstream_dialect);
-    const char *reserved =
-        dialect_reserved_parameter(dialect, upstream->settings->upstream_input_name, job->parameters);
-    struct engine_answer answer = NO_MEMORY;
+    const char *reserved = dialect_reserved_parameter(
+        upstream->dialect, upstream->settings->upstream_input_name, job->parameters);
+    struct engine_answer answer = UPSTREAM_NO_MEMORY;
     char detail[200];
     if (reserved) {
         snprintf(detail, sizeof(detail), "the member \"%s\" cannot be given: the model gets it from here",
@@ -66,7 +62,7 @@ static size_t take_company(struct engine_jobs *jobs, size_t most,
 static void start(void *state, struct engine_job *const *jobs, size_t n) {
     struct upstream *upstream = state;
     const struct settings *settings = upstream->settings;
-    const struct dialect *dialect = dialect_of((enum settings_dialect)settings->upstream_dialect);
+    const struct dialect *dialect = upstream->dialect;
     size_t most = dialect->takes_batches ? (size_t)settings->upstream_batch : 1;
     struct engine_jobs rest;
     engine_jobs_init(&rest);
@@ -150,6 +146,7 @@ static void *open_upstream(struct engine *engine, const struct context *context,
     }
     upstream->engine = engine;
     upstream->settings = context->settings;
+    upstream->dialect = dialect_of((enum settings_dialect)context->settings->upstream_dialect);
     upstream->clock = context->clock;
     upstream->stats = context->stats;
     upstream->breaker.limits = &BREAKER;

@@ -21,7 +21,7 @@ static void test_x_cache(void) {
     };
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
         const struct cache_answer answer = {.result = ROWS[i].result, .status.forward = ROWS[i].forward};
-        CU_ASSERT_STRING_EQUAL(answer_x_cache(&answer), ROWS[i].expected);
+        CU_ASSERT_STRING_EQUAL(x_cache_text(answer_x_cache(&answer)), ROWS[i].expected);
     }
 }
 
@@ -31,7 +31,7 @@ static void check_fields(const struct cache_answer *answer, const struct key *ke
                          const char *expected) {
     struct response response;
     response_init(&response);
-    answer_headers(&response, answer, "PARTIAL", key, took_us);
+    answer_headers(&response, answer, X_CACHE_PARTIAL, key, took_us);
     buffer_append_char(&response.head, '\0');
     CU_ASSERT_STRING_EQUAL(response.head.data, expected);
     response_fini(&response);
