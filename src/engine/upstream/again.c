@@ -8,8 +8,8 @@ bool upstream_may_ask_again(const struct call *call, const struct http_post_outc
         return false;
     if (outcome->end != HTTP_POST_ANSWERED)
         return outcome->end == HTTP_POST_TOO_LARGE;
-    return outcome->status != 401 && outcome->status != 402 && outcome->status != 403 &&
-           outcome->status != 429 && outcome->status != 503;
+    return outcome->status != 401 && outcome->status != 403 && outcome->status != 429 &&
+           outcome->status != 503;
 }
 
 /* ---- asking again ---- */

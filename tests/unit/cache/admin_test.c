@@ -5,7 +5,7 @@
 #include "world.h"
 
 /* Purges behind a store that answers late or fails, several at once, and clocks that go back. What they do to
- * requests is in cache_test.c. */
+ * requests is in cache_workers_test.c. */
 
 static struct admin *admin;
 

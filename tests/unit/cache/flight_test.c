@@ -7,7 +7,7 @@
 #include "world.h"
 
 /* Flights behind a store that answers late or fails, and many of them. What they do with a good store that
- * answers at once is in cache_test.c, what leases do in lease_test.c. */
+ * answers at once is in cache_test.c and cache_workers_test.c, what leases do in lease_test.c. */
 
 static size_t running(unsigned w) {
     return world.workers[w].n_running;
