@@ -25,6 +25,8 @@ struct store_operations {
 
     bool (*sweep)(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor,
                   uint64_t *removed); /* or NULL */
+    bool (*walk)(struct store *store, uint64_t *cursor, struct buffer *scratch, store_walked walked,
+                 void *user); /* or NULL */
     void (*figures)(struct store *store, struct store_figures *figures);
     void (*close)(struct store *store);
 };

@@ -51,6 +51,16 @@ bool store_sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *
     return false;
 }
 
+bool store_can_walk(const struct store *store) {
+    return store->operations->walk != NULL;
+}
+
+bool store_walk(struct store *store, uint64_t *cursor, struct buffer *scratch, store_walked walked,
+                void *user) {
+    INVARIANT(store_can_walk(store));
+    return store->operations->walk(store, cursor, scratch, walked, user);
+}
+
 const char *store_name(const struct store *store) {
     return store->operations->name;
 }

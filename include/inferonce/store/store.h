@@ -75,8 +75,8 @@ struct store_get {
     struct bytes value;       /* out: borrowed until the callback returns */
 };
 
-/* The most items of one look: entry, lease, outcome and its owner's liveness. */
-#define STORE_LOOK_MAX 4
+/* The most items of one look: those that an entry is imported by. */
+#define STORE_LOOK_MAX 5
 
 struct store_look;
 struct store_batch;
@@ -178,6 +178,20 @@ void store_remove(struct store *store, enum store_kind kind, const uint8_t *key,
  * next one goes on; `*removed` is raised by what was removed. False: that was the last part. A backend that
  * cannot sweep (its server evicts what nobody asks for) sets `*removed` to UINT64_MAX. */
 bool store_sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor, uint64_t *removed);
+
+/* An entry as it is stored; borrowed for the call. */
+typedef void (*store_walked)(void *user, const uint8_t *key, struct bytes value);
+
+/* Whether the backend can tell what it holds: the memory can, servers cannot. */
+bool store_can_walk(const struct store *store);
+
+/* Shows the entries that are there, a few in each call; none is marked as hit. `*cursor` starts at 0 and says
+ * where the next call goes on. An entry that is there from the first call to the last is shown once; one that
+ * comes or goes meanwhile, once or not at all; of a store with parts, once for each part that has it.
+ * `scratch`, which holds the copies, must be able to grow to twice the largest entry; entries for which there
+ * is no room are left out and counted in store_errors. False: that was the last call. */
+bool store_walk(struct store *store, uint64_t *cursor, struct buffer *scratch, store_walked walked,
+                void *user) MUST_CHECK;
 
 /* The backend's name, as CACHE_BACKEND has it. */
 const char *store_name(const struct store *store);

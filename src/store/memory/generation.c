@@ -1,4 +1,4 @@
-/* The memory store's table of generations. */
+/* The memory store's table of numbers. */
 #include "store/memory/generation.h"
 
 #include <string.h>
@@ -8,9 +8,23 @@
 #define NUMBER_BITS 52
 #define NUMBER_MAX  ((UINT64_C(1) << NUMBER_BITS) - 1)
 
+/* The two that are no namespace's share a place with no other. */
+static size_t place_of_rare(const uint8_t *key) {
+    enum { OF_ALL, OF_LAST_PURGE, OTHERS };
+    uint64_t word;
+    if (memcmp(key, STORE_ALL_NAMESPACES, STORE_KEY_LENGTH) == 0)
+        return MEMORY_GENERATIONS + OF_ALL;
+    if (memcmp(key, STORE_LAST_PURGE, STORE_KEY_LENGTH) == 0)
+        return MEMORY_GENERATIONS + OF_LAST_PURGE;
+    memcpy(&word, key, sizeof(word));
+    return MEMORY_GENERATIONS + OTHERS + word % (MEMORY_RARE - OTHERS);
+}
+
 /* A key is a digest: this word of it is used for nothing else in the store. */
 static size_t place_of(const uint8_t *key) {
     uint64_t word;
+    if (store_generation_is_rare(key))
+        return place_of_rare(key);
     memcpy(&word, key + 3 * sizeof(word), sizeof(word));
     return word % MEMORY_GENERATIONS;
 }
@@ -27,7 +41,7 @@ static uint64_t number_in(size_t place, uint64_t word) {
 }
 
 void memory_generations_setup(struct memory_generations *generations) {
-    for (size_t place = 0; place < MEMORY_GENERATIONS; place++)
+    for (size_t place = 0; place < MEMORY_GENERATIONS + MEMORY_RARE; place++)
         if (number_in(place, atomic_load_explicit(&generations->places[place], memory_order_relaxed)) == 0)
             atomic_store_explicit(&generations->places[place], 0, memory_order_relaxed);
 }

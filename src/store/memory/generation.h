@@ -1,8 +1,11 @@
-/* The generations of namespaces: a fixed table of numbers, without a lock. Private to the memory store.
+/* The numbers of STORE_GENERATION: a fixed table, without a lock. Private to the memory store.
  *
  * A namespace has the number at the place that its hash names, and shares it with every other that falls
  * there: a purge of one purges all of them, which costs misses and never a wrong answer. A number only rises,
  * and none makes way for another, so that no client pushes anybody's out by inventing namespaces.
+ *
+ * Numbers that only rare events raise (store_generation_is_rare) have places of their own behind those of the
+ * namespaces, so that none of them purges anything that it does not mean.
  *
  * A place is one word, so that nobody who is killed leaves it half written: the number, which has room for
  * microseconds since 1970 until the year 2112, and a check of it, for a table that is found in a file. */
@@ -16,10 +19,11 @@
 #include "inferonce/store/store.h"
 
 #define MEMORY_GENERATIONS 65536
+#define MEMORY_RARE        4096
 
 /* In the mapping; all zeros: there are none. */
 struct memory_generations {
-    _Atomic uint64_t places[MEMORY_GENERATIONS];
+    _Atomic uint64_t places[MEMORY_GENERATIONS + MEMORY_RARE];
 };
 
 /* Empties the places whose check fails, of a table that was found in a file. */

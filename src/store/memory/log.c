@@ -434,17 +434,36 @@ uint64_t memory_log_sweep(const struct memory_shard *shard, uint32_t first_bucke
 
 /* ---- one entry after the other ---- */
 
+static struct memory_record record_at(const struct memory_shard *shard, struct record *record) {
+    return (struct memory_record){.key = record->key,
+                                  .value = {value_of(record), record->value_length},
+                                  .epoch = record->epoch,
+                                  .group = record->group,
+                                  .expires_us = record->expires_us,
+                                  .sequence = record->sequence,
+                                  .offset = (uint64_t)((const uint8_t *)record - shard->log)};
+}
+
 bool memory_log_at(const struct memory_shard *shard, uint64_t offset, struct memory_record *found) {
     struct record *record = sound_record(shard, offset, log_bytes(shard));
     if (!record || record->state != RECORD_LIVE)
         return false;
-    *found = (struct memory_record){.key = record->key,
-                                    .value = {value_of(record), record->value_length},
-                                    .epoch = record->epoch,
-                                    .group = record->group,
-                                    .expires_us = record->expires_us,
-                                    .sequence = record->sequence,
-                                    .offset = offset};
+    *found = record_at(shard, record);
+    return true;
+}
+
+struct memory_chain memory_log_bucket(const struct memory_shard *shard, uint32_t bucket) {
+    return (struct memory_chain){shard->index[bucket], shard->state->live};
+}
+
+bool memory_log_in_chain(const struct memory_shard *shard, struct memory_chain *chain,
+                         struct memory_record *found) {
+    struct record *record = chain->link != 0 ? next_of_chain(shard, chain->link, chain->left) : NULL;
+    if (!record)
+        return false;
+    *found = record_at(shard, record);
+    chain->link = record->next;
+    chain->left--;
     return true;
 }
 

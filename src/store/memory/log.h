@@ -75,6 +75,18 @@ bool memory_log_next(const struct memory_shard *shard, uint64_t *offset, uint64_
 bool memory_log_at(const struct memory_shard *shard, uint64_t offset,
                    struct memory_record *record) MUST_CHECK;
 
+/* A place in a bucket's chain. */
+struct memory_chain {
+    uint32_t link;
+    uint32_t left; /* entries that it can have at most: one that runs in a circle ends */
+};
+
+struct memory_chain memory_log_bucket(const struct memory_shard *shard, uint32_t bucket);
+
+/* The next entry of a chain. False: there is none any more. */
+bool memory_log_in_chain(const struct memory_shard *shard, struct memory_chain *chain,
+                         struct memory_record *record) MUST_CHECK;
+
 /* Sets right what can be seen to be wrong without looking at every record. */
 void memory_log_settle(const struct memory_shard *shard);
 

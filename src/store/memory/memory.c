@@ -8,6 +8,7 @@
 #include "store/memory/lock.h"
 #include "store/memory/log.h"
 #include "store/memory/part.h"
+#include "store/memory/walk.h"
 
 /* Memory for the values of a batch that is kept until the next one. */
 #define SCRATCH_KEEP (UINT64_C(1) << 20)
@@ -328,6 +329,11 @@ static bool sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned 
 
 /* ---- the rest ---- */
 
+static bool walk(struct store *store, uint64_t *cursor, struct buffer *scratch, store_walked walked,
+                 void *user) {
+    return memory_walk(&memory_of(store)->context, cursor, scratch, walked, user);
+}
+
 static void empty(const struct memory_context *context) {
     const struct memory_geometry *geometry = &context->geometry;
     for (unsigned part = 0; part < geometry->parts; part++) {
@@ -397,6 +403,7 @@ static const struct store_operations OPERATIONS = {
     .add = add,
     .remove = remove_item,
     .sweep = sweep,
+    .walk = walk,
     .figures = figures,
     .close = close_memory,
 };

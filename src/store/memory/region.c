@@ -9,7 +9,7 @@
 #include "store/memory/part.h"
 
 #define MAGIC          UINT64_C(0x3279726f6d656d69) /* "imemory2" in a little-endian dump */
-#define LAYOUT_VERSION 2
+#define LAYOUT_VERSION 3
 #define LINE           64
 
 /* Bytes that the cache puts around a result: its header, and three names of at most 255 bytes. */

@@ -391,7 +391,8 @@ static void test_flipped_generation(void) {
     struct memory_generations *generations = &context_of(&rig).region->generations;
     char value[STORE_GENERATION_LENGTH] = {1};
     struct test_key keys[2] = {{{0}}, {{0}}};
-    keys[1].bytes[24] = 1; /* the next place */
+    keys[0].bytes[26] = 1; /* place 0 */
+    keys[1].bytes[24] = 1; /* place 1 */
     for (uint64_t name = 0; name < 2; name++)
         test_put(store, STORE_GENERATION, keys[name], (struct bytes){value, sizeof(value)}, 0, 0);
     atomic_fetch_xor(&generations->places[0], 4);

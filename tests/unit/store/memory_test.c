@@ -523,7 +523,7 @@ static void test_many_namespaces(void) {
 /* Two of one place: who purges one purges the other; neither ever goes back. */
 static void test_namespaces_of_one_place(void) {
     struct memory_rig rig;
-    struct test_key one = {{1}}, other = {{2}};
+    struct test_key one = {{[0] = 1, [31] = 1}}, other = {{[0] = 2, [31] = 1}};
     char value[STORE_GENERATION_LENGTH] = {9};
     struct bytes nine = {value, sizeof(value)};
     open_rig(&rig, 10);
