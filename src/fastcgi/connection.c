@@ -1,4 +1,4 @@
-/* One FastCGI connection: bytes in, one request at a time, an answer out. */
+/* One FastCGI connection: bytes in, one request at a time to the handler. */
 #include "inferonce/fastcgi/connection.h"
 
 #include <errno.h>
@@ -56,6 +56,7 @@ static struct connection *connection_allocate(struct fastcgi_server *server) {
     }
     connection->server = server;
     frame_init(&connection->scanner, server->options.body_max);
+    connection->scanner.asks = server->options.wants_parts != NULL;
     buffer_init(&connection->input, FRAME_RECORD_MAX);
     output_init(&connection->output, server->options.blobs);
     return connection;
@@ -89,6 +90,7 @@ void connection_close(struct connection *connection) {
     connection->phase = CLOSED;
     LIST_REMOVE(connection, links);
     turn_forget(&connection->go_on);
+    turn_forget(&connection->tell);
     /* uv_close takes the descriptor out of the loop at once; before that it must not be closed. */
     uv_close((uv_handle_t *)&connection->poll, on_poll_closed);
     close(connection->descriptor);
@@ -119,7 +121,7 @@ static void connection_fail(struct connection *connection, const char *reason) {
     connection_close(connection);
 }
 
-static void connection_fail_memory(struct connection *connection) {
+void connection_fail_memory(struct connection *connection) {
     LOG(LOG_ERROR, "fastcgi_no_memory", LOG_NUMBER("descriptor", connection->descriptor));
     connection_close(connection);
 }
@@ -136,19 +138,14 @@ static void watch(struct connection *connection, int events) {
     connection->watched = events;
 }
 
-static uint64_t now_us(const struct connection *connection) {
-    return clock_monotonic_us(connection->server->options.context->clock);
-}
-
-/* Writes what the socket takes. False: the peer is gone or there is no memory, the connection was closed. */
-static bool push(struct connection *connection) {
+bool connection_push(struct connection *connection) {
     size_t taken;
     switch (output_write(&connection->output, connection->descriptor, &taken)) {
     case OUTPUT_WRITTEN:
         return true;
     case OUTPUT_WAITS:
         if (taken > 0)
-            connection->since_us = now_us(connection);
+            connection->since_us = connection_now_us(connection);
         return true;
     case OUTPUT_GONE:
         connection_close(connection);
@@ -160,11 +157,10 @@ static bool push(struct connection *connection) {
     return false;
 }
 
-/* Nothing is with the handler: waits until the output is written, then closes or takes the next request. */
-static void settle(struct connection *connection) {
+void connection_settle(struct connection *connection) {
     if (output_waits(&connection->output)) {
         if (connection->phase != WRITING)
-            connection->since_us = now_us(connection);
+            connection->since_us = connection_now_us(connection);
         connection->phase = WRITING;
         watch(connection, UV_WRITABLE);
         return;
@@ -179,39 +175,14 @@ static void settle(struct connection *connection) {
         turn_in_next(connection->server->options.context->turn, &connection->go_on);
 }
 
-static struct connection *connection_of(struct fastcgi_request *request) {
-    return (struct connection *)(void *)request; /* its first member */
+/* Whether a part of an answer waits for the socket. */
+static bool part_waits(const struct connection *connection) {
+    return connection->sends_part && output_waits(&connection->output);
 }
 
-bool fastcgi_has_room(struct fastcgi_request *request, uint64_t length) {
-    return length <= FASTCGI_ALWAYS_TAKEN ||
-           blobs_have_room(connection_of(request)->server->options.blobs, length);
-}
-
-void fastcgi_forget_body(struct fastcgi_request *request) {
-    struct connection *connection = connection_of(request);
-    INVARIANT(connection->phase == SERVING);
-    responder_forget_body(connection->responder);
-    request->body = (struct bytes){NULL, 0};
-}
-
-void fastcgi_respond(struct fastcgi_request *request, const struct piece *pieces, size_t n) {
-    struct connection *connection = connection_of(request);
-    INVARIANT(connection->phase == SERVING);
-    bool whole = output_answer(&connection->output, connection->scanner.id, pieces, n);
-    connection->phase = WRITING;
-    connection->last = !connection->scanner.keep;
-    connection->receiving = false;
-    connection->since_us = now_us(connection);
-    farewell_answer(connection, connection->since_us);
-    frame_next(&connection->scanner);
-    if (!whole)
-        connection_fail_memory(connection);
-    else
-        whole = push(connection);
-    responder_drop(connection->responder); /* not before: the pieces may be the request's own bytes */
-    if (whole)
-        settle(connection);
+void connection_attend(struct connection *connection) {
+    int in = connection->input.length < FRAME_RECORD_MAX ? UV_READABLE : UV_DISCONNECT;
+    watch(connection, part_waits(connection) ? in | UV_WRITABLE : in);
 }
 
 void connection_say(struct connection *connection, struct bytes records) {
@@ -221,8 +192,8 @@ void connection_say(struct connection *connection, struct bytes records) {
         connection_fail_memory(connection);
         return;
     }
-    if (push(connection))
-        settle(connection);
+    if (connection_push(connection))
+        connection_settle(connection);
     if (connection->phase == READING)
         connection->since_us = idle_since_us;
 }
@@ -238,27 +209,64 @@ static bool send_reply(struct connection *connection) {
         connection_fail_memory(connection);
         return false;
     }
-    return push(connection);
+    return connection_push(connection);
 }
 
-static void serve(struct connection *connection, enum frame_status status) {
-    struct fastcgi_server *server = connection->server;
+/* Takes the request that was scanned through libfcgi. False: the connection was closed. */
+static bool take_request(struct connection *connection, enum frame_status status) {
     struct frame_scanner *scanner = &connection->scanner;
-    size_t body_length = status == FRAME_REQUEST ? scanner->body_length : 0;
+    bool has_body = status == FRAME_REQUEST || status == FRAME_LARGE;
+    size_t body_length = has_body ? scanner->body_length : 0;
     if (!responder_take(connection->responder, buffer_bytes(&scanner->out), body_length)) {
         connection_fail(connection, "libfcgi did not take the request");
-        return;
+        return false;
     }
-    /* A request may be parked for long: a large one is not kept twice. */
-    buffer_reset(&scanner->out, RECORDS_KEEP);
-    connection->phase = SERVING;
-    connection->carried = true;
-    connection->told = 0;
     connection->request = (struct fastcgi_request){.params = responder_params(connection->responder),
                                                    .body = responder_body(connection->responder),
                                                    .body_too_large = status == FRAME_TOO_LARGE,
                                                    .params_too_large = status == FRAME_PARAMS_TOO_LARGE};
+    return true;
+}
+
+static void serve(struct connection *connection) {
+    struct fastcgi_server *server = connection->server;
+    /* A request may be parked for long: a large one is not kept twice. */
+    buffer_reset(&connection->scanner.out, RECORDS_KEEP);
+    connection->phase = SERVING;
+    connection->carried = true;
+    connection->told = 0;
+    connection->reads_on = false;
     server->options.handler(server->options.user, &connection->request);
+}
+
+/* A body that is longer than usual has begun. */
+static void serve_large(struct connection *connection) {
+    const struct fastcgi_options *options = &connection->server->options;
+    if (!take_request(connection, FRAME_LARGE))
+        return;
+    bool parts = options->wants_parts(options->user, &connection->request);
+    frame_decide(&connection->scanner, parts);
+    if (parts) {
+        connection->request.body_goes_on = true;
+        serve(connection);
+    } else {
+        responder_drop(connection->responder);
+    }
+}
+
+static void hand_part(struct connection *connection) {
+    const struct fastcgi_options *options = &connection->server->options;
+    connection->reads_on = false;
+    options->part(options->user, &connection->request, connection->scanner.part,
+                  connection->scanner.complete);
+}
+
+/* Whether the scanner may go on: not while a handler has not asked for the next part of a body. */
+static bool may_scan(const struct connection *connection) {
+    const struct frame_scanner *scanner = &connection->scanner;
+    if (connection->phase == SERVING)
+        return !scanner->parts || connection->reads_on || scanner->complete;
+    return connection->phase == READING && !connection->last;
 }
 
 /* The web server ended a request itself, or began one that is not served. */
@@ -284,10 +292,15 @@ static bool act(struct connection *connection, enum frame_status status) {
         end_request(connection);
     if (connection->scanner.reply.length > 0 && !send_reply(connection))
         return false;
-    if (status == FRAME_REQUEST || status == FRAME_TOO_LARGE || status == FRAME_PARAMS_TOO_LARGE)
-        serve(connection, status);
-    bool open_for_more = connection->phase == SERVING || (connection->phase == READING && !connection->last);
-    return status != FRAME_INCOMPLETE && open_for_more;
+    if (status == FRAME_LARGE)
+        serve_large(connection);
+    else if (status == FRAME_PART)
+        hand_part(connection);
+    else if (status == FRAME_REQUEST || status == FRAME_TOO_LARGE || status == FRAME_PARAMS_TOO_LARGE) {
+        if (take_request(connection, status))
+            serve(connection);
+    }
+    return status != FRAME_INCOMPLETE && may_scan(connection);
 }
 
 /* Scans `bytes` and hands out what is complete; returns how many of them are done with. A handler that
@@ -296,7 +309,7 @@ static bool act(struct connection *connection, enum frame_status status) {
 static size_t scan(struct connection *connection, struct bytes bytes, bool *more) {
     size_t used = 0;
     unsigned requests = 0;
-    bool goes_on = true;
+    bool goes_on = may_scan(connection);
     connection->scanning = true;
     while (goes_on && requests++ < REQUESTS_PER_TURN) {
         size_t n = 0;
@@ -313,7 +326,7 @@ static size_t scan(struct connection *connection, struct bytes bytes, bool *more
 static void note_receiving(struct connection *connection) {
     bool receiving = connection->scanner.id != 0 || connection->input.length > 0;
     if (receiving && !connection->receiving)
-        connection->since_us = now_us(connection);
+        connection->since_us = connection_now_us(connection);
     connection->receiving = receiving;
 }
 
@@ -336,11 +349,11 @@ static void take_input(struct connection *connection, struct bytes bytes) {
         }
     }
     if (connection->phase == SERVING) {
-        watch(connection, connection->input.length < FRAME_RECORD_MAX ? UV_READABLE : UV_DISCONNECT);
+        connection_attend(connection);
     } else if (connection->phase == READING) {
         note_receiving(connection);
         if (output_waits(&connection->output) || connection->last)
-            settle(connection);
+            connection_settle(connection);
         else if (more)
             turn_in_next(connection->server->options.context->turn, &connection->go_on);
     }
@@ -385,6 +398,17 @@ static void receive(struct connection *connection) {
     }
 }
 
+/* Tells the handler when a part of its answer is written. False: the connection serves no more. */
+static bool tell_written(struct connection *connection) {
+    const struct fastcgi_options *options = &connection->server->options;
+    if (output_waits(&connection->output))
+        return true;
+    connection->sends_part = false;
+    connection_attend(connection);
+    options->written(options->user, &connection->request);
+    return connection->phase == SERVING;
+}
+
 static void on_event(uv_poll_t *poll, int status, int events) {
     struct connection *connection = poll->data;
     if (connection->phase == CLOSED)
@@ -394,11 +418,19 @@ static void on_event(uv_poll_t *poll, int status, int events) {
         return;
     }
     if (connection->phase == WRITING) {
-        if (push(connection))
-            settle(connection);
-    } else if (events & UV_READABLE) {
-        receive(connection);
+        if (connection_push(connection))
+            connection_settle(connection);
+        return;
     }
+    if (events & UV_WRITABLE && part_waits(connection) &&
+        (!connection_push(connection) || !tell_written(connection)))
+        return;
+    if (events & UV_READABLE)
+        receive(connection);
+}
+
+static void on_tell(void *user) {
+    (void)tell_written(user);
 }
 
 static void on_go_on(void *user) {
@@ -419,14 +451,16 @@ void connection_open(struct fastcgi_server *server, int descriptor) {
     server->handles++;
     connection->poll.data = connection;
     connection->go_on = (struct turn_task){.run = on_go_on, .user = connection};
+    connection->tell = (struct turn_task){.run = on_tell, .user = connection};
     connection->descriptor = descriptor;
     connection->phase = READING;
     connection->watched = 0;
     connection->receiving = false;
     connection->last = false;
+    connection->sends_part = false;
     connection->carried = false;
     connection->told = 0;
-    connection->since_us = now_us(connection);
+    connection->since_us = connection_now_us(connection);
     LIST_INSERT_HEAD(&server->open, connection, links);
     watch(connection, UV_READABLE);
 }
@@ -437,12 +471,13 @@ bool connection_busy(const struct connection *connection) {
 
 void connection_sweep(struct connection *connection, uint64_t now) {
     bool idle = connection->phase == READING && !connection->receiving;
-    uint64_t limit_us = idle ? IDLE_US : connection->phase == WRITING ? WRITING_US : RECEIVING_US;
-    if (connection->phase == SERVING || now < connection->since_us || now - connection->since_us < limit_us)
+    bool writing = connection->phase == WRITING || connection->sends_part;
+    bool waits = connection->phase != SERVING || connection->sends_part || connection->reads_on;
+    uint64_t limit_us = idle ? IDLE_US : writing ? WRITING_US : RECEIVING_US;
+    if (!waits || now < connection->since_us || now - connection->since_us < limit_us)
         return;
     if (idle)
         connection_close(connection);
     else
-        connection_fail(connection,
-                        connection->phase == WRITING ? "answer not taken" : "request not completed");
+        connection_fail(connection, writing ? "answer not taken" : "request not completed");
 }

@@ -54,10 +54,12 @@ void frame_next(struct frame_scanner *scanner) {
     scanner->params_ended = false;
     scanner->complete = false;
     scanner->overflow = false;
+    scanner->parts = false;
     scanner->params_overflow = false;
     scanner->record_at = 0;
     scanner->params_length = 0;
     scanner->body_length = 0;
+    scanner->part = (struct bytes){NULL, 0};
     buffer_reset(&scanner->out, OUT_KEEP);
 }
 
@@ -246,9 +248,24 @@ static void drop_body(struct frame_scanner *scanner) {
     write_16(scanner->out.data + scanner->record_at + 4, 0);
 }
 
+void frame_decide(struct frame_scanner *scanner, bool parts) {
+    scanner->parts = parts;
+    if (!parts)
+        drop_body(scanner);
+}
+
+static enum frame_status take_part(struct frame_scanner *scanner, struct bytes content) {
+    scanner->complete = content.length == 0;
+    scanner->body_length += content.length;
+    scanner->part = content;
+    return FRAME_PART;
+}
+
 static enum frame_status take_stdin(struct frame_scanner *scanner, struct bytes content) {
     if (!scanner->params_ended)
         return FRAME_INVALID;
+    if (scanner->parts)
+        return take_part(scanner, content);
     if (content.length == 0) {
         if (!end_stream(scanner, FCGI_STDIN))
             return FRAME_INVALID;
@@ -292,6 +309,13 @@ static enum frame_status take_record(struct frame_scanner *scanner, const struct
     }
 }
 
+/* Whether somebody has to decide what becomes of the body before this record is taken. */
+static bool is_question(const struct frame_scanner *scanner, const struct record *record) {
+    return scanner->asks && record->type == FCGI_STDIN && record->id == scanner->id &&
+           scanner->params_ended && !scanner->overflow && !scanner->parts &&
+           scanner->body_length + record->content.length > scanner->body_max;
+}
+
 /* Finds the record at the front of `bytes`; false when it is not all there. */
 static bool find_record(struct bytes bytes, struct record *record) {
     if (bytes.length < FCGI_HEADER_LEN)
@@ -319,6 +343,10 @@ enum frame_status frame_scan(struct frame_scanner *scanner, struct bytes bytes, 
             break;
         if (scanner->complete && (record.type != FCGI_ABORT_REQUEST || record.id != scanner->id))
             break;
+        if (is_question(scanner, &record)) {
+            status = end_stream(scanner, FCGI_STDIN) ? FRAME_LARGE : FRAME_INVALID;
+            break;
+        }
         used += record.size;
         status = take_record(scanner, &record);
     }

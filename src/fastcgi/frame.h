@@ -38,6 +38,11 @@ enum frame_status {
     /* A complete request whose parameters passed FRAME_PARAMS_MAX: `out` holds it with neither parameters nor
      * a body. Answer 431. */
     FRAME_PARAMS_TOO_LARGE,
+    /* Only when `asks` is set. The body passes body_max with the next record: `out` holds the request with
+     * the body so far, and frame_decide says what becomes of the rest. */
+    FRAME_LARGE,
+    /* The next piece of such a body is `part`; with `complete` set it is empty, and the body has ended. */
+    FRAME_PART,
     /* A request ends here without an answer: ABORT_REQUEST, or BEGIN_REQUEST for a role other than responder.
      * Its END_REQUEST is in `reply`, `keep` is its, the scanner is ready for the next one. */
     FRAME_ENDED,
@@ -47,15 +52,18 @@ enum frame_status {
 
 struct frame_scanner {
     size_t body_max; /* the most bytes of STDIN that are kept */
+    bool asks;       /* bodies over it are FRAME_LARGE */
     uint16_t id;     /* of the request being collected or answered; 0: none */
     bool keep;       /* FCGI_KEEP_CONN */
     bool params_ended;
     bool complete;        /* frame_scan has returned the request; frame_next was not called yet */
     bool overflow;        /* body_max was passed: STDIN is counted and dropped */
+    bool parts;           /* STDIN goes out in parts */
     bool params_overflow; /* FRAME_PARAMS_MAX was passed: PARAMS and STDIN are dropped */
     size_t record_at;     /* where in `out` the record begins that content is still added to */
     size_t params_length;
     size_t body_length; /* of STDIN, what was dropped included */
+    struct bytes part;  /* FRAME_PART: borrowed from the bytes that were scanned */
     /* The records of one request, for libfcgi. May be reset as soon as libfcgi has read them. */
     struct buffer out;
     /* Records that the scanner answers itself (GET_VALUES_RESULT, UNKNOWN_TYPE, END_REQUEST): to be taken and
@@ -72,6 +80,10 @@ void frame_fini(struct frame_scanner *scanner);
  * Between a complete request and frame_next the only record taken is an ABORT_REQUEST for it that comes next:
  * it makes FRAME_ENDED. All else waits, as FRAME_INCOMPLETE. */
 enum frame_status frame_scan(struct frame_scanner *scanner, struct bytes bytes, size_t *consumed);
+
+/* After FRAME_LARGE, before anything else is scanned: the rest of the body comes in parts, or it is dropped
+ * like all of the body (`out` must still be as it was), which makes FRAME_TOO_LARGE. */
+void frame_decide(struct frame_scanner *scanner, bool parts);
 
 /* The request was answered or given up: ready for the next one. `keep` stays readable. */
 void frame_next(struct frame_scanner *scanner);

@@ -70,9 +70,7 @@ static void write_header(char *header, unsigned type, uint16_t id, size_t length
     header[6] = header[7] = 0;
 }
 
-/* The empty record that ends STDOUT, and END_REQUEST: complete, application status 0. */
-bool output_answer(struct output *output, uint16_t id, const struct piece *pieces, size_t n) {
-    char end[2 * FCGI_HEADER_LEN + sizeof(FCGI_EndRequestBody)] = {0};
+static void begin_answer(struct output *output, uint16_t id, const struct piece *pieces, size_t n) {
     INVARIANT(!output->answering);
     output->answering = true;
     output->id = id;
@@ -80,6 +78,17 @@ bool output_answer(struct output *output, uint16_t id, const struct piece *piece
     output->n = n;
     for (size_t i = 0; i < n; i++)
         output->content_length += pieces[i].bytes.length;
+}
+
+void output_part(struct output *output, uint16_t id, struct bytes part) {
+    output->part = (struct piece){.bytes = part};
+    begin_answer(output, id, &output->part, 1);
+}
+
+/* The empty record that ends STDOUT, and END_REQUEST: complete, application status 0. */
+bool output_answer(struct output *output, uint16_t id, const struct piece *pieces, size_t n) {
+    char end[2 * FCGI_HEADER_LEN + sizeof(FCGI_EndRequestBody)] = {0};
+    begin_answer(output, id, pieces, n);
     write_header(end, FCGI_STDOUT, id, 0);
     write_header(end + FCGI_HEADER_LEN, FCGI_END_REQUEST, id, sizeof(FCGI_EndRequestBody));
     return output_say(output, (struct bytes){end, sizeof(end)});
@@ -249,7 +258,8 @@ enum output_status output_write(struct output *output, int descriptor, size_t *t
         output_reset(output);
         return OUTPUT_WRITTEN;
     }
-    if (output->piece < output->n && !output->kept && !keep(output))
+    bool borrowed = output->piece < output->n && !output->kept && output->pieces != &output->part;
+    if (borrowed && !keep(output))
         return OUTPUT_NO_MEMORY;
     return OUTPUT_WAITS;
 }

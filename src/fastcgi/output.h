@@ -21,6 +21,7 @@ struct output {
     uint64_t piece_at;       /* where in the answer it begins */
     uint64_t content_length; /* of the answer */
     uint64_t sent;           /* of everything, records included */
+    struct piece part;       /* the only piece, of an answer that goes out in parts */
     struct piece *kept;      /* owned */
     struct buffer copies;    /* of short pieces */
 };
@@ -45,6 +46,10 @@ bool output_say(struct output *output, struct bytes records) MUST_CHECK;
 /* Adds an answer to request `id`, with its end; there is none yet. The pieces are borrowed until output_write
  * has returned. False: no memory. */
 bool output_answer(struct output *output, uint16_t id, const struct piece *pieces, size_t n) MUST_CHECK;
+
+/* Adds a part of such an answer, without an end; there is none yet. The bytes are borrowed until they are
+ * written or the output is reset. */
+void output_part(struct output *output, uint16_t id, struct bytes part);
 
 /* Writes what the socket takes, about 1 MB at most in one call. `*taken` says how many bytes it took. */
 enum output_status output_write(struct output *output, int descriptor, size_t *taken) MUST_CHECK;

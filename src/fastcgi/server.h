@@ -1,5 +1,6 @@
 /* Private to the files of this folder, the lowest first: farewell.c (has peers end connections, behind an
- * answer), connection.c (one connection), drain.c (has peers end idle ones), server.c (all of them); the
+ * answer), connection.c (one connection), answer.c (the handler's side of it), drain.c (has peers end idle
+ * ones), server.c (all of them); the
  * contract for others is fastcgi/connection.h. */
 #ifndef INFERONCE_FASTCGI_SERVER_H
 #define INFERONCE_FASTCGI_SERVER_H
@@ -29,12 +30,15 @@ struct connection {
     unsigned told;     /* how often, since its last request, the peer was told to end it */
     uint64_t told_us;  /* the last time */
     uint64_t since_us; /* of what the timeouts measure: idle, receiving or writing */
+    bool reads_on;     /* the next part of the body was asked for */
+    bool sends_part;   /* of the answer; `written` was not called yet */
     struct frame_scanner scanner;
     struct responder *responder;
     struct buffer input; /* what the scanner did not take yet; mostly empty */
     struct output output;
     LIST_ENTRY(connection) links; /* among the open or the spare ones */
     struct turn_task go_on;       /* scheduled while there is input to go on with */
+    struct turn_task tell;        /* scheduled when a part of the answer was written at once */
 };
 
 LIST_HEAD(connections, connection);
@@ -63,6 +67,22 @@ void connection_open(struct fastcgi_server *server, int descriptor);
 /* Closes; a request that was not answered is abandoned. The memory stays until the loop has closed the
  * handle, so a caller may still look at the phase. */
 void connection_close(struct connection *connection);
+
+/* For the handler's side. Writes what the socket takes; false: the peer is gone or there is no memory, and
+ * the connection was closed. */
+bool connection_push(struct connection *connection) MUST_CHECK;
+
+/* Nothing is with the handler: waits until the output is written, then closes or takes the next request. */
+void connection_settle(struct connection *connection);
+
+/* A request is with the handler: waits for what can be read and written. */
+void connection_attend(struct connection *connection);
+
+void connection_fail_memory(struct connection *connection);
+
+static inline uint64_t connection_now_us(const struct connection *connection) {
+    return clock_monotonic_us(connection->server->options.context->clock);
+}
 
 /* Sends records that belong to no answer. The connection waits for a request; it may be closed. */
 void connection_say(struct connection *connection, struct bytes records);

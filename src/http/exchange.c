@@ -122,6 +122,8 @@ struct exchange *exchange_begin(struct exchange_pool *pool, struct fastcgi_reque
     exchange->head = exchange->request.method == METHOD_HEAD;
     exchange->state = NULL;
     exchange->abandoned = NULL;
+    exchange->written = NULL;
+    exchange->part = NULL;
     exchange->no_store = false;
     exchange->refused = 0;
     exchange->transport = transport;
@@ -201,6 +203,57 @@ void exchange_send_pieces(struct exchange *exchange, const struct piece *pieces,
     else
         count_response(exchange->pool->stats, status);
     give_back(exchange);
+}
+
+/* ---- in parts ---- */
+
+/* The answer is over for its handler, whatever has become of it. */
+static void end_early(struct exchange *exchange) {
+    if (exchange->abandoned)
+        exchange->abandoned(exchange);
+    give_back(exchange);
+}
+
+bool exchange_stream(struct exchange *exchange) {
+    struct response *response = &exchange->response;
+    INVARIANT(exchange->transport != NULL && response->status != 0 && exchange->written != NULL);
+    if (exchange->no_store)
+        response_header(response, "Cache-Control", LITERAL("no-store"));
+    APPEND_LITERAL(&response->head, "\r\n");
+    if (response->head.failed) {
+        respond_without_memory(exchange->pool, exchange->transport, exchange->head);
+        end_early(exchange);
+        return false;
+    }
+    count_response(exchange->pool->stats, response->status);
+    if (exchange->head) {
+        const struct piece head = {.bytes = buffer_bytes(&response->head)};
+        fastcgi_respond(exchange->transport, &head, 1);
+        end_early(exchange);
+        return false;
+    }
+    return fastcgi_send_part(exchange->transport, buffer_bytes(&response->head));
+}
+
+bool exchange_send_part(struct exchange *exchange, struct bytes part) {
+    return fastcgi_send_part(exchange->transport, part);
+}
+
+void exchange_end(struct exchange *exchange) {
+    fastcgi_respond(exchange->transport, NULL, 0);
+    give_back(exchange);
+}
+
+void exchange_read_on(struct exchange *exchange) {
+    fastcgi_read_on(exchange->transport);
+}
+
+void exchange_written(struct exchange *exchange) {
+    exchange->written(exchange);
+}
+
+void exchange_part(struct exchange *exchange, struct bytes part, bool last) {
+    exchange->part(exchange, part, last);
 }
 
 void exchange_problem(struct exchange *exchange, enum problem problem, const char *detail,

@@ -174,6 +174,7 @@ void request_read(struct request *request, const struct fastcgi_request *transpo
     struct cgi cgi = {.method = {NULL, 0}};
 
     *request = (struct request){.body = transport->body,
+                                .body_goes_on = transport->body_goes_on,
                                 .body_too_large = transport->body_too_large,
                                 .fields_too_large = transport->params_too_large};
     cache_control_init(&request->cache_control);
@@ -182,7 +183,8 @@ void request_read(struct request *request, const struct fastcgi_request *transpo
         read_parameter(request, &cgi, *params);
     request->method = method_of(cgi.method);
     request->path = path_of(&cgi);
-    request->body_truncated = !request->body_too_large && is_truncated(cgi.content_length, request->body);
+    request->body_truncated =
+        !request->body_too_large && !request->body_goes_on && is_truncated(cgi.content_length, request->body);
     cache_control_apply_pragma(&request->cache_control, &cgi.pragmas);
 }
 
@@ -197,6 +199,14 @@ static bool is_json_type(struct bytes type, struct bytes subtype) {
         return false;
     struct bytes end = {subtype.data + subtype.length - SUFFIX.length, SUFFIX.length};
     return bytes_equal_ignoring_case(end, SUFFIX);
+}
+
+static bool is_json_lines_type(struct bytes type, struct bytes subtype) {
+    static const char *const SUBTYPES[] = {"x-ndjson", "jsonl", "x-jsonlines"};
+    bool known = false;
+    for (size_t i = 0; i < sizeof(SUBTYPES) / sizeof(SUBTYPES[0]); i++)
+        known = known || bytes_equal_ignoring_case(subtype, bytes_of(SUBTYPES[i]));
+    return known && bytes_equal_ignoring_case(type, bytes_of("application"));
 }
 
 /* Whether the next parameter, behind its semicolon, is well formed and no foreign charset. Parameters may be
@@ -216,18 +226,15 @@ static bool take_media_parameter(struct bytes *rest) {
     return true;
 }
 
-bool request_content_type_is_json(struct bytes content_type) {
-    /* Nearly all there are. */
-    if (bytes_equal(content_type, bytes_of("application/json")))
-        return true;
-
+static bool content_type_is(bool (*is_it)(struct bytes type, struct bytes subtype),
+                            struct bytes content_type) {
     struct bytes rest = bytes_trim(content_type);
     struct bytes type = syntax_take_token(&rest);
 
     if (!syntax_take_char(&rest, '/'))
         return false;
     struct bytes subtype = syntax_take_token(&rest);
-    if (!is_json_type(type, subtype))
+    if (!is_it(type, subtype))
         return false;
     syntax_skip_space(&rest);
     while (rest.length > 0) {
@@ -235,6 +242,16 @@ bool request_content_type_is_json(struct bytes content_type) {
             return false;
     }
     return true;
+}
+
+bool request_content_type_is_json(struct bytes content_type) {
+    /* Nearly all there are. */
+    return bytes_equal(content_type, bytes_of("application/json")) ||
+           content_type_is(is_json_type, content_type);
+}
+
+bool request_content_type_is_json_lines(struct bytes content_type) {
+    return content_type_is(is_json_lines_type, content_type);
 }
 
 /* Takes an entity tag's opaque part, with its quotes. A backslash is a character like any other in it (RFC

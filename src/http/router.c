@@ -154,25 +154,31 @@ static void refuse_admin(const struct router *router, const struct route *route,
 
 /* Tells the media type that it should have been (RFC 9110 section 15.5.16; Accept-Query: RFC 10008), or that
  * no coding is taken. */
-static void refuse_type(struct exchange *exchange, enum problem problem) {
+static void refuse_type(const struct route *route, struct exchange *exchange, enum problem problem) {
     struct response *response = &exchange->response;
+    const char *type = route->flags & ROUTE_LINES ? "application/x-ndjson" : "application/json";
     problem_respond(response, problem, 0, NULL, NULL);
-    response_header_text(response, "Accept", "application/json");
-    response_header_text(response, "Accept-Query", "application/json");
+    response_header_text(response, "Accept", type);
+    response_header_text(response, "Accept-Query", type);
     if (problem == PROBLEM_UNSUPPORTED_ENCODING)
         response_header_text(response, "Accept-Encoding", "identity");
     exchange_send(exchange);
 }
 
+static bool has_type(const struct route *route, const struct request *request) {
+    return route->flags & ROUTE_LINES ? request_content_type_is_json_lines(request->content_type)
+                                      : request_content_type_is_json(request->content_type);
+}
+
 /* False: the exchange was answered. */
-static bool admit_json(struct exchange *exchange) {
+static bool admit_body(const struct route *route, struct exchange *exchange) {
     const struct request *request = &exchange->request;
     if (request->body_too_large)
         exchange_problem(exchange, PROBLEM_TOO_LARGE, NULL, NULL);
     else if (request->body_encoded)
-        refuse_type(exchange, PROBLEM_UNSUPPORTED_ENCODING);
-    else if (!request_content_type_is_json(request->content_type))
-        refuse_type(exchange, PROBLEM_UNSUPPORTED_TYPE);
+        refuse_type(route, exchange, PROBLEM_UNSUPPORTED_ENCODING);
+    else if (!has_type(route, request))
+        refuse_type(route, exchange, PROBLEM_UNSUPPORTED_TYPE);
     else if (request->body_truncated)
         exchange_problem(exchange, PROBLEM_BAD_REQUEST, "the body's length is not its Content-Length", NULL);
     else
@@ -190,8 +196,14 @@ static void hand_over(const struct router *router, const struct match *match, st
             return;
         }
     }
-    if (!(route->flags & ROUTE_JSON) || admit_json(exchange))
+    if (!(route->flags & (ROUTE_JSON | ROUTE_LINES)) || admit_body(route, exchange))
         route->handle(exchange, match->parameter, router->context);
+}
+
+bool router_takes_parts(const struct router *router, const struct request *request) {
+    const struct route *route = find(router, request).route;
+    return route && route->flags & ROUTE_LINES && !request->fields_too_large && !request->body_encoded &&
+           has_type(route, request) && !(route->flags & ROUTE_ADMIN && why_refused(router, request));
 }
 
 void router_dispatch(const struct router *router, struct exchange *exchange) {

@@ -65,6 +65,23 @@ static void on_abandoned(void *context, struct fastcgi_request *request) {
     exchange_abandon(request->user);
 }
 
+static bool on_large(void *context, const struct fastcgi_request *transport) {
+    const struct worker *worker = context;
+    struct request request;
+    request_read(&request, transport);
+    return router_takes_parts(&worker->router, &request);
+}
+
+static void on_part(void *context, struct fastcgi_request *request, struct bytes part, bool last) {
+    (void)context;
+    exchange_part(request->user, part, last);
+}
+
+static void on_written(void *context, struct fastcgi_request *request) {
+    (void)context;
+    exchange_written(request->user);
+}
+
 static void on_wake(uv_poll_t *poll, int status, int events) {
     struct worker *worker = poll->data;
     uint64_t words[INTEREST_WORDS / 64];
@@ -220,6 +237,9 @@ static bool setup_server(struct worker *worker, struct error *error) {
                                                         .blobs = worker->blobs,
                                                         .handler = on_request,
                                                         .abandoned = on_abandoned,
+                                                        .wants_parts = on_large,
+                                                        .part = on_part,
+                                                        .written = on_written,
                                                         .user = worker},
                               error);
     return worker->server != NULL;

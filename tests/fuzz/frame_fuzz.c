@@ -13,16 +13,16 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* libfcgi must take what the scanner calls a request, with the body that it counted. */
-static void pass_on(struct frame_scanner *scanner, struct responder *responder, bool whole) {
-    size_t body_length = whole ? scanner->body_length : 0;
+static void pass_on(const struct frame_scanner *scanner, struct responder *responder, bool has_body) {
+    size_t body_length = has_body ? scanner->body_length : 0;
     INVARIANT(responder_take(responder, buffer_bytes(&scanner->out), body_length));
     INVARIANT(body_length <= FUZZ_BODY_MAX && responder_body(responder).length == body_length);
     responder_drop(responder);
-    frame_next(scanner);
 }
 
 /* Scans until more bytes are needed. False: the connection would be closed. */
-static bool scan_all(struct frame_scanner *scanner, struct responder *responder, struct bytes *bytes) {
+static bool scan_all(struct frame_scanner *scanner, struct responder *responder, bool parts,
+                     struct bytes *bytes) {
     for (;;) {
         size_t consumed = 0;
         enum frame_status status = frame_scan(scanner, *bytes, &consumed);
@@ -43,12 +43,23 @@ static bool scan_all(struct frame_scanner *scanner, struct responder *responder,
         case FRAME_TOO_LARGE:
         case FRAME_PARAMS_TOO_LARGE:
             pass_on(scanner, responder, status == FRAME_REQUEST);
+            frame_next(scanner);
+            break;
+        case FRAME_LARGE:
+            INVARIANT(scanner->asks);
+            pass_on(scanner, responder, true);
+            frame_decide(scanner, parts);
+            break;
+        case FRAME_PART:
+            INVARIANT(parts && scanner->complete == (scanner->part.length == 0));
+            if (scanner->complete)
+                frame_next(scanner);
         }
     }
 }
 
-/* The first byte says in how large pieces the others arrive; each piece is the caller's input buffer, copied
- * so that a sanitizer sees a read past it. */
+/* The first byte says in how large pieces the others arrive, and what becomes of long bodies; each piece is
+ * the caller's input buffer, copied so that a sanitizer sees a read past it. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct frame_scanner scanner;
     struct buffer spare;
@@ -59,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct responder *responder = responder_create(&spare);
     INVARIANT(responder);
     frame_init(&scanner, FUZZ_BODY_MAX);
+    scanner.asks = data[0] & 1;
     size_t piece = (size_t)data[0] + 1;
     size_t from = 1;
     size_t to = 1;
@@ -69,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         INVARIANT(input);
         memcpy(input, data + from, to - from);
         struct bytes rest = {input, to - from};
-        open = scan_all(&scanner, responder, &rest);
+        open = scan_all(&scanner, responder, data[0] & 2, &rest);
         from = to - rest.length;
         free(input);
     }

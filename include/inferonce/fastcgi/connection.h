@@ -21,7 +21,8 @@
  *   READING  collects a request             -> SERVING
  *                                           -> WRITING  a reply to the server itself
  *                                           -> CLOSED
- *   SERVING  a request is with the handler  -> READING, WRITING
+ *   SERVING  a request is with the handler, which may send parts of its answer, and be sent parts of its body
+ *                                           -> READING, WRITING
  *                                           -> CLOSED   peer gone: it is abandoned
  *   WRITING  what the socket did not take   -> READING  kept
  *                                           -> CLOSED
@@ -40,7 +41,8 @@
 struct fastcgi_request {
     char *const *params;   /* "NAME=value", NULL-terminated, as sent (one name may stand several times),
                               libfcgi's FCGI_ROLE before them; borrowed until the answer */
-    struct bytes body;     /* all of STDIN; borrowed until the answer */
+    struct bytes body;     /* all of STDIN, or the beginning of it; borrowed until the answer */
+    bool body_goes_on;     /* the rest comes in parts, each when fastcgi_read_on asks for it */
     bool body_too_large;   /* STDIN passed body_max and was dropped */
     bool params_too_large; /* PARAMS passed FRAME_PARAMS_MAX: they were dropped, and so was the body */
     void *user;            /* the handler's own */
@@ -54,6 +56,16 @@ typedef void (*fastcgi_handler)(void *user, struct fastcgi_request *request);
  * aborted it. The request and all it lent are gone when this returns; it must not be answered. */
 typedef void (*fastcgi_abandoned)(void *user, struct fastcgi_request *request);
 
+/* A body is longer than body_max: whether the handler takes it in parts. False: it is dropped, and the
+ * request comes with body_too_large when it has ended. The request is lent for the call. */
+typedef bool (*fastcgi_wants_parts)(void *user, const struct fastcgi_request *request);
+
+/* The next part of a body, borrowed for the call; with `last` it is empty, and the body has ended. */
+typedef void (*fastcgi_part)(void *user, struct fastcgi_request *request, struct bytes part, bool last);
+
+/* The part of the answer that was sent last is with the socket. */
+typedef void (*fastcgi_written)(void *user, struct fastcgi_request *request);
+
 struct fastcgi_options {
     const struct context *context; /* without `shared` there is no balancing */
     int listener;                  /* borrowed; made non-blocking */
@@ -62,6 +74,9 @@ struct fastcgi_options {
     struct blobs *blobs;           /* borrowed until the loop has closed the handles */
     fastcgi_handler handler;
     fastcgi_abandoned abandoned;
+    fastcgi_wants_parts wants_parts; /* NULL: no body is taken in parts */
+    fastcgi_part part;
+    fastcgi_written written; /* NULL: no answer is sent in parts */
     void *user;
 };
 
@@ -76,6 +91,17 @@ struct fastcgi_server *fastcgi_server_create(const struct fastcgi_options *optio
  * rest, pieces that lie in blobs are kept by a reference, others are copied. The request and all it lent are
  * gone when this returns. */
 void fastcgi_respond(struct fastcgi_request *request, const struct piece *pieces, size_t n);
+
+/* Sends the next part of an answer, whose length is not known before; none is under way. The bytes, at least
+ * one, are borrowed until `written` was called, in a later turn of the loop, or the request was abandoned.
+ * How much waits for a client that is slow is thereby the handler's to decide. The end is fastcgi_respond,
+ * with the last pieces or none, when no part is under way. False: the peer is gone, the request was
+ * abandoned, and is gone when this returns. */
+bool fastcgi_send_part(struct fastcgi_request *request, struct bytes part) MUST_CHECK;
+
+/* Asks for the next part of a body that goes on; `part` is called once for it, in a later turn. Until then
+ * the peer is not read from, but for what one input buffer takes. */
+void fastcgi_read_on(struct fastcgi_request *request);
 
 /* Answers up to this length are taken even when the worker holds as much as it may: the limit of connections
  * times this is little. */

@@ -1,11 +1,13 @@
 /* One request and its response, on its way through the handlers.
  *
- *   BEGUN   exchange_begin; a handler has it            -> SENT, LEFT
- *   SENT    by exchange_send, exchange_send_pieces or exchange_problem; gone when that returns
- *   LEFT    the client left before: exchange_abandon calls `abandoned`, if it is set; gone when that returns
+ *   BEGUN      exchange_begin; a handler has it          -> STREAMING, SENT, LEFT
+ *   STREAMING  by exchange_stream: the answer goes out in parts of a length that is not known before
+ *                                                        -> SENT, LEFT
+ *   SENT       by exchange_send, exchange_send_pieces, exchange_problem or exchange_end; gone when that returns
+ *   LEFT       the client left before: exchange_abandon calls `abandoned`, if it is set; gone when that returns
  *
- * Exchanges are pooled with their buffers. Every answer has the Content-Length of its body; one that cannot
- * be built (no memory, or past the limits of http/response.h) becomes a 500. */
+ * Exchanges are pooled with their buffers. Every other answer has the Content-Length of its body; one that
+ * cannot be built (no memory, or past the limits of http/response.h) becomes a 500. */
 #ifndef INFERONCE_HTTP_EXCHANGE_H
 #define INFERONCE_HTTP_EXCHANGE_H
 
@@ -23,7 +25,10 @@ struct exchange {
     struct buffer scratch; /* the handler's, for what must live as long as the exchange; empty at the start */
     void *state;           /* the handler's own; NULL at the start */
     void (*abandoned)(struct exchange *exchange); /* set by a handler that answers later */
-    bool head;                                    /* HEAD: the body is measured but not sent */
+    void (*written)(struct exchange *exchange);   /* set by a handler that streams */
+    /* Set by a handler whose request goes on (request.body_goes_on). */
+    void (*part)(struct exchange *exchange, struct bytes part, bool last);
+    bool head;     /* HEAD: the body is measured but not sent */
     bool no_store; /* the answer gets Cache-Control: no-store, as every error does */
     int refused;   /* 401 or 403: the handler of a ROUTE_PAGE is to answer with this; 0 otherwise */
 
@@ -55,6 +60,27 @@ void exchange_send(struct exchange *exchange);
 /* The same with a body of several pieces, borrowed for the call. HEAD, 204 and 304 send none of it. Where
  * too much waits for clients to read it, a large body that lies in no blob becomes a 503. */
 void exchange_send_pieces(struct exchange *exchange, const struct piece *pieces, size_t n);
+
+/* Sends the head of exchange->response, which was started, without a Content-Length: parts follow. `written`
+ * is called in a later turn, after this and each part: then the next one may be sent. False: nobody reads on,
+ * since the client has left, wanted nothing but the head, or there was no memory; `abandoned` was called, and
+ * the exchange is gone. */
+bool exchange_stream(struct exchange *exchange) MUST_CHECK;
+
+/* Sends a part, of one byte at least, which is borrowed until `written`. False: the client has left, as
+ * above. */
+bool exchange_send_part(struct exchange *exchange, struct bytes part) MUST_CHECK;
+
+/* The end of a stream, when the last part is written. */
+void exchange_end(struct exchange *exchange);
+
+/* Asks for the next part of a body that goes on: `part` is called once, in a later turn; with `last` the part
+ * is empty, and the body has ended. */
+void exchange_read_on(struct exchange *exchange);
+
+/* For the transport: a part was written, or has come. */
+void exchange_written(struct exchange *exchange);
+void exchange_part(struct exchange *exchange, struct bytes part, bool last);
 
 /* For a handler that answers later: the request's body and `scratch` are given back, the rest stays. */
 void exchange_forget_body(struct exchange *exchange);

@@ -46,6 +46,7 @@ struct request {
     struct bytes query; /* without the '?' */
     struct bytes body;
     bool body_too_large;   /* 413 */
+    bool body_goes_on;     /* `body` is the beginning of it (fastcgi/connection.h) */
     bool body_truncated;   /* CONTENT_LENGTH is there and not the length that arrived: 400 */
     bool fields_too_large; /* 431: no parameter is known */
     struct bytes content_type;
@@ -69,6 +70,10 @@ void request_read(struct request *request, const struct fastcgi_request *transpo
 /* Whether a Content-Type is JSON: application/json, text/json, or any type whose subtype ends in +json, with
  * any parameters; a charset other than utf-8 (or utf8, as many write it) is not. */
 bool request_content_type_is_json(struct bytes content_type);
+
+/* Whether a Content-Type is lines of JSON: application/x-ndjson, application/jsonl or
+ * application/x-jsonlines, with parameters as above. */
+bool request_content_type_is_json_lines(struct bytes content_type);
 
 /* Whether a line of If-None-Match matches the entity tag `etag` (weak or strong, with its quotes), by weak
  * comparison; `*` matches (RFC 9110 section 13.1.2). */

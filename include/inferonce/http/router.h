@@ -5,7 +5,7 @@
  *
  * The routes are a table. The router answers by itself what no handler needs to know of: HEAD where there is
  * GET, OPTIONS (204 and Allow), 405 with Allow, 501, 404, who may use admin routes (401, 403), and for routes
- * with a body 413, 415 and a body cut short (400). */
+ * with a body 413, 415 and a body cut short (400, unless it comes in parts). */
 #ifndef INFERONCE_HTTP_ROUTER_H
 #define INFERONCE_HTTP_ROUTER_H
 
@@ -16,6 +16,7 @@ enum route_flags {
     ROUTE_ADMIN =
         1,          /* bearer token, or clients on this machine when there is none; never stored by a cache */
     ROUTE_JSON = 2, /* has a body, which must be JSON by its Content-Type */
+    ROUTE_LINES = 8, /* has a body of JSON lines of any length, which may come in parts (exchange.h) */
     ROUTE_PAGE =
         4 /* with ROUTE_ADMIN: HTML that holds no secret. A browser cannot send a bearer token with the
              first request of a page, so who may not, but would rather read HTML than a problem, gets
@@ -37,6 +38,10 @@ struct router {
     struct bytes admin_token; /* borrowed; empty: only for clients on this machine that ask it by a loopback
                                  name, without a proxy between */
 };
+
+/* Whether a request whose body is too long to be handed over in one piece is answered by a handler that takes
+ * it in parts: not one that is refused anyway. */
+bool router_takes_parts(const struct router *router, const struct request *request);
 
 /* The WWW-Authenticate of every 401. */
 #define ROUTER_CHALLENGE "Bearer realm=\"inferonce\""

@@ -52,8 +52,10 @@ static void check_answer(const struct sent *sent, bool bodiless) {
     CU_ASSERT_FALSE(sent->left);
     CU_ASSERT(sent->status >= 200);
     const char *length = service_header(sent, "Content-Length");
-    bool without_length = sent->status == 204 || sent->status == 304;
+    bool without_length = sent->status == 204 || sent->status == 304 || sent->streamed;
     CU_ASSERT_EQUAL(length[0] == '\0', without_length);
+    if (sent->streamed)
+        return;
     size_t expected = bodiless || without_length ? 0 : strtoull(length, NULL, 10);
     CU_ASSERT_EQUAL(sent->body_length, expected);
 }
@@ -64,6 +66,8 @@ void fastcgi_respond(struct fastcgi_request *request, const struct piece *pieces
     char *all = NULL;
     size_t length = 0;
     FILE *stream = open_memstream(&all, &length);
+    CU_ASSERT_FALSE(sent->sends_part);
+    fwrite(sent->stream.data, 1, sent->stream.length, stream);
     for (size_t i = 0; i < n; i++)
         fwrite(pieces[i].bytes.data, 1, pieces[i].bytes.length, stream);
     fclose(stream);
@@ -78,6 +82,47 @@ void fastcgi_respond(struct fastcgi_request *request, const struct piece *pieces
     (void)sscanf(sent->head, "Status: %d ", &sent->status);
     check_answer(sent, strcmp(sent->params[0], "REQUEST_METHOD=HEAD") == 0);
     take_back(sent);
+}
+
+bool fastcgi_send_part(struct fastcgi_request *request, struct bytes part) {
+    struct sent *sent = (struct sent *)(void *)request;
+    CU_ASSERT_FALSE(sent->sends_part);
+    buffer_append_bytes(&sent->stream, part);
+    sent->sends_part = sent->streamed = true;
+    return true;
+}
+
+void fastcgi_read_on(struct fastcgi_request *request) {
+    struct sent *sent = (struct sent *)(void *)request;
+    CU_ASSERT_FALSE(sent->reads_on);
+    sent->reads_on = true;
+}
+
+static void hand_part(struct sent *sent) {
+    struct bytes part = {sent->rest.data, sent->rest.length < sent->part ? sent->rest.length : sent->part};
+    char *copy = malloc(part.length + 1); /* gone after the call, so that a sanitizer sees who keeps it */
+    CU_ASSERT_PTR_NOT_NULL_FATAL(copy);
+    memcpy(copy, part.data, part.length);
+    sent->rest.data += part.length;
+    sent->rest.length -= part.length;
+    sent->reads_on = false;
+    exchange_part(sent->transport.user, (struct bytes){copy, part.length}, part.length == 0);
+    free(copy);
+}
+
+/* One turn's events of answers and bodies in parts. */
+static void move_parts(void) {
+    for (size_t i = 0; i < service.n_sent; i++) {
+        struct sent *sent = service.sent[i];
+        if (sent->answers > 0 || sent->left)
+            continue;
+        if (sent->reads_on) {
+            hand_part(sent);
+        } else if (sent->sends_part) {
+            sent->sends_part = false;
+            exchange_written(sent->transport.user);
+        }
+    }
 }
 
 bool fastcgi_has_room(struct fastcgi_request *request, uint64_t length) {
@@ -122,19 +167,40 @@ static void lend(struct sent *sent, const char *method, const char *path, const 
     sent->transport = (struct fastcgi_request){.params = sent->params, .body = bytes_of(lent_body)};
 }
 
-struct sent *service_send(const char *method, const char *path, const char *fields, const char *body) {
+static struct sent *lend_request(const char *method, const char *path, const char *fields, const char *body) {
     CU_ASSERT_FATAL(service.n_sent < SERVICE_SENT_MAX);
     struct sent *sent = calloc(1, sizeof(*sent));
     CU_ASSERT_PTR_NOT_NULL_FATAL(sent);
     service.sent[service.n_sent++] = sent;
+    buffer_init(&sent->stream, SIZE_MAX);
     lend(sent, method, path, fields, body);
-    sent->transport.body_too_large =
-        body && sent->transport.body.length > service.settings.max_body_kb * 1024;
+    return sent;
+}
+
+static struct sent *dispatch(struct sent *sent) {
     unit_allocations_fail(service.fail_at, service.fail_once);
     struct exchange *exchange = exchange_begin(service.exchanges, &sent->transport);
     if (exchange)
         router_dispatch(&service.router, exchange);
     return sent;
+}
+
+struct sent *service_send(const char *method, const char *path, const char *fields, const char *body) {
+    struct sent *sent = lend_request(method, path, fields, body);
+    sent->transport.body_too_large =
+        body && sent->transport.body.length > service.settings.max_body_kb * 1024;
+    return dispatch(sent);
+}
+
+struct sent *service_send_in_parts(const char *method, const char *path, const char *fields, const char *body,
+                                   size_t first, size_t part) {
+    struct sent *sent = lend_request(method, path, fields, body);
+    struct bytes all = sent->transport.body;
+    sent->rest = (struct bytes){all.data + first, all.length - first};
+    sent->part = part;
+    sent->transport.body.length = first;
+    sent->transport.body_goes_on = true;
+    return dispatch(sent);
 }
 
 struct sent *service_ask(const char *method, const char *path, const char *fields, const char *body) {
@@ -213,6 +279,7 @@ uint64_t service_counted(enum statistic statistic) {
 void service_turn(void) {
     turn_end(service.worker.turn);
     uv_run(&service.loop, UV_RUN_NOWAIT);
+    move_parts();
 }
 
 void service_wait_ms(uint64_t ms) {
@@ -252,6 +319,7 @@ static void forget_sent(void) {
         free(sent->lent);
         free(sent->head);
         free(sent->body);
+        buffer_fini(&sent->stream);
         free(sent);
     }
 }

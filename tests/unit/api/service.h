@@ -22,6 +22,12 @@ struct sent {
     char *params[24];
     unsigned answers;
     bool left;
+    struct buffer stream; /* parts of the answer that were sent, the head before them */
+    bool streamed;
+    bool sends_part;   /* `written` is to be called */
+    struct bytes rest; /* of a body that comes in parts */
+    size_t part;       /* how long those are */
+    bool reads_on;     /* the next one was asked for */
     int status;
     char *head; /* with the blank line */
     char *body;
@@ -56,6 +62,11 @@ void service_teardown(void);
  * parameters, "NAME=value", one a line; they stand before the usual ones (a JSON body, a client on this
  * machine), and of two with one name the first counts. `body` may be NULL. */
 struct sent *service_send(const char *method, const char *path, const char *fields, const char *body);
+
+/* The same with a body of which the first `first` bytes come at once and the others, when they are asked for,
+ * `part` bytes in a turn. */
+struct sent *service_send_in_parts(const char *method, const char *path, const char *fields, const char *body,
+                                   size_t first, size_t part);
 
 /* The same, and a turn. */
 struct sent *service_ask(const char *method, const char *path, const char *fields, const char *body);

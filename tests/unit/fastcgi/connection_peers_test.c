@@ -6,23 +6,6 @@
 
 #include "inferonce/base/log.h"
 
-static void on_over(uv_timer_t *timer) {
-    *(bool *)timer->data = true;
-}
-
-/* The sweep is a timer of the loop, once a second: one that was started later and takes longer. */
-static void wait_for_a_sweep(void) {
-    uv_timer_t timer;
-    bool over = false;
-    CU_ASSERT_EQUAL_FATAL(uv_timer_init(&loop, &timer), 0);
-    timer.data = &over;
-    CU_ASSERT_EQUAL_FATAL(uv_timer_start(&timer, on_over, 1100, 0), 0);
-    while (!over)
-        uv_run(&loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&timer, NULL);
-    uv_run(&loop, UV_RUN_NOWAIT);
-}
-
 static void test_abort_while_parked(void) {
     struct client client;
     begin(PARK);

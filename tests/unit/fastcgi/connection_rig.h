@@ -42,6 +42,10 @@ static unsigned parked_count;
 static unsigned too_large_count;
 static unsigned params_too_large_count;
 static char *large;
+/* The server is told to use these for requests and answers in parts. */
+static fastcgi_wants_parts wants_parts;
+static fastcgi_part take_part;
+static fastcgi_written note_written;
 
 static inline const char *param(const struct fastcgi_request *request, const char *name) {
     size_t length = strlen(name);
@@ -112,6 +116,9 @@ static inline void begin(enum manner wanted) {
                                             .blobs = blobs,
                                             .handler = on_request,
                                             .abandoned = on_abandoned,
+                                            .wants_parts = wants_parts,
+                                            .part = take_part,
+                                            .written = note_written,
                                             .user = &server};
     server = fastcgi_server_create(&options, &error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(server);
@@ -141,6 +148,23 @@ static inline bool run_until_busy(size_t busy) {
     while (fastcgi_server_busy(server) != busy && time(NULL) < deadline)
         uv_run(&loop, UV_RUN_NOWAIT);
     return fastcgi_server_busy(server) == busy;
+}
+
+static inline void on_over(uv_timer_t *timer) {
+    *(bool *)timer->data = true;
+}
+
+/* The sweep is a timer of the loop, once a second: one that was started later and takes longer. */
+static inline void wait_for_a_sweep(void) {
+    uv_timer_t timer;
+    bool over = false;
+    CU_ASSERT_EQUAL_FATAL(uv_timer_init(&loop, &timer), 0);
+    timer.data = &over;
+    CU_ASSERT_EQUAL_FATAL(uv_timer_start(&timer, on_over, 1100, 0), 0);
+    while (!over)
+        uv_run(&loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&timer, NULL);
+    uv_run(&loop, UV_RUN_NOWAIT);
 }
 
 /* ---- the web server's side ---- */

@@ -276,6 +276,112 @@ static void test_large_buffers_are_given_back(void) {
     teardown();
 }
 
+/* ---- in parts ---- */
+
+static unsigned written, left;
+static struct bytes last_part;
+static bool ended;
+
+static void on_written(struct exchange *exchange) {
+    (void)exchange;
+    written++;
+}
+
+static void on_left(struct exchange *exchange) {
+    (void)exchange;
+    left++;
+}
+
+static void on_part(struct exchange *exchange, struct bytes part, bool last) {
+    (void)exchange;
+    last_part = part;
+    ended = last;
+}
+
+static struct exchange *begin_stream(char *const *params) {
+    setup(params);
+    written = left = 0;
+    struct exchange *exchange = exchange_begin(pool, &transport);
+    exchange->written = on_written;
+    exchange->abandoned = on_left;
+    exchange->no_store = true;
+    response_start(&exchange->response, 200, "application/x-ndjson");
+    return exchange;
+}
+
+static void test_stream(void) {
+    struct exchange *exchange = begin_stream(GET_PARAMS);
+    CU_ASSERT_TRUE(exchange_stream(exchange));
+    exchange_written(exchange);
+    CU_ASSERT_TRUE(exchange_send_part(exchange, bytes_of("{}\n")));
+    exchange_written(exchange);
+    CU_ASSERT_EQUAL(written, 2);
+    CU_ASSERT_EQUAL(answered.answers, 0);
+    exchange_end(exchange);
+    CU_ASSERT_EQUAL(answered.answers, 1);
+    CU_ASSERT_EQUAL(answered.parts, 0);
+    CU_ASSERT_STRING_EQUAL(streamed.bytes,
+                           "Status: 200 OK\r\nContent-Type: application/x-ndjson\r\n"
+                           "Cache-Control: no-store\r\n\r\n{}\n");
+    CU_ASSERT_EQUAL(count(STAT_responses_2xx), 1);
+    CU_ASSERT_EQUAL(left, 0);
+    teardown();
+}
+
+static void test_stream_for_head(void) {
+    struct exchange *exchange = begin_stream(HEAD_PARAMS);
+    CU_ASSERT_FALSE(exchange_stream(exchange));
+    CU_ASSERT_EQUAL(left, 1);
+    CU_ASSERT_EQUAL(answered.answers, 1);
+    CU_ASSERT_EQUAL(answered.body_length, 0);
+    CU_ASSERT_STRING_EQUAL(transport_header("Content-Length"), "");
+    CU_ASSERT_EQUAL(count(STAT_responses_2xx), 1);
+    teardown();
+}
+
+static void test_stream_without_memory(void) {
+    struct exchange *exchange = begin_stream(GET_PARAMS);
+    exchange->response.head.failed = true;
+    CU_ASSERT_FALSE(exchange_stream(exchange));
+    CU_ASSERT_EQUAL(left, 1);
+    CU_ASSERT_EQUAL(transport_status(), 500);
+    CU_ASSERT_EQUAL(count(STAT_responses_5xx), 1);
+    CU_ASSERT_EQUAL(count(STAT_responses_2xx), 0);
+    teardown();
+}
+
+static void test_reader_of_a_stream_leaves(void) {
+    struct exchange *exchange = begin_stream(GET_PARAMS);
+    CU_ASSERT_TRUE(exchange_stream(exchange));
+    streamed.gone = true;
+    CU_ASSERT_FALSE(exchange_send_part(exchange, bytes_of("x")));
+    CU_ASSERT_EQUAL(left, 1);
+    CU_ASSERT_EQUAL(answered.answers, 0);
+    teardown();
+}
+
+static void test_body_in_parts(void) {
+    static char length[] = "CONTENT_LENGTH=5";
+    char *const params[] = {length, NULL};
+    setup(params);
+    transport.body = bytes_of("ab");
+    transport.body_goes_on = true;
+    struct exchange *exchange = exchange_begin(pool, &transport);
+    CU_ASSERT_TRUE(exchange->request.body_goes_on);
+    CU_ASSERT_FALSE(exchange->request.body_truncated);
+    exchange->part = on_part;
+    exchange_read_on(exchange);
+    CU_ASSERT_EQUAL(streamed.reads_on, 1);
+    exchange_part(exchange, bytes_of("cde"), false);
+    CU_ASSERT_EQUAL(last_part.length, 3);
+    CU_ASSERT_FALSE(ended);
+    exchange_part(exchange, (struct bytes){NULL, 0}, true);
+    CU_ASSERT_TRUE(ended);
+    response_start(&exchange->response, 204, NULL);
+    exchange_send(exchange);
+    teardown();
+}
+
 static const struct unit_case CASES[] = {
     {"an answer", test_answer},
     {"a body of many pieces", test_many_pieces},
@@ -283,6 +389,11 @@ static const struct unit_case CASES[] = {
     {"HEAD has the length and not the body", test_head},
     {"304 has no body", test_no_body},
     {"a problem replaces what was built", test_problem},
+    {"an answer that is streamed", test_stream},
+    {"HEAD of an answer that is streamed", test_stream_for_head},
+    {"a stream without memory for its head", test_stream_without_memory},
+    {"the reader of a stream leaves", test_reader_of_a_stream_leaves},
+    {"a body that comes in parts", test_body_in_parts},
     {"a client that left", test_abandoned},
     {"a head past its limit becomes a 500", test_head_too_long},
     {"a body past its limit becomes a 500", test_body_failed},

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "inferonce/fastcgi/connection.h"
+#include "inferonce/http/exchange.h"
 #include "unit.h"
 
 static struct {
@@ -18,6 +18,32 @@ static struct {
     size_t parts;
 } answered;
 
+/* The parts of an answer that was streamed, and what the other side does. */
+static struct {
+    char bytes[4096];
+    size_t length;
+    unsigned parts;
+    unsigned reads_on;
+    bool gone;
+} streamed;
+
+bool fastcgi_send_part(struct fastcgi_request *request, struct bytes part) {
+    if (streamed.gone) {
+        exchange_abandon(request->user);
+        return false;
+    }
+    CU_ASSERT_FATAL(part.length <= sizeof(streamed.bytes) - streamed.length);
+    memcpy(streamed.bytes + streamed.length, part.data, part.length);
+    streamed.length += part.length;
+    streamed.parts++;
+    return true;
+}
+
+void fastcgi_read_on(struct fastcgi_request *request) {
+    (void)request;
+    streamed.reads_on++;
+}
+
 /* How many bytes of an answer may be held. Once one was refused, the answer that says so may. */
 static uint64_t transport_room = UINT64_MAX;
 
@@ -25,6 +51,7 @@ static void transport_forget(void) {
     free(answered.head);
     free(answered.body);
     memset(&answered, 0, sizeof(answered));
+    memset(&streamed, 0, sizeof(streamed));
 }
 
 void fastcgi_respond(struct fastcgi_request *request, const struct piece *pieces, size_t n) {
@@ -37,7 +64,8 @@ void fastcgi_respond(struct fastcgi_request *request, const struct piece *pieces
     for (size_t i = 0; i < n; i++)
         fwrite(pieces[i].bytes.data, 1, pieces[i].bytes.length, stream);
     fclose(stream);
-    transport_forget();
+    free(answered.head);
+    free(answered.body);
     const char *blank = strstr(all, "\r\n\r\n");
     size_t head_length = blank != NULL ? (size_t)(blank - all) + 4 : length;
     answered.head = strndup(all, head_length);
