@@ -2,6 +2,8 @@
 #include "inferonce/api/routes.h"
 
 #include "api/cache_admin.h"
+#include "api/cache_export.h"
+#include "api/cache_import.h"
 #include "api/dashboard.h"
 #include "api/health.h"
 #include "api/metrics.h"
@@ -13,6 +15,8 @@ const struct route API_ROUTES[] = {
     {METHOD_QUERY, "/predict", ROUTE_JSON, predict_handle},
     {METHOD_GET, "/cache/stats", ROUTE_ADMIN, cache_admin_stats},
     {METHOD_POST, "/cache/purge", ROUTE_ADMIN | ROUTE_JSON, cache_admin_purge},
+    {METHOD_GET, "/cache/export", ROUTE_ADMIN, cache_export},
+    {METHOD_POST, "/cache/import", ROUTE_ADMIN | ROUTE_LINES, cache_import},
     {METHOD_DELETE, "/cache", ROUTE_ADMIN, cache_admin_clear},
     {METHOD_GET, "/cache/{key}", ROUTE_ADMIN, cache_admin_get},
     {METHOD_DELETE, "/cache/{key}", ROUTE_ADMIN, cache_admin_delete},

@@ -105,6 +105,13 @@ void admin_forget(struct admin *admin, void *user) {
         errand->done = NULL;
 }
 
+static void raise_number(struct errand *errand, const struct key *key, uint64_t number, store_done done) {
+    char value[GENERATION_LENGTH];
+    generation_encode(number, value);
+    struct store_item item = {.kind = STORE_GENERATION, .key = key->bytes, .value = {value, sizeof(value)}};
+    store_put(errand->admin->store, &item, done, done ? errand : NULL);
+}
+
 /* ---- a namespace ---- */
 
 static struct errand *next_sweeping(struct admin *admin) {
@@ -144,13 +151,14 @@ void admin_purge(struct admin *admin, struct bytes cache_namespace, cache_admin_
         return;
     }
     stats_count(admin->stats, STAT_purges);
-    char value[GENERATION_LENGTH];
     errand->phase = ERRAND_RAISING;
     errand->epoch = clock_wall_us(admin->clock);
-    generation_encode(errand->epoch, value);
-    struct store_item item = {
-        .kind = STORE_GENERATION, .key = errand->generation_key.bytes, .value = {value, sizeof(value)}};
-    store_put(admin->store, &item, raised, errand);
+    if (store_can_walk(admin->store)) { /* imports, which are judged by it, are for such stores alone */
+        struct key key;
+        key_of_purge(&errand->generation_key, &key);
+        raise_number(errand, &key, errand->epoch, NULL);
+    }
+    raise_number(errand, &errand->generation_key, errand->epoch, raised);
 }
 
 /* ---- a key ---- */
@@ -186,16 +194,6 @@ static void on_entry_removed(void *user, enum store_status status) {
     on_step_done(errand, status);
 }
 
-/* Raised first: who stores then has either not looked yet, or is refused by the tombstone. */
-static void raise_number(struct errand *errand, uint64_t now_us) {
-    char value[GENERATION_LENGTH];
-    struct key key;
-    key_of_removals(&errand->generation_key, &errand->key, &key);
-    generation_encode(now_us, value);
-    struct store_item item = {.kind = STORE_GENERATION, .key = key.bytes, .value = {value, sizeof(value)}};
-    store_put(errand->admin->store, &item, on_number_raised, errand);
-}
-
 /* Removes what is there, or forbids what is being inferred: the tombstone stands for as long as a flight that
  * began before it can last. `seen`: the last invalidation before this one. */
 static void remove_key(struct errand *errand, uint64_t seen) {
@@ -205,10 +203,10 @@ static void remove_key(struct errand *errand, uint64_t seen) {
     errand->status = STORE_OK;
     errand->steps = 2;
     stats_count(admin->stats, STAT_purges);
-    if (admin->settings->cache_backend != CACHE_BACKEND_MEMORY)
-        raise_number(errand, now_us);
-    else
-        errand->steps = 1;
+    /* Raised first: who stores then has either not looked yet, or is refused by the tombstone. */
+    struct key key;
+    key_of_removals(&errand->generation_key, &errand->key, &key);
+    raise_number(errand, &key, now_us, on_number_raised);
     store_remove(admin->store, STORE_ENTRY, errand->key.bytes, now_us > seen ? now_us : seen + 1,
                  flights_tombstone_ms(admin->settings), on_entry_removed, errand);
 }

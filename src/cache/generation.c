@@ -13,10 +13,15 @@ uint64_t generation_decode(struct bytes value) {
 
 /* ---- looking ---- */
 
-void generation_look(struct store_look *look, const struct key *generation, const struct key *entry) {
+void generation_look_alone(struct store_look *look, const struct key *generation) {
     look->gets[GENERATION_OF_ALL] = (struct store_get){.kind = STORE_GENERATION, .key = STORE_ALL_NAMESPACES};
     look->gets[GENERATION_OF_NAMESPACE] =
         (struct store_get){.kind = STORE_GENERATION, .key = generation->bytes};
+    look->n = GENERATION_ENTRY;
+}
+
+void generation_look(struct store_look *look, const struct key *generation, const struct key *entry) {
+    generation_look_alone(look, generation);
     look->gets[GENERATION_ENTRY] = (struct store_get){.kind = STORE_ENTRY, .key = entry->bytes};
     look->n = GENERATION_GETS;
 }
@@ -40,7 +45,7 @@ enum store_status generation_read(const struct store_look *look, uint64_t *gener
     *generation = number + number_of(of_all);
     if (*generation == 0)
         return STORE_ERROR; /* a server's lie: 0 says that it is not known */
-    uint64_t of_entry = look->gets[GENERATION_ENTRY].epoch;
+    uint64_t of_entry = look->n > GENERATION_ENTRY ? look->gets[GENERATION_ENTRY].epoch : 0;
     *epoch = of_entry > number ? of_entry : number;
     return STORE_OK;
 }

@@ -28,6 +28,9 @@ _Static_assert(GENERATION_GETS <= STORE_LOOK_MAX, "one look");
 /* Has `look`, which is idle, ask for them. Borrows both keys, as the look does. */
 void generation_look(struct store_look *look, const struct key *generation, const struct key *entry);
 
+/* The same without an entry. */
+void generation_look_alone(struct store_look *look, const struct key *generation);
+
 /* Reads the generation out of such a look. STORE_OK: `generation` is the sum, and `epoch` the last
  * invalidation that the look has seen, of the namespace or of the entry. STORE_MISSING: the namespace has
  * none. STORE_ERROR: it is not known. Both are 0 but for STORE_OK. */

@@ -106,9 +106,18 @@ static void key_of_pair(const char *domain, const struct key *first, uint64_t se
     key_writer_end(&writer, key);
 }
 
-void key_of_removals(const struct key *generation, const struct key *entry, struct key *key) {
-    key_of_pair("removals", generation, entry->bytes[0], key);
+/* A key as store_generation_is_rare knows it. */
+static void key_of_rare(const char *domain, const struct key *first, uint64_t second, struct key *key) {
+    key_of_pair(domain, first, second, key);
     memset(key->bytes + KEY_LENGTH - 8, 0, 8);
+}
+
+void key_of_removals(const struct key *generation, const struct key *entry, struct key *key) {
+    key_of_rare("removals", generation, entry->bytes[0], key);
+}
+
+void key_of_purge(const struct key *generation, struct key *key) {
+    key_of_rare("purge", generation, 0, key);
 }
 
 void key_of_lease(const struct key *entry, uint64_t epoch, uint64_t generation, struct key *key) {

@@ -156,10 +156,11 @@ static void refuse_admin(const struct router *router, const struct route *route,
  * no coding is taken. */
 static void refuse_type(const struct route *route, struct exchange *exchange, enum problem problem) {
     struct response *response = &exchange->response;
-    const char *type = route->flags & ROUTE_LINES ? "application/x-ndjson" : "application/json";
+    bool lines = route->flags & ROUTE_LINES;
     problem_respond(response, problem, 0, NULL, NULL);
-    response_header_text(response, "Accept", type);
-    response_header_text(response, "Accept-Query", type);
+    response_header_text(response, "Accept", lines ? "application/x-ndjson" : "application/json");
+    if (!lines)
+        response_header_text(response, "Accept-Query", "application/json");
     if (problem == PROBLEM_UNSUPPORTED_ENCODING)
         response_header_text(response, "Accept-Encoding", "identity");
     exchange_send(exchange);
@@ -178,7 +179,8 @@ static bool admit_body(const struct route *route, struct exchange *exchange) {
     else if (request->body_encoded)
         refuse_type(route, exchange, PROBLEM_UNSUPPORTED_ENCODING);
     else if (!has_type(route, request))
-        refuse_type(route, exchange, PROBLEM_UNSUPPORTED_TYPE);
+        refuse_type(route, exchange,
+                    route->flags & ROUTE_LINES ? PROBLEM_NOT_JSON_LINES : PROBLEM_UNSUPPORTED_TYPE);
     else if (request->body_truncated)
         exchange_problem(exchange, PROBLEM_BAD_REQUEST, "the body's length is not its Content-Length", NULL);
     else

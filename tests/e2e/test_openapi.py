@@ -24,7 +24,7 @@ METHODS = {"get": "GET", "post": "POST", "delete": "DELETE", "x-query": "QUERY"}
 NOT_PROVOKED = {"500", "502"}
 
 # Header fields that the web server adds, or that HTTP defines for every response with a body.
-OF_EVERY_RESPONSE = {"server", "date", "connection", "content-type", "content-length"}
+OF_EVERY_RESPONSE = {"server", "date", "connection", "content-type", "content-length", "transfer-encoding"}
 OF_EVERY_REQUEST = {"content-type", "content-encoding", "authorization", "accept"}
 
 JSON = {"Content-Type": "application/json"}
@@ -69,7 +69,7 @@ class Description(Validator):
         media = content.get(response.header("Content-Type"))
         if media is None:
             return found + [f"the content type is {response.header('Content-Type')}"]
-        is_json = response.header("Content-Type").endswith("json")
+        is_json = response.header("Content-Type").endswith(("/json", "+json"))
         return found + self.errors(response.json() if is_json else response.body.decode(), media["schema"])
 
     def header_errors(self, documented, response):
@@ -256,6 +256,7 @@ class WholeInterface(Case):
         self.predictions("QUERY")
         self.entries()
         self.purges()
+        self.transfers()
         self.open_endpoints()
         self.everywhere()
         self.with_a_token()
@@ -274,6 +275,8 @@ class WholeInterface(Case):
         self.client = self.serve_as("away", CACHE_BACKEND="memcached", MEMCACHED_SERVERS=f"unix:{self.directory}/nobody")
         self.ask(200, "POST", "/predict", {"text": "A good one"})
         self.ask(200, "GET", "/readyz")
+        self.ask(501, "GET", "/cache/export")
+        self.ask(501, "POST", "/cache/import", b"{}", {"Content-Type": "application/x-ndjson"})
         self.ask(202, "DELETE", "/cache")
         self.ask(202, "POST", "/cache/purge", {"text": "A good one"})
         self.ask(202, "DELETE", f"/cache/{0:064x}")
@@ -345,6 +348,22 @@ class WholeInterface(Case):
         self.ask(200, "DELETE", "/cache", headers={"X-Cache-Namespace": "tenant-a"})
         self.ask(400, "DELETE", "/cache", headers={"X-Cache-Namespace": "a/b"})
 
+    def transfers(self):
+        lines = {"Content-Type": "application/x-ndjson"}
+        line = self.description.document["components"]["schemas"]["TransferLine"]
+        self.ask(200, "POST", "/predict", {"text": "moved"})
+        exported = self.ask(200, "GET", "/cache/export").body
+        for entry in exported.splitlines()[:-1]:
+            self.assertEqual(self.description.errors(json.loads(entry), line), [], entry)
+        self.ask(200, "GET", "/cache/export", headers={"X-Cache-Namespace": "tenant-a"})
+        self.ask(400, "GET", "/cache/export", headers={"X-Cache-Namespace": "a/b"})
+        self.ask(200, "POST", "/cache/import", exported, lines)
+        self.ask(200, "POST", "/cache/import", b"{", lines)
+        with Inferonce(self, name="direct", WORKERS=1).connect() as connection:
+            self.ask_directly(400, connection, "POST", "/cache/import", body=b"{}", CONTENT_TYPE="application/x-ndjson", CONTENT_LENGTH="9")
+        self.ask(415, "POST", "/cache/import", b"{}", JSON)
+        self.ask(415, "POST", "/cache/import", b"{}", {**lines, "Content-Encoding": "gzip"})
+
     def open_endpoints(self):
         for path in ("/healthz", "/readyz", "/openapi.json"):
             self.ask(200, "GET", path)
@@ -375,7 +394,7 @@ class WholeInterface(Case):
         """A request for each operation that says it needs a credential."""
         secured = [(method, path.replace("{key}", "0" * 64), {"text": "kept"} if "requestBody" in operation else None)
                    for path, method, operation in self.description.operations() if operation.get("security")]
-        self.assertEqual(len(secured), 7)
+        self.assertEqual(len(secured), 9)
         return secured
 
     def from_another_machine(self):

@@ -25,6 +25,8 @@
     X(store_errors, COUNTER, "Operations that the cache failed to do")                                 \
     X(rejected_entries, COUNTER, "Entries read or written that did not pass the checks")               \
     X(purges, COUNTER, "Invalidations, of everything or of single entries")                            \
+    X(exported_entries, COUNTER, "Entries written by exports")                                         \
+    X(imported_entries, COUNTER, "Entries stored by imports")                                          \
     X(inferences, COUNTER, "Inferences started")                                                       \
     X(inference_errors, COUNTER, "Inferences that failed")                                             \
     X(inferences_without_connection, COUNTER,                                                          \

@@ -69,6 +69,14 @@ enum entry_check {
 enum entry_check entry_read(struct bytes value, const struct key *key, uint64_t now_us,
                             struct entry *entry) MUST_CHECK;
 
+/* When its time is over, whatever it may be served for. */
+static inline uint64_t entry_until_us(const struct entry *entry) {
+    uint64_t until = entry->fresh_until_us;
+    if (entry->stale_while_revalidate_until_us > until)
+        until = entry->stale_while_revalidate_until_us;
+    return entry->stale_if_error_until_us > until ? entry->stale_if_error_until_us : until;
+}
+
 /* Its age in whole microseconds; 0 for one from (a tolerated) future. */
 static inline uint64_t entry_age_us(const struct entry *entry, uint64_t now_us) {
     return now_us > entry->created_us ? now_us - entry->created_us : 0;

@@ -65,11 +65,11 @@ void exchange_send_pieces(struct exchange *exchange, const struct piece *pieces,
  * is called in a later turn, after this and each part: then the next one may be sent. False: nobody reads on,
  * since the client has left, wanted nothing but the head, or there was no memory; `abandoned` was called, and
  * the exchange is gone. */
-bool exchange_stream(struct exchange *exchange) MUST_CHECK;
+bool exchange_stream(struct exchange *exchange);
 
 /* Sends a part, of one byte at least, which is borrowed until `written`. False: the client has left, as
  * above. */
-bool exchange_send_part(struct exchange *exchange, struct bytes part) MUST_CHECK;
+bool exchange_send_part(struct exchange *exchange, struct bytes part);
 
 /* The end of a stream, when the last part is written. */
 void exchange_end(struct exchange *exchange);

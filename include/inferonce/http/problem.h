@@ -28,6 +28,8 @@
       "All header fields together may have 64 KB")                                                           \
     X(UNSUPPORTED_TYPE, 415, "unsupported-type", "The body must be application/json",                        \
       "Send Content-Type: application/json")                                                                 \
+    X(NOT_JSON_LINES, 415, "unsupported-type", "The body must be application/x-ndjson",                      \
+      "Send Content-Type: application/x-ndjson")                                                             \
     X(UNSUPPORTED_ENCODING, 415, "unsupported-encoding", "The body must not be encoded",                     \
       "Send the body without a Content-Encoding")                                                            \
     X(BAD_SHAPE, 422, "bad-shape", "The JSON does not have the expected shape",                              \
@@ -38,6 +40,8 @@
       "Try again; the log of the server says more")                                                          \
     X(METHOD_UNKNOWN, 501, "method-unknown", "The method is not known",                                      \
       "See /openapi.json for the methods there are")                                                         \
+    X(NOT_THIS_STORE, 501, "not-this-store", "This store cannot tell what it holds",                         \
+      "Entries can be exported and imported with CACHE_BACKEND=memory")                                      \
     X(UPSTREAM_FAILED, 502, "upstream-failed", "The model failed", "Nothing was stored; try again")          \
     X(OVERLOADED, 503, "overloaded", "Too much is waiting already",                                          \
       "Try again after the time that Retry-After gives")                                                     \

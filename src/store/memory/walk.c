@@ -82,7 +82,7 @@ bool memory_walk(const struct memory_context *context, uint64_t *cursor, struct 
     while (wanted > 0) {
         if (!buffer_reserve(scratch, wanted)) {
             stats_count(context->stats, STAT_store_errors);
-            bucket++; /* whose entries are more than there is memory for */
+            bucket++; /* for whose entries there is no memory */
             break;
         }
         if (!memory_shard_lock(&shard)) {

@@ -189,7 +189,7 @@ static void test_namespace_with_late_store(void) {
 }
 
 static void test_store_fails(void) {
-    struct told told[4] = {{0}};
+    struct told told[5] = {{0}};
     struct key key = {{1}};
     begin();
     late_begin(&world.workers[0]);
@@ -199,11 +199,18 @@ static void test_store_fails(void) {
     late_refuse(STORE_ERROR);
     ask(admin_remove, &key, bytes_of("ns"), &told[2]);
     late_answer();
+    CU_ASSERT_EQUAL(late_verb(), LATE_PUT); /* the number of removals */
+    late_answer();
     CU_ASSERT_EQUAL(late_verb(), LATE_REMOVE); /* no entry is there, but one may be on its way */
     late_refuse(STORE_ERROR);
+    ask(admin_remove, &key, bytes_of("ns"), &told[4]);
+    late_answer();
+    late_refuse(STORE_ERROR);
+    CU_ASSERT_EQUAL(late_verb(), LATE_REMOVE);
+    late_answer();
     ask(admin_inspect, &key, bytes_of("ns"), &told[3]);
     late_refuse(STORE_ERROR);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         CU_ASSERT_EQUAL(told[i].calls, 1);
         CU_ASSERT_EQUAL(told[i].status, CACHE_ADMIN_ERROR);
         CU_ASSERT_FALSE(told[i].entry);
