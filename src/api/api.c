@@ -2,6 +2,7 @@
 #include "inferonce/api/api.h"
 
 #include "api/known_bodies.h"
+#include "api/pace.h"
 #include "api/prediction_pool.h"
 #include "api/slices.h"
 
@@ -10,7 +11,8 @@ bool api_setup(struct api *api, struct error *error) {
     api->predictions = prediction_pool_create();
     api->known_bodies = known_bodies_create();
     api->slices = slices_create(api->context->turn);
-    if (api->predictions && api->known_bodies && api->slices)
+    api->pace = pace_create(api->context->loop);
+    if (api->predictions && api->known_bodies && api->slices && api->pace)
         return true;
     error_set(error, "out of memory");
     api_teardown(api);
@@ -18,6 +20,7 @@ bool api_setup(struct api *api, struct error *error) {
 }
 
 void api_teardown(struct api *api) {
+    pace_destroy(&api->pace);
     slices_destroy(&api->slices);
     known_bodies_destroy(&api->known_bodies);
     prediction_pool_destroy(&api->predictions);

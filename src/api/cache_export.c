@@ -3,20 +3,21 @@
 
 #include <stdlib.h>
 
+#include "api/pace.h"
 #include "inferonce/base/log.h"
 #include "inferonce/cache/policy.h"
 #include "inferonce/cache/transfer.h"
 
 /* An export under way.
  *
- *   head sent -> STEPPING the store shows some entries -> a part is sent -> STEPPING ...
- *                                                      -> the last line -> over */
+ *   head sent -> STEPPING, at the next beat: the store shows some entries -> a part is sent -> STEPPING ...
+ *                                                                         -> the last line -> over */
 struct errand {
     struct api *api;
     struct exchange *exchange;
     struct export *export;
     struct buffer lines;
-    struct turn_task step;
+    struct paced step;
     bool ended; /* the last line is sent */
     uint64_t entries;
 };
@@ -29,7 +30,7 @@ static void log_export(const struct errand *errand, bool complete) {
 }
 
 static void errand_end(struct errand *errand) {
-    turn_forget(&errand->step);
+    pace_forget(errand->api->pace, &errand->step);
     export_end(&errand->export);
     buffer_fini(&errand->lines);
     free(errand);
@@ -108,7 +109,7 @@ static void on_paused(void *user, enum export_status status) {
     if (status == EXPORT_FAILED || errand->lines.failed)
         fail(errand);
     else if (errand->lines.length == 0)
-        turn_in_next(errand->api->context->turn, &errand->step);
+        pace_add(errand->api->pace, &errand->step);
     else
         exchange_send_part(errand->exchange, buffer_bytes(&errand->lines));
 }
@@ -127,7 +128,7 @@ static void on_written(struct exchange *exchange) {
         return;
     }
     buffer_reset(&errand->lines, SIZE_MAX);
-    export_go_on(errand->export);
+    pace_add(errand->api->pace, &errand->step);
 }
 
 static bool begin(struct errand *errand, struct bytes cache_namespace) {
@@ -138,7 +139,7 @@ static bool begin(struct errand *errand, struct bytes cache_namespace) {
                                            .paused = on_paused,
                                            .user = errand};
     buffer_init(&errand->lines, SIZE_MAX);
-    errand->step = (struct turn_task){.run = on_step, .user = errand};
+    errand->step = (struct paced){.run = on_step, .user = errand};
     errand->export = export_begin(&options);
     return errand->export != NULL;
 }

@@ -3,12 +3,13 @@
 
 #include <stdlib.h>
 
+#include "api/pace.h"
 #include "api/slices.h"
 #include "api/transfer_line.h"
 #include "inferonce/base/log.h"
 #include "inferonce/cache/transfer.h"
 
-/* Entries that are with the store at once. */
+/* Entries that are with the store at once: those of a beat. */
 #define RUNNING_MAX 32
 
 /* A slice's steps for an entry beside reading its line: hashes, a look and a put. */
@@ -23,11 +24,12 @@ enum { RESULTS = IMPORT_FAILED + 1 };
 
 /* An import under way.
  *
- *   READING (a slice)  -> WAITING for entries that are with the store -> READING
- *                      -> WAITING for the next part of the body       -> READING
+ *   READING (a slice)  -> WAITING for entries that are with the store, then the next beat -> READING
+ *                      -> WAITING for the next part of the body, then the next beat       -> READING
  *                      -> over */
 struct errand {
     struct slice slice; /* first */
+    struct paced beat;
     struct api *api;
     struct exchange *exchange;
     struct transfer_line line;
@@ -75,6 +77,7 @@ static void log_progress(struct errand *errand) {
 
 static void errand_end(struct errand *errand) {
     slices_forget(errand->api->slices, &errand->slice);
+    pace_forget(errand->api->pace, &errand->beat);
     for (unsigned i = 0; i < RUNNING_MAX; i++)
         import_forget(&errand->imports[i]);
     transfer_line_fini(&errand->line);
@@ -136,7 +139,7 @@ static void on_imported(struct import *import, enum import_result result) {
     if (!errand->waits || errand->running > 0)
         return;
     errand->waits = false;
-    slices_add(errand->api->slices, &errand->slice);
+    pace_add(errand->api->pace, &errand->beat);
 }
 
 static uint64_t smaller(uint64_t a, uint64_t b) {
@@ -263,6 +266,11 @@ static bool go_on(struct slice *slice, size_t *budget) {
     return false;
 }
 
+static void on_beat(void *user) {
+    struct errand *errand = user;
+    slices_add(errand->api->slices, &errand->slice);
+}
+
 /* ---- the body ---- */
 
 static void take_part(struct errand *errand, struct bytes part) {
@@ -270,7 +278,7 @@ static void take_part(struct errand *errand, struct bytes part) {
     errand->searched -= errand->at;
     errand->at = 0;
     buffer_append_bytes(&errand->input, part);
-    slices_add(errand->api->slices, &errand->slice);
+    pace_add(errand->api->pace, &errand->beat);
 }
 
 static void on_part(struct exchange *exchange, struct bytes part, bool last) {
@@ -297,6 +305,7 @@ void cache_import(struct exchange *exchange, struct bytes parameter, void *conte
         return;
     }
     errand->slice.go_on = go_on;
+    errand->beat = (struct paced){.run = on_beat, .user = errand};
     errand->api = api;
     errand->exchange = exchange;
     errand->ended = !exchange->request.body_goes_on;

@@ -87,7 +87,8 @@ static unsigned member_of(struct bytes name) {
 
 static bool take_name(struct transfer_line *line, struct bytes text, struct bytes *name) {
     struct buffer *names = &line->names;
-    char *to = buffer_reserve(names, NAMES_MAX - names->length); /* all at once: the first name stays in place */
+    char *to =
+        buffer_reserve(names, NAMES_MAX - names->length); /* all at once: the first name stays in place */
     if (!to || text.length > NAMES_MAX / 2) {
         line->detail = "a name of the model is too long";
         return false;

@@ -6,6 +6,7 @@
 #include "inferonce/http/exchange.h"
 
 struct known_bodies;
+struct pace;
 struct prediction_pool;
 struct slices;
 
@@ -18,12 +19,15 @@ struct api {
     struct prediction_pool *predictions; /* owned */
     struct known_bodies *known_bodies;   /* owned */
     struct slices *slices;               /* owned */
+    struct pace *pace;                   /* owned */
     struct key default_generation_key;   /* of CACHE_NAMESPACE */
     bool draining;                       /* set by the worker: /readyz says so */
 };
 
 /* False: no memory. */
 bool api_setup(struct api *api, struct error *error) MUST_CHECK;
+
+/* The loop must be run once more. */
 void api_teardown(struct api *api);
 
 /* The namespace a request names, or the configured one. False: malformed, and the exchange was answered

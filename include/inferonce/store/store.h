@@ -188,8 +188,8 @@ bool store_can_walk(const struct store *store);
 /* Shows the entries that are there, a few in each call; none is marked as hit. `*cursor` starts at 0 and says
  * where the next call goes on. An entry that is there from the first call to the last is shown once; one that
  * comes or goes meanwhile, once or not at all; of a store with parts, once for each part that has it.
- * `scratch`, which holds the copies, must be able to grow to twice the largest entry; it has failed
- * when there was no room for some entries, which are left out and counted in store_errors. False: that was the
+ * `scratch`, which holds the copies, must be able to grow to twice the largest entry; it has failed when
+ * there was no room for some entries, which are left out and counted in store_errors. False: that was the
  * last call. */
 bool store_walk(struct store *store, uint64_t *cursor, struct buffer *scratch, store_walked walked,
                 void *user) MUST_CHECK;

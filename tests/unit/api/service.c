@@ -67,7 +67,8 @@ void fastcgi_respond(struct fastcgi_request *request, const struct piece *pieces
     size_t length = 0;
     FILE *stream = open_memstream(&all, &length);
     CU_ASSERT_FALSE(sent->sends_part);
-    fwrite(sent->stream.data, 1, sent->stream.length, stream);
+    if (sent->stream.length > 0)
+        fwrite(sent->stream.data, 1, sent->stream.length, stream);
     for (size_t i = 0; i < n; i++)
         fwrite(pieces[i].bytes.data, 1, pieces[i].bytes.length, stream);
     fclose(stream);
