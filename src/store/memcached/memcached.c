@@ -50,23 +50,24 @@ static void on_failed(void *user, enum breaker_failure failure, const char *why)
 
 /* ---- the time of the last purge ---- */
 
-static uint64_t last_purge(const struct memcached_server *server) {
-    const struct memcached_found *found = &server->purge_found;
-    return found->found && found->length == STORE_GENERATION_LENGTH
-               ? load_u64(server->purge_value.data + found->at)
+static uint64_t last_purge(const struct purge_read *read) {
+    return read->found.found && read->found.length == STORE_GENERATION_LENGTH
+               ? load_u64(read->value.data + read->found.at)
                : 0;
 }
 
-static void read_last_purge(struct memcached_server *server, memcached_ended ended) {
-    buffer_reset(&server->purge_value, STORE_SMALL_MAX);
-    server->purge_found = (struct memcached_found){.found = false};
-    server->purge_get = (struct memcached_command){.verb = MEMCACHED_GET,
-                                                   .ended = ended,
-                                                   .names = server->purge_name,
-                                                   .n = 1,
-                                                   .found = &server->purge_found,
-                                                   .values = &server->purge_value};
-    memcached_send_get(server->connection, &server->purge_get);
+/* The probe and the figures may read at the same time: a probe begins while figures are awaited when the
+ * server has to be told something. */
+static void read_last_purge(struct memcached_server *server, struct purge_read *read, memcached_ended ended) {
+    buffer_reset(&read->value, STORE_SMALL_MAX);
+    read->found = (struct memcached_found){.found = false};
+    read->command = (struct memcached_command){.verb = MEMCACHED_GET,
+                                               .ended = ended,
+                                               .names = server->purge_name,
+                                               .n = 1,
+                                               .found = &read->found,
+                                               .values = &read->value};
+    memcached_send_get(server->connection, &read->command);
 }
 
 /* ---- the probe ---- */
@@ -78,7 +79,7 @@ static void on_probe_ended(struct memcached_command *command, enum memcached_out
     if (server->memcached->closing || server->remote.state != REMOTE_PROBING)
         return; /* the connection failed, and with it the probe */
     if (outcome == MEMCACHED_DONE || outcome == MEMCACHED_FULL)
-        remote_server_probed(&server->remote, last_purge(server));
+        remote_server_probed(&server->remote, last_purge(&server->probe_purge));
     else
         remote_server_failed(&server->remote, BREAKER_WRONG, "it does not take an item");
 }
@@ -90,7 +91,7 @@ static void on_probe_read(struct memcached_command *command, enum memcached_outc
 
 static void probe(struct remote_server *remote) {
     struct memcached_server *server = server_of(remote);
-    read_last_purge(server, on_probe_read);
+    read_last_purge(server, &server->probe_purge, on_probe_read);
     server->probe_set = (struct memcached_command){.verb = MEMCACHED_SET, .ended = on_probe_ended};
     memcached_send_write(server->connection, &server->probe_set, server->probe_name, (struct bytes){NULL, 0},
                          LITERAL("probe"), PROBE_TTL_MS, 0);
@@ -130,9 +131,9 @@ static void on_figure(struct memcached_command *command, struct bytes line) {
 
 static void on_purge_read(struct memcached_command *command, enum memcached_outcome outcome) {
     struct memcached_server *server =
-        (struct memcached_server *)((char *)command - offsetof(struct memcached_server, purge_get));
+        (struct memcached_server *)((char *)command - offsetof(struct memcached_server, figures_purge));
     if (outcome == MEMCACHED_DONE && !server->memcached->closing)
-        remote_server_read(&server->remote, last_purge(server));
+        remote_server_read(&server->remote, last_purge(&server->figures_purge));
 }
 
 /* The servers' clocks may differ, too: all hosts go by the first that is used. */
@@ -164,7 +165,7 @@ static void on_ask_figures(uv_timer_t *timer) {
         server->asking = true;
         server->items_read = server->bytes_read = server->evictions_read = server->time_read = UINT64_MAX;
         server->figures_command = (struct memcached_command){.ended = on_figures_ended, .stat = on_figure};
-        read_last_purge(server, on_purge_read);
+        read_last_purge(server, &server->figures_purge, on_purge_read);
         memcached_send_stats(server->connection, &server->figures_command);
     }
 }
@@ -209,7 +210,8 @@ static void close_memcached(struct store *store) {
     for (unsigned i = 0; i < memcached->n; i++) {
         memcached_connection_destroy(&memcached->servers[i].connection);
         remote_server_fini(&memcached->servers[i].remote);
-        buffer_fini(&memcached->servers[i].purge_value);
+        buffer_fini(&memcached->servers[i].figures_purge.value);
+        buffer_fini(&memcached->servers[i].probe_purge.value);
     }
     memcached_free_lookups(memcached);
     if (memcached->has_ring)
@@ -226,7 +228,8 @@ static bool add_server(struct memcached *memcached, const struct context *contex
     static const uint8_t PROBE[STORE_KEY_LENGTH] = {0};
     memcached_name(memcached, STORE_OUTCOME, PROBE, server->probe_name);
     memcached_name(memcached, STORE_GENERATION, STORE_LAST_PURGE, server->purge_name);
-    buffer_init(&server->purge_value, STORE_SMALL_MAX);
+    buffer_init(&server->figures_purge.value, STORE_SMALL_MAX);
+    buffer_init(&server->probe_purge.value, STORE_SMALL_MAX);
     if (!remote_server_init(&server->remote, &REMOTE, &memcached->remote, context, address))
         return false;
     server->connection = memcached_connection_create(

@@ -17,6 +17,13 @@
 
 struct memcached;
 
+/* One read of STORE_LAST_PURGE. */
+struct purge_read {
+    struct memcached_command command; /* first */
+    struct memcached_found found;
+    struct buffer value;
+};
+
 struct memcached_server {
     struct remote_server remote; /* first: its callbacks get back to the server */
     struct memcached *memcached;
@@ -25,18 +32,17 @@ struct memcached_server {
 
     /* Its own figures; asked for once a second. */
     struct memcached_command figures_command;
-    struct memcached_command purge_get; /* of STORE_LAST_PURGE */
-    struct memcached_found purge_found;
-    struct buffer purge_value;
-    char purge_name[ITEM_NAME_MAX];
+    struct purge_read figures_purge;
     bool asking;
     bool known;
     uint64_t items, bytes, evictions;
     uint64_t items_read, bytes_read, evictions_read, time_read; /* of the answer under way */
 
     /* The probe: a read of STORE_LAST_PURGE and a write of an item that is the probe's own. */
+    struct purge_read probe_purge;
     struct memcached_command probe_set;
     char probe_name[ITEM_NAME_MAX];
+    char purge_name[ITEM_NAME_MAX]; /* of STORE_LAST_PURGE */
 };
 
 struct memcached_lookup;
