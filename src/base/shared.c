@@ -201,8 +201,9 @@ static void drop_former(struct shared *shared) {
 /* Opens the file, takes the set-up lock, and leaves a file that can be mapped and the places claimed. */
 static bool prepare_file(struct shared *shared, unsigned workers, const char *path, struct identity *wanted,
                          struct error *error) {
+    const struct own_file file = shared_file(path);
     struct stat status;
-    if (!read_boot_id(wanted->boot_id, error) || !shared_file_open(&shared->descriptor, path, error))
+    if (!read_boot_id(wanted->boot_id, error) || !own_file_open(&file, &shared->descriptor, error))
         return false;
     if (!lock_set(shared->descriptor, F_OFD_SETLKW, F_WRLCK, SETUP_LOCK)) {
         error_set_errno(error, errno, "%s: cannot lock", path);
@@ -212,7 +213,7 @@ static bool prepare_file(struct shared *shared, unsigned workers, const char *pa
         error_set_errno(error, errno, "%s", path);
         return false;
     }
-    if (!shared_file_is_ours(shared->descriptor, status.st_size, path, error))
+    if (!own_file_is_ours(&file, shared->descriptor, status.st_size, error))
         return false;
     off_t size = (off_t)(wanted->fixed_bytes + wanted->region_bytes);
     const char *fault = find_fault(shared->descriptor, status.st_size, wanted);
@@ -222,7 +223,7 @@ static bool prepare_file(struct shared *shared, unsigned workers, const char *pa
         return false;
     }
     if (!fault) {
-        if (!shared_file_reserve(shared->descriptor, size, path, error))
+        if (!own_file_reserve(&file, shared->descriptor, size, error))
             return false;
     } else {
         if (status.st_size > 0)
@@ -230,7 +231,7 @@ static bool prepare_file(struct shared *shared, unsigned workers, const char *pa
         if (fault == OTHER_SIZES)
             copy_former(shared, status.st_size, wanted);
         shared->fresh = true;
-        if (!shared_file_recreate(shared->descriptor, size, path, error))
+        if (!own_file_recreate(&file, shared->descriptor, size, error))
             return false;
     }
     return claim_places(shared, workers, path, error);
@@ -471,6 +472,7 @@ enum shared_adoption shared_adopt(struct shared *shared, const struct shared_han
         header.identity.layout_version != LAYOUT_VERSION)
         return SHARED_OTHER_LAYOUT;
     clear_handle(shared);
+    shared->adopted = true;
     *(handles->is_file ? &shared->descriptor : &shared->memory_descriptor) = handles->descriptor;
     memcpy(shared->claimed, handles->claimed, sizeof(shared->claimed));
     memcpy(shared->wake_descriptors, handles->wake_descriptors, sizeof(shared->wake_descriptors));

@@ -47,7 +47,7 @@ static void open_state(struct shared *shared, const struct settings *settings,
     }
     LOG(LOG_WARN, "state_not_kept", LOG_TEXT("error", error.text),
         LOG_TEXT("effect", "what the cache servers have is invalidated at each start; set STATE_DIR"));
-    if (shared->first)
+    if (shared->first || shared->adopted)
         state_is_unknown(shared);
 }
 

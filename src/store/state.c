@@ -3,23 +3,33 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "inferonce/base/log.h"
+#include "inferonce/base/own_file.h"
 #include "store/memory/region.h"
 #include "store/remote/pending.h"
 
-#define MAGIC UINT64_C(0x3165746174736e69) /* "instate1" in a little-endian dump */
+#define MAGIC          UINT64_C(0x3165746174736e69) /* "instate1" in a little-endian dump */
+#define LAYOUT_VERSION 1
 
-struct state_file {
+struct identity {
     uint64_t magic;
     uint64_t bytes;
+    uint64_t layout_version;
+};
+
+struct state_file {
+    struct identity identity;
     struct pendings pendings;
 };
 
-/* The first byte: held for writing while the file is set up, for reading as long as somebody uses it. */
+static const struct identity IDENTITY = {MAGIC, sizeof(struct state_file), LAYOUT_VERSION};
+
+/* Locks the first byte: for writing while the file is set up, for reading as long as a process uses it. */
 static bool lock(int descriptor, int command, short type) {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
     int result;
@@ -29,83 +39,99 @@ static bool lock(int descriptor, int command, short type) {
     return result == 0;
 }
 
-static bool open_file(int *descriptor, const char *path, struct error *error) {
-    struct stat status;
-    *descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
-    if (*descriptor < 0 || fstat(*descriptor, &status) != 0) {
-        error_set_errno(error, errno, "%s: cannot open", path);
-        return false;
-    }
-    if (S_ISREG(status.st_mode))
-        return true;
-    error_set(error, "%s: not a regular file", path);
-    return false;
+/* Whether the file can be used as it is. */
+static bool is_whole(int descriptor, off_t size) {
+    struct identity found;
+    return size >= (off_t)sizeof(struct state_file) &&
+           pread(descriptor, &found, sizeof(found), 0) == (ssize_t)sizeof(found) &&
+           memcmp(&found, &IDENTITY, sizeof(found)) == 0;
 }
 
-/* A file of ours that was cut short, or is of another version, begins anew. */
-static bool set_up(int descriptor, const char *path, bool *fresh, struct error *error) {
-    uint64_t header[2] = {0, 0};
-    const uint64_t wanted[2] = {MAGIC, sizeof(struct state_file)};
-    struct stat status;
-    if (fstat(descriptor, &status) != 0 || pread(descriptor, header, sizeof(header), 0) < 0) {
-        error_set_errno(error, errno, "%s: cannot read", path);
-        return false;
-    }
-    if (status.st_size > 0 && header[0] != MAGIC) {
-        error_set(error, "%s: holds something else and is left as it is", path);
-        return false;
-    }
-    *fresh = header[1] != sizeof(struct state_file) || status.st_size < (off_t)sizeof(struct state_file);
-    if (*fresh && ftruncate(descriptor, 0) != 0) {
-        error_set_errno(error, errno, "%s: cannot empty", path);
-        return false;
-    }
-    int failure = posix_fallocate(descriptor, 0, sizeof(struct state_file));
-    if (failure == 0 && pwrite(descriptor, wanted, sizeof(wanted), 0) == (ssize_t)sizeof(wanted))
-        return true;
-    error_set_errno(error, failure != 0 ? failure : errno, "%s: cannot write", path);
-    return false;
-}
-
-static bool map(struct shared *shared, int descriptor, const char *path, struct error *error) {
-    void *mapped = mmap(NULL, sizeof(struct state_file), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+static bool map(struct shared *shared, const struct own_file *file, struct error *error) {
+    void *mapped = mmap(NULL, sizeof(struct state_file), PROT_READ | PROT_WRITE, MAP_SHARED,
+                        shared->state_descriptor, 0);
     if (mapped == MAP_FAILED) {
-        error_set_errno(error, errno, "%s: cannot map", path);
+        error_set_errno(error, errno, "%s: %s: cannot map", file->setting, file->path);
         return false;
     }
     shared->state_mapping = mapped;
     shared->state_bytes = sizeof(struct state_file);
-    shared->state_descriptor = descriptor;
     shared->state = &((struct state_file *)mapped)->pendings;
     return true;
 }
 
-/* Under the lock for writing: nobody else has the file. */
-static bool open_as_first(struct shared *shared, int descriptor, const char *path, struct error *error) {
-    bool fresh;
-    if (!set_up(descriptor, path, &fresh, error) || !map(shared, descriptor, path, error))
+static bool keep(struct shared *shared, const struct own_file *file, struct error *error) {
+    if (!own_file_reserve(file, shared->state_descriptor, sizeof(struct state_file), error) ||
+        !map(shared, file, error))
         return false;
-    pendings_setup(shared->state, fresh);
-    if (!fresh && pending_any(shared->state))
-        LOG(LOG_INFO, "invalidations_remembered", LOG_TEXT("path", path));
+    pendings_setup(shared->state, false);
+    if (pending_any(shared->state))
+        LOG(LOG_INFO, "invalidations_remembered", LOG_TEXT("path", file->path));
+    return true;
+}
+
+/* Writes the identity last: a file whose set-up is interrupted is not whole, and begins anew once more. */
+static bool begin_anew(struct shared *shared, const struct own_file *file, bool lost, struct error *error) {
+    if (!own_file_recreate(file, shared->state_descriptor, sizeof(struct state_file), error) ||
+        !map(shared, file, error))
+        return false;
+    pendings_setup(shared->state, true);
+    if (lost) {
+        state_is_unknown(shared);
+        LOG(LOG_WARN, "state_lost", LOG_TEXT("path", file->path),
+            LOG_TEXT("effect", "what the cache servers have is invalidated once"));
+    }
+    atomic_signal_fence(memory_order_seq_cst);
+    ((struct state_file *)shared->state_mapping)->identity = IDENTITY;
+    return true;
+}
+
+/* The lock is held, with `alone` for writing. `existed`: so did the file, before it was opened. */
+static bool open_locked(struct shared *shared, const struct own_file *file, bool alone, bool existed,
+                        struct error *error) {
+    struct stat status;
+    if (fstat(shared->state_descriptor, &status) != 0) {
+        error_set_errno(error, errno, "%s: %s", file->setting, file->path);
+        return false;
+    }
+    if (!own_file_is_ours(file, shared->state_descriptor, status.st_size, error))
+        return false;
+    bool whole = is_whole(shared->state_descriptor, status.st_size);
+    if (alone)
+        return whole ? keep(shared, file, error) : begin_anew(shared, file, existed || !shared->first, error);
+    if (whole)
+        return map(shared, file, error);
+    error_set(error, "%s: %s: in use by running processes, and not to be shared with them: not whole",
+              file->setting, file->path);
+    return false;
+}
+
+/* The process that this one waited for may have failed to set the file up, or be gone: then the file is this
+ * one's after all. */
+static bool take_lock(int descriptor, bool *alone) {
+    *alone = lock(descriptor, F_OFD_SETLK, F_WRLCK);
+    if (*alone)
+        return true;
+    if (!lock(descriptor, F_OFD_SETLKW, F_RDLCK))
+        return false;
+    *alone = lock(descriptor, F_OFD_SETLK, F_WRLCK);
     return true;
 }
 
 bool state_open(struct shared *shared, const char *path, struct error *error) {
-    int descriptor;
-    bool opened = open_file(&descriptor, path, error);
-    if (opened && lock(descriptor, F_OFD_SETLK, F_WRLCK))
-        opened = open_as_first(shared, descriptor, path, error);
-    else if (opened && lock(descriptor, F_OFD_SETLKW, F_RDLCK))
-        opened = map(shared, descriptor, path, error);
-    if (opened && lock(descriptor, F_OFD_SETLK, F_RDLCK) && shared->state)
+    const struct own_file file = {.setting = "STATE_DIR", .path = path, .magic = MAGIC};
+    bool existed = access(path, F_OK) == 0;
+    bool alone;
+    if (!own_file_open(&file, &shared->state_descriptor, error))
+        goto out;
+    bool locked = take_lock(shared->state_descriptor, &alone);
+    if (locked && !open_locked(shared, &file, alone, existed, error))
+        goto out;
+    if (locked && lock(shared->state_descriptor, F_OFD_SETLK, F_RDLCK))
         return true;
-    if (opened)
-        error_set_errno(error, errno, "%s: cannot lock", path);
-    if (shared->state)
-        state_close(shared);
-    else if (descriptor >= 0)
-        close(descriptor);
+    error_set_errno(error, errno, "%s: %s: cannot lock", file.setting, path);
+out:
+    state_close(shared);
     return false;
 }
 
@@ -119,10 +145,10 @@ void state_is_unknown(const struct shared *shared) {
 }
 
 void state_close(struct shared *shared) {
-    if (!shared->state)
-        return;
-    munmap(shared->state_mapping, shared->state_bytes);
-    close(shared->state_descriptor);
+    if (shared->state_mapping)
+        munmap(shared->state_mapping, shared->state_bytes);
+    if (shared->state_descriptor >= 0)
+        close(shared->state_descriptor);
     shared->state = shared->state_mapping = NULL;
     shared->state_descriptor = -1;
 }

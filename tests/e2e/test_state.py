@@ -108,6 +108,28 @@ class State(Case):
             self.assertRegex(again.log(), "level=warn event=state_not_kept .*Not a directory.*invalidated at each start")
         self.over_each(check)
 
+    def test_reloaded_to_where_there_can_be_no_file(self):
+        """What the former program had in its file is not known to the next one."""
+        settings = os.path.join(self.directory, "settings")
+
+        def configure(directory):
+            with open(settings, "w", encoding="ascii") as file:
+                file.write(f"STATE_DIR={directory}\n")
+        redis = Redis(self)
+        configure(self.directory)
+        self.app = Inferonce(self, "--config", settings, name="reloaded", STORE_TIMEOUT_MS=200, **redis.settings(redis))
+        client = self.front(self.app.socket_path)
+        self.purge_while_away(redis, client)
+        old = self.app.workers()
+        configure(settings)
+        self.app.send_signal(signal.SIGHUP)
+        wait_until(lambda: "event=reloaded " in self.app.log() and not set(old) & set(self.app.workers()), "the old workers are gone", timeout_s=40)
+        redis.resume()
+        self.await_use(client)
+        self.assertEqual(self.found(client), ["MISS", "MISS", "MISS"])
+        self.assertEqual(self.found(client), ["HIT", "HIT", "HIT"])
+        self.assertIn("event=state_not_kept", self.app.log())
+
     def test_a_file_of_somebody_else(self):
         redis = Redis(self)
         path = os.path.join(self.directory, "over-redis.sock.state")

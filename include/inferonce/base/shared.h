@@ -89,6 +89,7 @@ struct shared {
     void *former; /* of a file with other sizes: a copy of its region; NULL: none */
     size_t former_bytes;
     bool first;                      /* nobody else has the mapping: lock words are to be made anew */
+    bool adopted;                    /* it is that of the image before (shared_adopt) */
     int descriptor;                  /* of the file; -1 when anonymous */
     int memory_descriptor;           /* of the memory, when anonymous; -1: of a file */
     unsigned workers;                /* places claimed by this master */

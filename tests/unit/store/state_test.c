@@ -1,8 +1,11 @@
 #include "inferonce/store/state.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/remote/pending.h"
@@ -11,13 +14,18 @@
 static char directory[] = "/tmp/inferonce-state-XXXXXX";
 static char path[64];
 
-static struct shared open_at(const char *at, bool wanted) {
+static struct shared open_as(bool first, const char *at, bool wanted) {
     struct error error = {""};
-    struct shared shared = {.state_descriptor = -1};
+    struct shared shared = {.state_descriptor = -1, .first = first};
     CU_ASSERT_EQUAL(state_open(&shared, at, &error), wanted);
     CU_ASSERT_EQUAL(shared.state != NULL, wanted);
     CU_ASSERT_EQUAL(error.text[0] == '\0', wanted);
     return shared;
+}
+
+/* By the first process of a host. */
+static struct shared open_at(const char *at, bool wanted) {
+    return open_as(true, at, wanted);
 }
 
 static void write_file(const char *text, size_t length) {
@@ -78,28 +86,67 @@ static void test_a_lock_that_was_held(void) {
     unlink(path);
 }
 
-static void test_files_that_begin_anew(void) {
-    struct shared shared = open_at(path, true);
+static bool is_unknown(const struct shared *shared) {
+    static const uint64_t SERVERS[] = {9};
+    bool known = pending_count(shared->state, 9) == 0;
+    CU_ASSERT(pending_assume_all(shared->state, SERVERS, 1, 1000));
+    return known && pending_count(shared->state, 9) == 1;
+}
+
+/* Opens the file, which is to begin anew, closes it, and opens it as it is then. */
+static void expect_anew(const char *row, bool first, bool unknown) {
+    unit_row(row);
+    struct shared shared = open_as(first, path, true);
     off_t size = size_of_file();
+    CU_ASSERT_EQUAL(pending_count(shared.state, 7), 0);
+    CU_ASSERT_EQUAL(is_unknown(&shared), unknown);
     add(&shared, 1);
     state_close(&shared);
-    for (unsigned i = 0; i < 2; i++) {
-        int descriptor = open(path, O_RDWR);
-        uint64_t other = 1;
-        /* Cut short, then of another layout. */
-        bool done = i == 0 ? ftruncate(descriptor, size / 2) == 0
-                           : pwrite(descriptor, &other, sizeof(other), sizeof(other)) == sizeof(other);
-        CU_ASSERT(done);
-        close(descriptor);
-        shared = open_at(path, true);
-        CU_ASSERT_EQUAL(size_of_file(), size);
-        CU_ASSERT_EQUAL(pending_count(shared.state, 7), 0);
-        add(&shared, 1);
-        state_close(&shared);
-    }
-    write_file("", 0);
-    shared = open_at(path, true);
+    shared = open_as(first, path, true);
+    CU_ASSERT_EQUAL(size_of_file(), size);
+    CU_ASSERT_EQUAL(pending_count(shared.state, 7), 1);
+    CU_ASSERT_FALSE(is_unknown(&shared)); /* it was told once */
     state_close(&shared);
+}
+
+static void write_word(off_t at, uint64_t word) {
+    int descriptor = open(path, O_RDWR);
+    CU_ASSERT_EQUAL(pwrite(descriptor, &word, sizeof(word), at), sizeof(word));
+    close(descriptor);
+}
+
+/* Only a host that begins and never had a file knows what the file held: nothing. */
+static void test_files_that_begin_anew(void) {
+    expect_anew("there is none, on a host that begins", true, false);
+    CU_ASSERT_EQUAL(truncate(path, size_of_file() / 2), 0);
+    expect_anew("cut short", true, true);
+    write_word(8, 1);
+    expect_anew("of another size", true, true);
+    write_word(16, 1000);
+    expect_anew("of another layout", true, true);
+    CU_ASSERT_EQUAL(truncate(path, 8), 0);
+    expect_anew("its set-up was interrupted", true, true);
+    write_file("", 0);
+    expect_anew("emptied", true, true);
+    unlink(path);
+    expect_anew("there is none, on a host whose mapping is older", false, true);
+    unlink(path);
+}
+
+/* Another process has the file: what is not whole is not shared, and not made anew under its feet. */
+static void test_not_shared_unless_whole(void) {
+    struct shared one = open_at(path, true);
+    off_t size = size_of_file();
+    write_word(16, 1000);
+    (void)open_as(false, path, false);
+    CU_ASSERT_EQUAL(size_of_file(), size);
+    CU_ASSERT_EQUAL(truncate(path, size / 2), 0);
+    (void)open_as(false, path, false);
+    CU_ASSERT_EQUAL(size_of_file(), size / 2);
+    state_close(&one);
+    struct shared two = open_as(false, path, true);
+    CU_ASSERT_EQUAL(size_of_file(), size);
+    state_close(&two);
     unlink(path);
 }
 
@@ -116,6 +163,23 @@ static void test_what_is_not_touched(void) {
     unlink(path);
     CU_ASSERT_EQUAL(symlink("/dev/null", path), 0);
     (void)open_at(path, false);
+    unlink(path);
+}
+
+/* A full disk: nothing is left half done. */
+static void test_no_room_for_the_file(void) {
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        struct error error = {""};
+        struct shared shared = {.state_descriptor = -1, .first = true};
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){4096, 4096});
+        _exit(!state_open(&shared, path, &error) && strstr(error.text, "cannot reserve") ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CU_ASSERT_EQUAL(size_of_file(), 0);
     unlink(path);
 }
 
@@ -144,7 +208,9 @@ static const struct unit_case CASES[] = {
     {"several masters share it", test_shared_by_masters},
     {"a lock that was held", test_a_lock_that_was_held},
     {"files that begin anew", test_files_that_begin_anew},
+    {"what is not whole is not shared", test_not_shared_unless_whole},
     {"what is not touched", test_what_is_not_touched},
+    {"no room for the file", test_no_room_for_the_file},
     {"nothing is known of a former run", test_nothing_is_known},
 };
 
