@@ -18,10 +18,11 @@ void skew_learn(const struct context *context, const char *server, uint64_t serv
     int64_t skew_us = (int64_t)(server_us - host_us);
     if (skew_us > SKEW_MOST_US || skew_us < -SKEW_MOST_US)
         return;
-    if (llabs(skew_us) < SKEW_LEAST_US)
-        skew_us = 0;
+    /* Before what is left is rounded to 0: a clock that is off by just SKEW_LEAST_US would go to and fro. */
     if (llabs(skew_us - clock->skew_us) < SKEW_LEAST_US)
         return;
+    if (llabs(skew_us) < SKEW_LEAST_US)
+        skew_us = 0;
     tell(server, clock->skew_us, skew_us);
     clock->skew_us = skew_us;
     atomic_store_explicit(&context->shared->slots[context->slot].clock_skew_us, skew_us,

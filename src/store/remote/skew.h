@@ -8,7 +8,7 @@
 
 #include "inferonce/base/context.h"
 
-/* Less is not corrected: memcached counts in seconds. */
+/* Less, and a change by less, is not corrected: memcached counts in seconds. */
 #define SKEW_LEAST_US INT64_C(2000000)
 
 /* More is told in the log: something is wrong with a clock. */

@@ -44,12 +44,24 @@ static void test_table(void) {
 
 /* memcached counts in seconds: the corrected clock does not go to and fro with them. */
 static void test_steady(void) {
-    begin();
-    skew_learn(&CONTEXT, "server", NOW + 50 * SECOND);
-    for (uint64_t i = 0; i < 20; i++) {
-        host.wall_us += SECOND;
-        skew_learn(&CONTEXT, "server", host.wall_us + 50 * SECOND + (i % 3) * SECOND / 2);
-        CU_ASSERT_EQUAL(host.skew_us, 50 * (int64_t)SECOND);
+    static const struct {
+        const char *row;
+        int64_t said_us[4]; /* in turns, from the host's clock */
+        int64_t skew_us;    /* after each */
+    } ROWS[] = {
+        {"50 s", {50000000, 50500000, 51000000, 49500000}, 50000000},
+        {"what is just corrected", {2000000, 1500000, 2500000, 1000001}, 2000000},
+        {"behind as well", {-2000000, -1999999, -2500000, -500000}, -2000000},
+        {"what is just not corrected", {1999999, -1999999, 1500000, 0}, 0},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        begin();
+        unit_row(ROWS[i].row);
+        for (unsigned second = 0; second < 20; second++) {
+            host.wall_us += SECOND;
+            skew_learn(&CONTEXT, "server", host.wall_us + (uint64_t)ROWS[i].said_us[second % 4]);
+            CU_ASSERT_EQUAL(host.skew_us, ROWS[i].skew_us);
+        }
     }
 }
 
