@@ -34,7 +34,7 @@ unsigned api_workers(const struct api *api) {
 }
 
 uint64_t api_uptime_us(const struct api *api) {
-    uint64_t now_us = clock_wall_us(api->context->clock) - (uint64_t)api->context->clock->skew_us;
+    uint64_t now_us = clock_host_us(api->context->clock);
     uint64_t started_us = api->context->shared->started_us;
     return now_us > started_us ? now_us - started_us : 0; /* the clock may have been set back */
 }

@@ -14,5 +14,13 @@ uint64_t clock_monotonic_us(const struct clock *clock) {
 }
 
 uint64_t clock_wall_us(const struct clock *clock) {
-    return (clock->fake ? clock->wall_us : read_us(CLOCK_REALTIME)) + (uint64_t)clock->skew_us;
+    return clock_host_us(clock) + (uint64_t)clock->skew_us;
+}
+
+uint64_t clock_host_us(const struct clock *clock) {
+    return clock->fake ? clock->wall_us : read_us(CLOCK_REALTIME);
+}
+
+uint64_t clock_after_ms(uint64_t now_us, uint64_t ms) {
+    return ms == 0 || ms > (UINT64_MAX - now_us) / 1000 ? UINT64_MAX : now_us + ms * 1000;
 }

@@ -23,4 +23,10 @@ uint64_t clock_monotonic_us(const struct clock *clock);
 /* Microseconds since 1970-01-01 UTC; may jump either way. */
 uint64_t clock_wall_us(const struct clock *clock);
 
+/* As clock_wall_us, as the host has it: without `skew_us`. */
+uint64_t clock_host_us(const struct clock *clock);
+
+/* `ms` milliseconds after `now_us`. 0, and what would overflow: UINT64_MAX, never. */
+uint64_t clock_after_ms(uint64_t now_us, uint64_t ms);
+
 #endif

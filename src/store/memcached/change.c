@@ -230,7 +230,7 @@ static void put_entry(struct change *change, const struct store_item *item) {
     uint64_t now_us = clock_wall_us(change->memcached->clock);
     change->epoch = item->epoch;
     change->ttl_ms = item->ttl_ms;
-    item_header(item->epoch, item_expiry(now_us, item->ttl_ms), false, header);
+    item_header(item->epoch, clock_after_ms(now_us, item->ttl_ms), false, header);
     buffer_append(&change->value, header, sizeof(header));
     buffer_append_bytes(&change->value, item->value);
     if (change->value.failed) {

@@ -31,11 +31,6 @@ static uint64_t now_of(const struct memory *memory) {
     return clock_monotonic_us(memory->context.clock);
 }
 
-/* `ms` milliseconds after `now_us`; 0, and what would overflow: never. */
-static uint64_t expiry_of(uint64_t now_us, uint64_t ms) {
-    return ms == 0 || ms > (UINT64_MAX - now_us) / 1000 ? UINT64_MAX : now_us + ms * 1000;
-}
-
 static enum store_status counted(struct memory *memory, enum store_status status) {
     if (status == STORE_ERROR)
         stats_count(memory->context.stats, STAT_store_errors);
@@ -176,7 +171,7 @@ static enum store_status put_entry(struct memory *memory, const struct store_ite
         return STORE_ERROR;
     enum store_status status = STORE_REFUSED;
     if (!is_refused(&shard, item, now_us, &exists))
-        status = memory_log_write(&shard, item, expiry_of(now_us, item->ttl_ms), now_us);
+        status = memory_log_write(&shard, item, clock_after_ms(now_us, item->ttl_ms), now_us);
     memory_shard_unlock(&shard);
     return status;
 }
@@ -200,7 +195,7 @@ static enum store_status write_small(struct memory *memory, const struct store_i
     if (!memory_shard_lock(&shard))
         return STORE_ERROR;
     enum store_status status =
-        memory_small_write(&shard, item, only_if_missing, expiry_of(now_us, item->ttl_ms), now_us);
+        memory_small_write(&shard, item, only_if_missing, clock_after_ms(now_us, item->ttl_ms), now_us);
     memory_shard_unlock(&shard);
     return status;
 }
@@ -257,7 +252,7 @@ static bool bury(const struct memory_shard *shard, const uint8_t *key, uint64_t 
     if (known > 0)
         epoch = above(epoch, known);
     if (tombstone_ms > 0)
-        memory_tombstones_add(tombstones, key, epoch, expiry_of(now_us, tombstone_ms), now_us);
+        memory_tombstones_add(tombstones, key, epoch, clock_after_ms(now_us, tombstone_ms), now_us);
     return exists;
 }
 

@@ -361,7 +361,7 @@ static bool send_put(struct change *change, const struct store_item *item) {
     char px[24];
     uint64_t now_us = clock_wall_us(change->redis->clock);
     bool for_ever = item->ttl_ms == 0 || item->ttl_ms > UINT64_MAX / 2000;
-    item_header(item->epoch, item_expiry(now_us, item->ttl_ms), false, header);
+    item_header(item->epoch, clock_after_ms(now_us, item->ttl_ms), false, header);
     snprintf(now, sizeof(now), "%" PRIu64, now_us);
     snprintf(px, sizeof(px), "%" PRIu64, for_ever ? 0 : item->ttl_ms + ITEM_GRACE_MS);
     begin_script(change->redis, &words, PUT_ENTRY, STORE_ENTRY, item->key);

@@ -1,6 +1,7 @@
 /* Names items and writes entries as cache servers keep them. */
 #include "store/remote/item.h"
 
+#include "inferonce/base/clock.h"
 #include "inferonce/base/little_endian.h"
 
 #define DAY_MS (UINT64_C(86400) * 1000)
@@ -50,12 +51,8 @@ void item_header(uint64_t epoch, uint64_t expires_us, bool tombstone, char heade
     header[AT_TYPE] = tombstone ? 'T' : 'E';
 }
 
-uint64_t item_expiry(uint64_t now_us, uint64_t ms) {
-    return ms == 0 || ms > (UINT64_MAX - now_us) / 1000 ? UINT64_MAX : now_us + ms * 1000;
-}
-
 uint64_t item_tombstone_expiry(uint64_t now_us, uint64_t tombstone_ms) {
-    return item_expiry(now_us, tombstone_ms + DAY_MS);
+    return clock_after_ms(now_us, tombstone_ms + DAY_MS);
 }
 
 uint64_t item_tombstone_epoch(uint64_t epoch, const struct item *there) {

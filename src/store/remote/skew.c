@@ -14,8 +14,7 @@ static void tell(const char *server, int64_t before_us, int64_t skew_us) {
 
 void skew_learn(const struct context *context, const char *server, uint64_t server_us) {
     struct clock *clock = context->clock;
-    uint64_t host_us = clock_wall_us(clock) - (uint64_t)clock->skew_us;
-    int64_t skew_us = (int64_t)(server_us - host_us);
+    int64_t skew_us = (int64_t)(server_us - clock_host_us(clock));
     if (skew_us > SKEW_MOST_US || skew_us < -SKEW_MOST_US)
         return;
     /* Before what is left is rounded to 0: a clock that is off by just SKEW_LEAST_US would go to and fro. */

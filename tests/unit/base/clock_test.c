@@ -39,10 +39,29 @@ static void test_monotonic_advances_in_microseconds(void) {
     }
 }
 
+static void test_skew(void) {
+    const struct clock behind = {.fake = true, .wall_us = 7000, .skew_us = 3000};
+    const struct clock ahead = {.fake = true, .wall_us = 7000, .skew_us = -3000};
+    CU_ASSERT_EQUAL(clock_wall_us(&behind), 10000);
+    CU_ASSERT_EQUAL(clock_wall_us(&ahead), 4000);
+    CU_ASSERT_EQUAL(clock_host_us(&behind), 7000);
+    CU_ASSERT_EQUAL(clock_host_us(&ahead), 7000);
+}
+
+static void test_after(void) {
+    CU_ASSERT_EQUAL(clock_after_ms(1000, 2), 3000);
+    CU_ASSERT_EQUAL(clock_after_ms(1000, 0), UINT64_MAX);
+    CU_ASSERT_EQUAL(clock_after_ms(1000, UINT64_MAX), UINT64_MAX);
+    CU_ASSERT_EQUAL(clock_after_ms(1000, UINT64_MAX / 1000), UINT64_MAX);
+    CU_ASSERT_EQUAL(clock_after_ms(0, UINT64_MAX / 1000), UINT64_MAX / 1000 * 1000);
+}
+
 static const struct unit_case CASES[] = {
     {"a fake clock stands where the test puts it", test_fake},
     {"the wall clock is the system's", test_wall_is_the_systems},
     {"the monotonic clock is the system's and never goes back", test_monotonic_advances_in_microseconds},
+    {"the host's clock and the corrected one", test_skew},
+    {"so many milliseconds later", test_after},
 };
 
 int main(int argc, char *argv[]) {

@@ -87,20 +87,12 @@ static void test_tombstone_epoch(void) {
     CU_ASSERT_EQUAL(item_tombstone_epoch(7, &removed), 51);
 }
 
-static void test_expiry(void) {
-    CU_ASSERT_EQUAL(item_expiry(1000, 2), 3000);
-    CU_ASSERT_EQUAL(item_expiry(1000, 0), UINT64_MAX);
-    CU_ASSERT_EQUAL(item_expiry(1000, UINT64_MAX), UINT64_MAX);
-    CU_ASSERT_EQUAL(item_expiry(1000, UINT64_MAX / 1000), UINT64_MAX);
-}
-
 static const struct unit_case CASES[] = {
     {"names", test_name},
     {"the layout", test_layout},
     {"entries and tombstones", test_entries},
     {"what is none of ours", test_not_ours},
     {"the epoch of a tombstone", test_tombstone_epoch},
-    {"when a time is over", test_expiry},
 };
 
 int main(int argc, char *argv[]) {
