@@ -262,12 +262,3 @@ void store_batches_destroy(struct store_batches **batches) {
     free(*batches);
     *batches = NULL;
 }
-
-void store_close(struct store **store) {
-    if (!*store)
-        return;
-    struct store_batches *batches = (*store)->batches;
-    (*store)->operations->close(*store);
-    store_batches_destroy(&batches);
-    *store = NULL;
-}

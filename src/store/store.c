@@ -68,3 +68,12 @@ const char *store_name(const struct store *store) {
 void store_figures(struct store *store, struct store_figures *figures) {
     store->operations->figures(store, figures);
 }
+
+void store_close(struct store **store) {
+    if (!*store)
+        return;
+    struct store_batches *batches = (*store)->batches;
+    (*store)->operations->close(*store);
+    store_batches_destroy(&batches);
+    *store = NULL;
+}
