@@ -5,6 +5,7 @@
 
 #include "inferonce/base/little_endian.h"
 #include "inferonce/store/memory.h"
+#include "inferonce/store/state.h"
 #include "store/backend.h"
 #include "store/remote/history.h"
 
@@ -292,15 +293,13 @@ struct store *fallback_open(const struct context *context, remote_open open, str
     }
     fallback->clock = context->clock;
     fallback->memory = memory_open(context, error);
-    if (fallback->memory) {
-        fallback->pendings =
-            context->shared->state ? context->shared->state : memory_pendings(fallback->memory);
+    fallback->pendings = state_pendings(context->shared);
+    if (fallback->memory && fallback->pendings)
         fallback->servers =
             open(context,
                  &(struct remote_options){
                      .pendings = fallback->pendings, .returns = empty_memory, .user = fallback},
                  error);
-    }
     if (fallback->servers && !assume_all(fallback)) {
         error_set(error, "too many invalidations are pending");
         store_close(&fallback->servers);

@@ -10,7 +10,7 @@
 
 #include "inferonce/base/log.h"
 #include "inferonce/base/own_file.h"
-#include "store/memory/region.h"
+#include "inferonce/store/memory.h"
 #include "store/remote/pending.h"
 
 #define MAGIC          UINT64_C(0x3165746174736e69) /* "instate1" in a little-endian dump */
@@ -135,13 +135,14 @@ out:
     return false;
 }
 
+struct pendings *state_pendings(const struct shared *shared) {
+    return shared->state ? shared->state : memory_pendings(shared->region, shared->region_bytes);
+}
+
 void state_is_unknown(const struct shared *shared) {
-    struct memory_context context;
-    struct pendings *pendings = shared->state;
+    struct pendings *pendings = state_pendings(shared);
     if (pendings)
         atomic_store(&pendings->unknown, 1);
-    else if (memory_region_attach(&context, shared->region, shared->region_bytes))
-        atomic_store(&context.region->pendings.unknown, 1);
 }
 
 void state_close(struct shared *shared) {

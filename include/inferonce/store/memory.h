@@ -67,8 +67,8 @@ struct store *memory_open(const struct context *context, struct error *error);
 /* Removes every entry, lease and outcome, of all parts; generations and tombstones stay. */
 void memory_empty(struct store *store);
 
-/* The pending invalidations (store/remote/pending.h), where there is no file for them (state.h);
- * in the region, so that all workers see it. */
-struct pendings *memory_pendings(struct store *store);
+/* The region's pending invalidations, for where there is no file for them (state_pendings). NULL: it is no
+ * region that memory_region_setup has made. */
+struct pendings *memory_pendings(void *region, size_t bytes);
 
 #endif

@@ -21,10 +21,16 @@
 
 #include "inferonce/base/shared.h"
 
+struct pendings;
+
 /* Opens or makes the file, and fills in shared->state. For the master, before it forks, when shared->first is
  * known; blocks for as long as another master is in here. False: error tells why; shared->state is NULL, and
  * nothing was changed that is not ours. */
 bool state_open(struct shared *shared, const char *path, struct error *error) MUST_CHECK;
+
+/* The invalidations that this host's cache servers have still to be told: in the file, else in the mapping's
+ * region, so that all workers see them. NULL: the region is none. */
+struct pendings *state_pendings(const struct shared *shared);
 
 /* There is no such file, or it was lost, and nothing of a former run is known: whatever the servers have from
  * before now is invalidated, once, before they are used. The mapping's region is set up. */

@@ -352,8 +352,9 @@ void memory_region_empty(void *region, size_t bytes, const struct clock *clock) 
     empty(&context);
 }
 
-struct pendings *memory_pendings(struct store *store) {
-    return &memory_of(store)->context.region->pendings;
+struct pendings *memory_pendings(void *region, size_t bytes) {
+    struct memory_context context;
+    return memory_region_attach(&context, region, bytes) ? &context.region->pendings : NULL;
 }
 
 static void figures(struct store *store, struct store_figures *figures_) {

@@ -1,6 +1,7 @@
 /* Taking entries over from a region of other sizes. */
 #include "inferonce/store/memory_adopt.h"
 
+#include "inferonce/store/state.h"
 #include "memory_rig.h"
 #include "store/remote/pending.h"
 
@@ -109,14 +110,14 @@ static void test_generations_and_pendings(void) {
     open_rig(&now, 200, 2, 1, CACHE_SCOPE_SHARED);
     test_add(memory_rig_store(&was, 0), STORE_GENERATION, test_key(1), (struct bytes){NUMBER, sizeof(NUMBER)},
              0);
-    CU_ASSERT_TRUE(pending_add(memory_pendings(memory_rig_store(&was, 0)),
+    CU_ASSERT_TRUE(pending_add(state_pendings(&was.shared),
                                &(struct pending){.server = 7, .kind = STORE_ENTRY, .epoch = 3}));
-    pthread_mutex_lock(&memory_pendings(memory_rig_store(&was, 0))->lock); /* as if somebody had died there */
+    pthread_mutex_lock(&state_pendings(&was.shared)->lock); /* as if somebody had died there */
     adopt();
     struct test_got got;
     CU_ASSERT_EQUAL(test_get_into(memory_rig_store(&now, 0), STORE_GENERATION, test_key(1), &got), STORE_OK);
     CU_ASSERT_EQUAL(got.value[0], 9);
-    CU_ASSERT_EQUAL(pending_count(memory_pendings(memory_rig_store(&now, 0)), 7), 1);
+    CU_ASSERT_EQUAL(pending_count(state_pendings(&now.shared), 7), 1);
     close_rigs();
 }
 

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "memory_rig.h"
 #include "store/remote/pending.h"
 #include "unit.h"
 
@@ -73,19 +74,6 @@ static void test_shared_by_masters(void) {
     unlink(path);
 }
 
-/* A lock that a killed process held is in the file. */
-static void test_a_lock_that_was_held(void) {
-    struct shared shared = open_at(path, true);
-    struct pendings *pendings = shared.state;
-    CU_ASSERT_EQUAL(pthread_mutex_lock(&pendings->lock), 0);
-    state_close(&shared);
-    shared = open_at(path, true);
-    add(&shared, 1);
-    CU_ASSERT_EQUAL(pending_count(shared.state, 7), 1);
-    state_close(&shared);
-    unlink(path);
-}
-
 static bool is_unknown(const struct shared *shared) {
     static const uint64_t SERVERS[] = {9};
     bool known = pending_count(shared->state, 9) == 0;
@@ -113,6 +101,20 @@ static void write_word(off_t at, uint64_t word) {
     int descriptor = open(path, O_RDWR);
     CU_ASSERT_EQUAL(pwrite(descriptor, &word, sizeof(word), at), sizeof(word));
     close(descriptor);
+}
+
+/* A lock is in the file as a process left it that was killed, or a machine that stopped. */
+static void test_a_lock_that_was_held(void) {
+    struct shared shared = open_at(path, true);
+    off_t lock = (char *)&((struct pendings *)shared.state)->lock - (char *)shared.state_mapping;
+    state_close(&shared);
+    for (size_t i = 0; i < sizeof(pthread_mutex_t); i += sizeof(uint64_t))
+        write_word(lock + (off_t)i, UINT64_MAX);
+    shared = open_at(path, true);
+    add(&shared, 1);
+    CU_ASSERT_EQUAL(pending_count(shared.state, 7), 1);
+    state_close(&shared);
+    unlink(path);
 }
 
 /* Only a host that begins and never had a file knows what the file held: nothing. */
@@ -203,6 +205,26 @@ static void test_nothing_is_known(void) {
     unlink(path);
 }
 
+/* In the memory store's region. */
+static void test_without_a_file(void) {
+    static const uint64_t SERVERS[] = {7};
+    struct memory_rig rig;
+    memory_rig_init(&rig);
+    memory_rig_open(&rig, 1);
+    struct pendings *pendings = state_pendings(&rig.shared);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(pendings);
+    state_is_unknown(&rig.shared);
+    CU_ASSERT(pending_assume_all(pendings, SERVERS, 1, 1000));
+    CU_ASSERT_EQUAL(pending_count(pendings, 7), 1);
+    memory_rig_close(&rig);
+}
+
+static void test_without_anything(void) {
+    const struct shared none = {.state_descriptor = -1};
+    CU_ASSERT_PTR_NULL(state_pendings(&none));
+    state_is_unknown(&none);
+}
+
 static const struct unit_case CASES[] = {
     {"survives", test_survives},
     {"several masters share it", test_shared_by_masters},
@@ -212,6 +234,8 @@ static const struct unit_case CASES[] = {
     {"what is not touched", test_what_is_not_touched},
     {"no room for the file", test_no_room_for_the_file},
     {"nothing is known of a former run", test_nothing_is_known},
+    {"without a file", test_without_a_file},
+    {"without anything", test_without_anything},
 };
 
 int main(int argc, char *argv[]) {
