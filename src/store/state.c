@@ -14,7 +14,7 @@
 #include "store/remote/pending.h"
 
 #define MAGIC          UINT64_C(0x3165746174736e69) /* "instate1" in a little-endian dump */
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 
 struct identity {
     uint64_t magic;

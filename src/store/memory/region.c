@@ -8,7 +8,7 @@
 #include "store/memory/mix.h"
 #include "store/memory/part.h"
 
-#define MAGIC          UINT64_C(0x3279726f6d656d69) /* "imemory2" in a little-endian dump */
+#define MAGIC          UINT64_C(0x3379726f6d656d69) /* "imemory3" in a little-endian dump */
 #define LAYOUT_VERSION 3
 #define LINE           64
 

@@ -5,11 +5,20 @@
 
 #include "store/memory/lock.h"
 
-static void recount(struct pendings *pendings) {
-    uint32_t count = 0;
+static uint64_t bit_of(uint64_t server) {
+    return UINT64_C(1) << server % 64;
+}
+
+static bool may_wait(const struct pendings *pendings, uint64_t server) {
+    return atomic_load_explicit(&pendings->waiting, memory_order_acquire) & bit_of(server);
+}
+
+static void note_waiting(struct pendings *pendings) {
+    uint64_t waiting = 0;
     for (unsigned i = 0; i < PENDING_MAX; i++)
-        count += pendings->places[i].number != 0;
-    atomic_store_explicit(&pendings->count, count, memory_order_release);
+        if (pendings->places[i].number != 0)
+            waiting |= bit_of(pendings->places[i].server);
+    atomic_store_explicit(&pendings->waiting, waiting, memory_order_release);
 }
 
 static bool lock(struct pendings *pendings) {
@@ -17,7 +26,7 @@ static bool lock(struct pendings *pendings) {
     if (outcome == MEMORY_LOCK_BROKEN)
         return false;
     if (outcome == MEMORY_LOCKED_AFTER_DEATH) {
-        recount(pendings);
+        note_waiting(pendings);
         memory_lock_recovered(&pendings->lock);
     }
     return true;
@@ -34,7 +43,7 @@ void pendings_setup(struct pendings *pendings, bool fresh) {
         if (place->number > pendings->numbers)
             pendings->numbers = place->number;
     }
-    recount(pendings);
+    note_waiting(pendings);
 }
 
 uint64_t pending_server(const char *name) {
@@ -76,7 +85,7 @@ bool pending_add(struct pendings *pendings, const struct pending *pending) {
     struct pending *place = place_for(pendings, pending);
     if (place) {
         write_place(pendings, place, pending);
-        recount(pendings);
+        note_waiting(pendings);
     }
     memory_lock_give(&pendings->lock);
     return place != NULL;
@@ -84,7 +93,7 @@ bool pending_add(struct pendings *pendings, const struct pending *pending) {
 
 uint64_t pending_count(struct pendings *pendings, uint64_t server) {
     uint64_t count = 0;
-    if (!pending_any(pendings) || !lock(pendings))
+    if (!may_wait(pendings, server) || !lock(pendings))
         return 0;
     for (unsigned i = 0; i < PENDING_MAX; i++) {
         const struct pending *place = &pendings->places[i];
@@ -97,7 +106,7 @@ uint64_t pending_count(struct pendings *pendings, uint64_t server) {
 
 bool pending_has(struct pendings *pendings, uint64_t server) {
     struct pending pending;
-    return pending_any(pendings) && pending_next(pendings, server, 0, &pending);
+    return may_wait(pendings, server) && pending_next(pendings, server, 0, &pending);
 }
 
 bool pending_next(struct pendings *pendings, uint64_t server, uint64_t after, struct pending *pending) {
@@ -121,7 +130,7 @@ void pending_done(struct pendings *pendings, uint64_t number) {
     for (unsigned i = 0; i < PENDING_MAX; i++)
         if (pendings->places[i].number == number)
             pendings->places[i].number = 0;
-    recount(pendings);
+    note_waiting(pendings);
     memory_lock_give(&pendings->lock);
 }
 

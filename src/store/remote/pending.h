@@ -26,8 +26,8 @@ struct pending {
 
 /* In the mapping; all zeros but for the lock: nothing is pending. */
 struct pendings {
-    pthread_mutex_t lock; /* robust */
-    _Atomic uint32_t count;
+    pthread_mutex_t lock;     /* robust */
+    _Atomic uint64_t waiting; /* bit server % 64: there may be one for it; read without the lock */
     uint64_t numbers;
     _Atomic uint32_t unknown;    /* 1: what was pending in a former run is lost (pending_assume_all) */
     _Atomic uint64_t last_purge; /* of any host, that this one knows of; microseconds since 1970 */
@@ -52,7 +52,7 @@ bool pending_add(struct pendings *pendings, const struct pending *pending) MUST_
  */
 uint64_t pending_count(struct pendings *pendings, uint64_t server);
 
-/* Whether there is anything for this server. */
+/* Whether there is anything for this server. Cheap while there is nothing: no lock, no search. */
 bool pending_has(struct pendings *pendings, uint64_t server);
 
 /* The next one for this server whose number is above `after`; false: there is none. */
@@ -76,9 +76,9 @@ void pending_server_has_purge(struct pendings *pendings, uint64_t server, uint64
 bool pending_assume_all(struct pendings *pendings, const uint64_t *servers, unsigned n,
                         uint64_t now_us) MUST_CHECK;
 
-/* Cheap: whether there is any, for any server. */
+/* Whether there is any, for any server. */
 static inline bool pending_any(const struct pendings *pendings) {
-    return atomic_load_explicit(&pendings->count, memory_order_acquire) != 0;
+    return atomic_load_explicit(&pendings->waiting, memory_order_acquire) != 0;
 }
 
 #endif

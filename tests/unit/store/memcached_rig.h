@@ -31,13 +31,13 @@ struct rig {
     struct context context;
     struct store *store;
     unsigned returns;
-    uint64_t pending_at_return;
+    bool pending_at_return;
 };
 
 static inline void returned(void *user) {
     struct rig *rig = user;
     rig->returns++;
-    rig->pending_at_return = atomic_load(&rig->pendings.count);
+    rig->pending_at_return = pending_any(&rig->pendings);
 }
 
 static inline void rig_open_on(struct rig *rig, const char *servers, uint64_t timeout_ms) {

@@ -91,6 +91,28 @@ static void test_full(void) {
     end(pendings);
 }
 
+/* A server is looked for only when its bit is set, which several servers may have. */
+static void test_which_servers_wait(void) {
+    struct pendings *pendings = make();
+    struct pending seven, other;
+    CU_ASSERT_TRUE(add(pendings, of(7, STORE_ENTRY, 1, 20)));
+    CU_ASSERT_EQUAL(atomic_load(&pendings->waiting), 1u << 7);
+    CU_ASSERT_TRUE(pending_has(pendings, 7));
+    CU_ASSERT_FALSE(pending_has(pendings, 8));
+    CU_ASSERT_FALSE(pending_has(pendings, 64 + 7));
+    CU_ASSERT_TRUE(add(pendings, of(64 + 7, STORE_ENTRY, 1, 20)));
+    CU_ASSERT_TRUE(add(pendings, of(63, STORE_ENTRY, 1, 20)));
+    CU_ASSERT_TRUE(pending_next(pendings, 7, 0, &seven) && pending_next(pendings, 64 + 7, 0, &other));
+    pending_done(pendings, seven.number);
+    CU_ASSERT_FALSE(pending_has(pendings, 7));
+    CU_ASSERT_TRUE(pending_has(pendings, 64 + 7));
+    CU_ASSERT_EQUAL(pending_count(pendings, 64 + 7), 1);
+    pending_done(pendings, other.number);
+    CU_ASSERT_TRUE(atomic_load(&pendings->waiting) == UINT64_C(1) << 63);
+    CU_ASSERT_TRUE(pending_has(pendings, 63));
+    end(pendings);
+}
+
 static void test_kept_in_a_file(void) {
     struct pendings *pendings = make();
     struct pending pending;
@@ -167,6 +189,7 @@ static const struct unit_case CASES[] = {
     {"in order, each server's own", test_in_order_and_by_server},
     {"the same item again", test_the_same_again},
     {"there is no place left", test_full},
+    {"which servers wait", test_which_servers_wait},
     {"a file keeps them", test_kept_in_a_file},
     {"a holder is killed", test_holder_is_killed},
     {"names of servers", test_names},
