@@ -107,3 +107,7 @@ void turn_in_next(struct turn *turn, struct turn_task *task) {
         INVARIANT(uv_idle_start(&turn->awake, on_awake) == 0);
     schedule(&turn->next, task);
 }
+
+void turn_free_handle(uv_handle_t *handle) {
+    free(handle);
+}

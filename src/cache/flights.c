@@ -373,10 +373,6 @@ struct flights *flights_create(const struct context *context, struct store *stor
     return NULL;
 }
 
-static void on_timer_closed(uv_handle_t *handle) {
-    free(handle);
-}
-
 void flights_destroy(struct flights **flights) {
     struct flights *old = *flights;
     if (!old)
@@ -385,7 +381,7 @@ void flights_destroy(struct flights **flights) {
     for (unsigned state = 0; state < FLIGHT_STATES; state++)
         while (!TAILQ_EMPTY(&old->in[state]))
             flight_drop(TAILQ_FIRST(&old->in[state]));
-    uv_close((uv_handle_t *)old->timer, on_timer_closed);
+    uv_close((uv_handle_t *)old->timer, turn_free_handle);
     liveness_fini(&old->liveness);
     turn_forget(&old->hand_over);
     free(old);

@@ -51,12 +51,8 @@ bool liveness_init(struct liveness *liveness, const struct context *context, str
     return true;
 }
 
-static void on_closed(uv_handle_t *handle) {
-    free(handle);
-}
-
 void liveness_fini(struct liveness *liveness) {
     if (liveness->timer)
-        uv_close((uv_handle_t *)liveness->timer, on_closed);
+        uv_close((uv_handle_t *)liveness->timer, turn_free_handle);
     liveness->timer = NULL;
 }

@@ -6,7 +6,8 @@
 #define INFERONCE_STORE_BACKEND_H
 
 #include "inferonce/store/store.h"
-#include "store/batch.h"
+
+struct store_batches;
 
 /* All of a batch is done. `gets` is the caller's array. */
 typedef void (*store_got)(void *user, struct store_get *gets, size_t n);

@@ -1,6 +1,7 @@
 /* The stores that exist, and how one is opened. */
 #include "inferonce/store/memory.h"
 #include "store/backend.h"
+#include "store/batch.h"
 #include "store/fallback.h"
 #include "store/memcached/memcached.h"
 #include "store/redis/redis.h"

@@ -1,5 +1,8 @@
 /* The store's operations, handed to the backend. */
+#include "inferonce/store/store.h"
+
 #include "store/backend.h"
+#include "store/batch.h"
 
 /* The time that an entry may last longer than its settings say: a server's seconds, clocks, an inference
  * under way. */

@@ -52,6 +52,9 @@ void turn_end(struct turn *turn);
 /* Takes a task back; one that is not scheduled is accepted. */
 void turn_forget(struct turn_task *task);
 
+/* For uv_close, of a handle that is memory of its own and nothing else: frees it. */
+void turn_free_handle(uv_handle_t *handle);
+
 static inline bool turn_is_scheduled(const struct turn_task *task) {
     return task->list != NULL;
 }

@@ -11,8 +11,8 @@
  *   entry's removal  READING -> WRITING (a tombstone) or DELETING -> done
  *   other items      WRITING or DELETING -> done
  *
- * WRITING finds that somebody else was faster: READING again, MEMCACHED_TRIES times. An entry that is too
- * large for the server: DELETING, since the server kept what it had. */
+ * When another client was faster, WRITING goes back to READING, MEMCACHED_TRIES times. After an entry that is
+ * too large for the server comes DELETING, since the server kept what it had. */
 enum step { ADDING, READING, WRITING, DELETING };
 
 struct change {
@@ -23,14 +23,14 @@ struct change {
     enum store_kind kind;
     uint8_t key[STORE_KEY_LENGTH];
     bool buries; /* a removal of an entry: leaves a tombstone for tombstone_ms, if that is not 0 */
-    bool tells;  /* it does what was pending */
+    bool tells;  /* it does a pending removal */
     bool too_large;
     unsigned tries;
     uint64_t epoch;
     uint64_t ttl_ms;
     uint64_t tombstone_ms;
     enum store_status found_status; /* of a removal: whether there was an entry */
-    struct memcached_found found;   /* what READING found, and its header */
+    struct memcached_found found;   /* by READING; `header` has the item's first bytes */
     struct buffer header;
     struct buffer value; /* owned copy: a put may be tried again */
     store_done done;

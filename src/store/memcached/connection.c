@@ -53,14 +53,10 @@ static char input[INPUT_BYTES]; /* scratch: nothing is kept in it between two ca
 
 /* ---- ends ---- */
 
-static void on_poll_closed(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void disconnect(struct memcached_connection *connection) {
     if (connection->poll) {
         uv_poll_stop(connection->poll);
-        uv_close((uv_handle_t *)connection->poll, on_poll_closed);
+        uv_close((uv_handle_t *)connection->poll, turn_free_handle);
     }
     if (connection->descriptor >= 0)
         close(connection->descriptor);
@@ -520,10 +516,6 @@ struct memcached_connection *memcached_connection_create(const struct memcached_
     return connection;
 }
 
-static void on_timer_closed(uv_handle_t *handle) {
-    free(handle);
-}
-
 void memcached_connection_destroy(struct memcached_connection **connection) {
     if (!*connection)
         return;
@@ -531,7 +523,7 @@ void memcached_connection_destroy(struct memcached_connection **connection) {
     turn_forget(&(*connection)->flush);
     end_all(&(*connection)->sent);
     end_all(&(*connection)->refused);
-    uv_close((uv_handle_t *)(*connection)->deadline, on_timer_closed);
+    uv_close((uv_handle_t *)(*connection)->deadline, turn_free_handle);
     buffer_fini(&(*connection)->output);
     free(*connection);
     *connection = NULL;

@@ -1,11 +1,11 @@
 /* The memcached store: its servers, which of them has a key, how they come back, what they say of themselves.
  */
+#include "store/memcached/memcached.h"
+
 #include <stdlib.h>
 
 #include "inferonce/base/little_endian.h"
-#include "inferonce/base/log.h"
 #include "store/memcached/parts.h"
-#include "store/remote/history.h"
 #include "store/remote/skew.h"
 
 #define FIGURES_MS 1000
@@ -200,10 +200,6 @@ static void figures(struct store *store, struct store_figures *figures_) {
 
 /* ---- set-up ---- */
 
-static void on_timer_closed(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void close_memcached(struct store *store) {
     struct memcached *memcached = memcached_of(store);
     memcached->closing = true;
@@ -217,7 +213,7 @@ static void close_memcached(struct store *store) {
     if (memcached->has_ring)
         memcached_free(&memcached->ring);
     if (memcached->asker)
-        uv_close((uv_handle_t *)memcached->asker, on_timer_closed);
+        uv_close((uv_handle_t *)memcached->asker, turn_free_handle);
     free(memcached);
 }
 
@@ -233,7 +229,7 @@ static bool add_server(struct memcached *memcached, const struct context *contex
     if (!remote_server_init(&server->remote, &REMOTE, &memcached->remote, context, address))
         return false;
     server->connection = memcached_connection_create(
-        &(struct memcached_connection_options){.loop = memcached->loop,
+        &(struct memcached_connection_options){.loop = context->loop,
                                                .turn = context->turn,
                                                .address = &server->remote.resolver.numeric,
                                                .name_length = memcached->names.length,
@@ -263,11 +259,11 @@ static bool add_servers(struct memcached *memcached, const struct context *conte
     return true;
 }
 
-static bool start_asking(struct memcached *memcached) {
+static bool start_asking(struct memcached *memcached, uv_loop_t *loop) {
     memcached->asker = malloc(sizeof(*memcached->asker));
     if (!memcached->asker)
         return false;
-    INVARIANT(uv_timer_init(memcached->loop, memcached->asker) == 0);
+    INVARIANT(uv_timer_init(loop, memcached->asker) == 0);
     memcached->asker->data = memcached;
     uv_timer_start(memcached->asker, on_ask_figures, 0, FIGURES_MS);
     uv_unref((uv_handle_t *)memcached->asker);
@@ -285,7 +281,6 @@ struct store *memcached_open(const struct context *context, const struct remote_
     memcached->store.operations = &OPERATIONS;
     memcached->clock = context->clock;
     memcached->stats = context->stats;
-    memcached->loop = context->loop;
     memcached->remote = *remote;
     item_names_init(&memcached->names, context->settings->cache_key_prefix);
     memcached->generation_ms = store_generation_ms(context->settings);
@@ -294,7 +289,7 @@ struct store *memcached_open(const struct context *context, const struct remote_
         close_memcached(&memcached->store);
         return NULL;
     }
-    if (!start_asking(memcached)) {
+    if (!start_asking(memcached, context->loop)) {
         error_set(error, "out of memory");
         close_memcached(&memcached->store);
         return NULL;

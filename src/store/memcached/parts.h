@@ -8,11 +8,10 @@
 
 #include "store/backend.h"
 #include "store/memcached/connection.h"
-#include "store/memcached/memcached.h"
 #include "store/remote/item.h"
 #include "store/remote/server.h"
 
-/* How often an item that others change at the same time is tried. */
+/* CAS attempts on a contended item. */
 #define MEMCACHED_TRIES 8
 
 struct memcached;
@@ -52,7 +51,6 @@ struct memcached {
     struct store store; /* first */
     const struct clock *clock;
     struct stats *stats;
-    uv_loop_t *loop;
     struct remote_options remote;
     unsigned n;
     struct memcached_server servers[SERVERS_MAX];

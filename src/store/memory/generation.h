@@ -13,7 +13,6 @@
 #define INFERONCE_STORE_MEMORY_GENERATION_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "inferonce/store/store.h"

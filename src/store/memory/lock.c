@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "inferonce/base/error.h"
+
 void memory_lock_init(pthread_mutex_t *lock) {
     pthread_mutexattr_t attributes;
     memset(lock, 0, sizeof(*lock));

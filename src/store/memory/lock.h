@@ -1,11 +1,10 @@
-/* Robust process-shared mutexes: a holder may be killed at any instruction. Private to the memory store. */
+/* Robust process-shared mutexes: a holder may be killed at any instruction. Private to the
+ * store: the locks of the memory store and of the pending invalidations. */
 #ifndef INFERONCE_STORE_MEMORY_LOCK_H
 #define INFERONCE_STORE_MEMORY_LOCK_H
 
 #include <errno.h>
 #include <pthread.h>
-
-#include "inferonce/base/error.h"
 
 enum memory_lock_outcome {
     MEMORY_LOCKED,

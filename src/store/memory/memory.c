@@ -10,7 +10,7 @@
 #include "store/memory/part.h"
 #include "store/memory/walk.h"
 
-/* Memory for the values of a batch that is kept until the next one. */
+/* Value buffers, reused across batches. */
 #define SCRATCH_KEEP (UINT64_C(1) << 20)
 
 static const struct store_operations OPERATIONS;

@@ -3,7 +3,7 @@
 
 #include "store/memory/log.h"
 
-/* The records that one put scans at in search of some whose time is over. */
+/* Records that one put scans for some whose time is over. */
 #define EXPIRE_SCANS_MAX 4096
 
 static uint64_t load(const _Atomic uint64_t *word) {

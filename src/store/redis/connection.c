@@ -18,7 +18,6 @@ TAILQ_HEAD(redis_commands, redis_command);
 
 struct redis_connection {
     struct remote_server server; /* first: its callbacks get back to the connection */
-    uv_loop_t *loop;
     void (*asks)(void *user);
     void *user;
     struct redis_url url;
@@ -32,6 +31,10 @@ struct redis_connection {
     unsigned figures_asked; /* replies that are to come */
     uint64_t items, memory_bytes, evictions;
 };
+
+static uv_loop_t *loop_of(const struct redis_connection *connection) {
+    return connection->server.context->loop;
+}
 
 /* ---- the connection itself ---- */
 
@@ -86,7 +89,7 @@ static bool connect_to(struct redis_connection *connection) {
     if (!context)
         return false;
     context->data = connection;
-    if (context->err || redisLibuvAttach(context, connection->loop) != REDIS_OK) {
+    if (context->err || redisLibuvAttach(context, loop_of(connection)) != REDIS_OK) {
         redisAsyncFree(context);
         return false;
     }
@@ -104,7 +107,7 @@ static void on_overdue(uv_timer_t *timer);
 
 /* Waits for the oldest command's deadline, if there is one. */
 static void watch(struct redis_connection *connection) {
-    uint64_t now_ms = uv_now(connection->loop);
+    uint64_t now_ms = uv_now(loop_of(connection));
     connection->late = false;
     const struct redis_command *first = TAILQ_FIRST(&connection->commands);
     if (!first) {
@@ -130,7 +133,7 @@ static void lost_late(struct redis_connection *connection) {
 static void on_overdue(uv_timer_t *timer) {
     struct redis_connection *connection = timer->data;
     const struct redis_command *first = TAILQ_FIRST(&connection->commands);
-    if (first && uv_now(connection->loop) < first->deadline_ms) {
+    if (first && uv_now(loop_of(connection)) < first->deadline_ms) {
         watch(connection);
     } else if (first && !connection->late) {
         connection->late = true;
@@ -167,8 +170,8 @@ bool redis_connection_send(struct redis_connection *connection, struct redis_com
      */
     bool first = TAILQ_EMPTY(&connection->commands);
     if (first)
-        uv_update_time(connection->loop);
-    command->deadline_ms = uv_now(connection->loop) + connection->timeout_ms;
+        uv_update_time(loop_of(connection));
+    command->deadline_ms = uv_now(loop_of(connection)) + connection->timeout_ms;
     /* hiredis reads the words; that its parameter does not say so is an old slip. */
     union {
         const char *const *given;
@@ -274,15 +277,11 @@ void *redis_connection_user(struct remote_server *server) {
 
 /* ---- set-up ---- */
 
-static void on_timer_closed(uv_handle_t *handle) {
-    free(handle);
-}
-
 static uv_timer_t *make_timer(struct redis_connection *connection) {
     uv_timer_t *timer = malloc(sizeof(*timer));
     if (!timer)
         return NULL;
-    INVARIANT(uv_timer_init(connection->loop, timer) == 0);
+    INVARIANT(uv_timer_init(loop_of(connection), timer) == 0);
     timer->data = connection;
     uv_unref((uv_handle_t *)timer);
     return timer;
@@ -290,7 +289,7 @@ static uv_timer_t *make_timer(struct redis_connection *connection) {
 
 static void close_timer(uv_timer_t *timer) {
     if (timer)
-        uv_close((uv_handle_t *)timer, on_timer_closed);
+        uv_close((uv_handle_t *)timer, turn_free_handle);
 }
 
 struct redis_connection *redis_connection_create(const struct redis_connection_options *options,
@@ -300,7 +299,6 @@ struct redis_connection *redis_connection_create(const struct redis_connection_o
         error_set(error, "out of memory");
         return NULL;
     }
-    connection->loop = options->context->loop;
     connection->user = options->user;
     connection->asks = options->asks;
     connection->timeout_ms = options->context->settings->store_timeout_ms;

@@ -6,7 +6,6 @@
 #include <hiredis/hiredis.h>
 #include <sys/queue.h>
 
-#include "store/remote/item.h"
 #include "store/remote/server.h"
 
 struct redis_connection;

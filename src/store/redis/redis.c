@@ -9,6 +9,7 @@
 #include "store/backend.h"
 #include "store/redis/connection.h"
 #include "store/remote/history.h"
+#include "store/remote/item.h"
 
 #define WORDS_MAX 8
 

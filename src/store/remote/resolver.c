@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #include "inferonce/base/error.h"
+#include "inferonce/base/turn.h"
 
-/* The look-up of one name. */
+/* Addresses of one name that are tried. */
 #define ADDRESSES_MAX 8
 
 /* How long one of several addresses has to take a connection. */
@@ -46,7 +47,8 @@ static bool takes_connections(const struct addrinfo *to) {
     return connected;
 }
 
-/* A name such as localhost has an address that nobody listens on often enough. */
+/* A name such as localhost often has an address that nobody listens on: the first one that takes a
+ * connection. */
 static const struct addrinfo *choose(const struct addrinfo *all) {
     unsigned tried = 0;
     for (const struct addrinfo *one = all; all->ai_next && one && tried < ADDRESSES_MAX;
@@ -71,7 +73,7 @@ static bool find(const struct server_address *address, struct server_address *nu
     return known;
 }
 
-/* Nobody may be there any more to be told. */
+/* The process may have closed its end meanwhile. */
 static void *look_up(void *given) {
     struct question question = *(struct question *)given;
     struct server_address numeric;
@@ -101,14 +103,10 @@ static bool start_thread(struct question *question) {
 
 /* ---- in the loop ---- */
 
-static void on_poll_closed(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void end(struct resolver *resolver) {
     if (resolver->poll) {
         uv_poll_stop(resolver->poll);
-        uv_close((uv_handle_t *)resolver->poll, on_poll_closed);
+        uv_close((uv_handle_t *)resolver->poll, turn_free_handle);
     }
     if (resolver->answer >= 0)
         close(resolver->answer);
@@ -116,7 +114,7 @@ static void end(struct resolver *resolver) {
     resolver->answer = -1;
 }
 
-/* False: it has not been on_answered yet. */
+/* False: there is no answer yet. */
 static bool take_answer(struct resolver *resolver) {
     struct server_address numeric;
     ssize_t n = recv(resolver->answer, &numeric, sizeof(numeric), MSG_DONTWAIT);

@@ -26,7 +26,7 @@ static const unsigned MAY_FOLLOW[] = {
 
 /* The loop's time: the prober's timer goes by it. */
 static uint64_t now_us(const struct remote_server *server) {
-    return uv_now(server->loop) * 1000;
+    return uv_now(server->context->loop) * 1000;
 }
 
 static void move(struct remote_server *server, enum remote_server_state state) {
@@ -102,14 +102,13 @@ static void probe_later(struct remote_server *server) {
 
 /* ---- use ---- */
 
-bool remote_server_failed(struct remote_server *server, enum breaker_failure failure, const char *why) {
+void remote_server_failed(struct remote_server *server, enum breaker_failure failure, const char *why) {
     bool was_used = !server->breaker.open;
     (void)breaker_failed(&server->breaker, failure, !was_used, now_us(server));
     move(server, REMOTE_AWAY);
     if (was_used)
         LOG(LOG_WARN, "cache_server_down", LOG_TEXT("server", server->name), LOG_TEXT("error", why));
     probe_later(server);
-    return was_used;
 }
 
 void remote_server_read(struct remote_server *server, uint64_t last_purge) {
@@ -146,7 +145,6 @@ bool remote_server_init(struct remote_server *server, const struct remote_server
     *server = (struct remote_server){.operations = operations,
                                      .remote = *remote,
                                      .context = context,
-                                     .loop = context->loop,
                                      .breaker = {.limits = &BREAKER},
                                      .longest_entry_us = store_generation_ms(context->settings) / 2 * 1000};
     resolver_init(&server->resolver, context->loop, address, on_found, server);
@@ -164,14 +162,10 @@ bool remote_server_init(struct remote_server *server, const struct remote_server
     return true;
 }
 
-static void on_closed(uv_handle_t *handle) {
-    free(handle);
-}
-
 void remote_server_fini(struct remote_server *server) {
     resolver_fini(&server->resolver);
     if (server->prober)
-        uv_close((uv_handle_t *)server->prober, on_closed);
+        uv_close((uv_handle_t *)server->prober, turn_free_handle);
     server->prober = NULL;
 }
 

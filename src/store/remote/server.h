@@ -45,7 +45,6 @@ struct remote_server {
     const struct remote_server_operations *operations;
     struct remote_options remote;
     const struct context *context;
-    uv_loop_t *loop;
     enum remote_server_state state;
     struct resolver resolver;   /* its address is the settings', and decides which keys are the server's */
     char name[SERVER_NAME_MAX]; /* that address */
@@ -71,8 +70,8 @@ void remote_server_find(struct remote_server *const *servers, unsigned n);
 /* Whether the server is used now. One that has to be told something first is not, and is seen to. */
 bool remote_server_is_used(struct remote_server *server);
 
-/* The server failed in any state. True: it was used until now. */
-bool remote_server_failed(struct remote_server *server, enum breaker_failure failure, const char *why);
+/* The server failed, in any state. `why` is borrowed. */
+void remote_server_failed(struct remote_server *server, enum breaker_failure failure, const char *why);
 
 /* The server did what work does; `last_purge` is what it has of STORE_LAST_PURGE, 0 when it has none. */
 void remote_server_probed(struct remote_server *server, uint64_t last_purge);

@@ -8,6 +8,7 @@
 #include "inferonce/base/little_endian.h"
 #include "inferonce/store/memory.h"
 #include "store/backend.h"
+#include "store/batch.h"
 #include "unit.h"
 
 #define MINUTE_MS 60000

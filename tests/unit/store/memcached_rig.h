@@ -12,6 +12,7 @@
 #include "inferonce/base/little_endian.h"
 #include "inferonce/base/shared.h"
 #include "store/backend.h"
+#include "store/memcached/memcached.h"
 #include "store/memcached/parts.h"
 #include "unit.h"
 

@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 
 #include "inferonce/base/server_address.h"
-#include "store/remote/history.h"
 #include "unit.h"
 
 #define NOW_US   UINT64_C(1764000000000000)
