@@ -1,6 +1,5 @@
 /* The memcached store: sizes and times, copies of generations, other clients, pending changes, names. Wrong
- * and late answers are in memcached_faults_test.c, the contract of all stores in tests/contract/store_test.c.
- */
+ * and late answers are in memcached_faults_test.c, the contract of all stores in tests/contract. */
 #include <sys/mman.h>
 #include <time.h>
 

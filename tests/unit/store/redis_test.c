@@ -1,5 +1,5 @@
 /* The particulars of the Redis store: time, servers that misbehave, credentials. The rest is the
- * contract's (tests/contract/store_test.c). */
+ * contract's (tests/contract). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
