@@ -1,4 +1,4 @@
-/* The Redis store: what is asked of the server, and what its replies mean. */
+/* The Redis store: set-up, how the server comes back, what it says of itself. */
 #include "store/redis/redis.h"
 
 #include <inttypes.h>
@@ -6,491 +6,16 @@
 #include <stdlib.h>
 
 #include "inferonce/base/little_endian.h"
-#include "store/backend.h"
-#include "store/redis/connection.h"
-#include "store/remote/history.h"
-#include "store/remote/item.h"
+#include "store/redis/parts.h"
 
-#define WORDS_MAX 8
-
-#define PROBE_TTL_MS 1000
-
-struct redis {
-    struct store store;
-    const struct clock *clock;
-    struct stats *stats;
-    struct remote_options remote;
-    struct item_names names;
-    char generation_px[24]; /* how long a generation stays, in milliseconds */
-    struct redis_connection *connection;
-    struct store_get purge_get; /* of STORE_LAST_PURGE */
-    uint64_t probed_purge;      /* what the probe read of it */
-    bool asking;                /* for it, while the server is used */
-};
-
-/* A look-up. */
-struct lookup {
-    struct redis_command command;
-    struct redis *redis;
-    struct store_get *gets;
-    size_t n;
-    store_got got;
-    void *user;
-};
-
-/* A put, add or remove, or an invalidation that was pending. */
-struct change {
-    struct redis_command command;
-    struct redis *redis;
-    enum store_status (*status_of)(const struct redisReply *reply);
-    struct pending invalidation; /* to be remembered when it fails; or one that was, with its number */
-    bool invalidates;
-    store_done done;
-    void *user;
-};
-
-static struct redis *redis_of(struct store *store) {
-    return (struct redis *)store; /* `store` is its first member */
-}
-
-static bool is_used(struct redis *redis) {
-    return remote_server_is_used(redis_connection_server(redis->connection));
-}
-
-/* ---- get ---- */
-
-static void drop_lookup(struct redis_command *command) {
-    free(command);
-}
-
-static void fail_all(struct redis *redis, struct store_get *gets, size_t n, store_got got, void *user) {
-    for (size_t i = 0; i < n; i++)
-        gets[i] = (struct store_get){.kind = gets[i].kind, .key = gets[i].key, .status = STORE_ERROR};
-    stats_count(redis->stats, STAT_store_errors);
-    got(user, gets, n);
-}
-
-static void fill_get(struct redis *redis, struct store_get *get, const struct redisReply *reply,
-                     uint64_t now_us) {
-    get->epoch = 0;
-    get->value = (struct bytes){NULL, 0};
-    get->status = STORE_MISSING;
-    if (reply->type != REDIS_REPLY_STRING)
-        return;
-    item_tell(get, (struct bytes){reply->str, (size_t)reply->len}, now_us);
-    if (get->status == STORE_MISSING)
-        stats_count(redis->stats, STAT_rejected_entries);
-}
-
-/* An MGET is answered by a string or nil for each name. */
-static bool answers_all(const struct lookup *lookup, const struct redisReply *reply) {
-    bool well = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == lookup->n;
-    for (size_t i = 0; well && i < lookup->n; i++)
-        well = reply->element[i]->type == REDIS_REPLY_STRING || reply->element[i]->type == REDIS_REPLY_NIL;
-    return well;
-}
-
-static void looked_up(struct redis_command *command, const struct redisReply *reply) {
-    struct lookup lookup = *(struct lookup *)command; /* `command` is its first member */
-    struct redis *redis = lookup.redis;
-    free(command);
-    if (!answers_all(&lookup, reply)) {
-        redis_connection_distrust(redis->connection, reply);
-        fail_all(redis, lookup.gets, lookup.n, lookup.got, lookup.user);
-        return;
-    }
-    uint64_t now_us = clock_wall_us(redis->clock);
-    for (size_t i = 0; i < lookup.n; i++)
-        fill_get(redis, &lookup.gets[i], reply->element[i], now_us);
-    lookup.got(lookup.user, lookup.gets, lookup.n);
-}
-
-static bool send_lookup(struct redis *redis, struct lookup *lookup) {
-    size_t n = lookup->n + 1;
-    char *names = malloc(lookup->n * redis->names.length);
-    const char **words = malloc(n * sizeof(*words));
-    size_t *lengths = malloc(n * sizeof(*lengths));
-    bool sent = false;
-    if (names && words && lengths) {
-        words[0] = "MGET";
-        lengths[0] = strlen("MGET");
-        for (size_t i = 0; i < lookup->n; i++) {
-            char *name = names + i * redis->names.length;
-            item_name(&redis->names, lookup->gets[i].kind, lookup->gets[i].key, name);
-            words[i + 1] = name;
-            lengths[i + 1] = redis->names.length;
-        }
-        sent = redis_connection_send(redis->connection, &lookup->command, (int)n, words, lengths);
-    }
-    free(names);
-    free(words);
-    free(lengths);
-    return sent;
-}
-
-static bool look_up(struct redis *redis, struct store_get *gets, size_t n, store_got got, void *user) {
-    struct lookup *lookup = malloc(sizeof(*lookup));
-    if (!lookup)
-        return false;
-    *lookup = (struct lookup){.command = {.answered = looked_up, .dropped = drop_lookup},
-                              .redis = redis,
-                              .gets = gets,
-                              .n = n,
-                              .got = got,
-                              .user = user};
-    if (send_lookup(redis, lookup))
-        return true;
-    free(lookup);
-    return false;
-}
-
-static void get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user) {
-    struct redis *redis = redis_of(store);
-    if (!is_used(redis) || !look_up(redis, gets, n, got, user))
-        fail_all(redis, gets, n, got, user);
-}
-
-/* ---- changes ---- */
-
-/* A put of an entry, by the rule of epochs. KEYS: its name. ARGV: header, payload, now, PX. 1: written. */
-static const char PUT_ENTRY[] =
-    "local old = redis.call('GET', KEYS[1]) "
-    "if old and #old >= 17 then "
-    "  local epoch, expires = struct.unpack('<I8I8', old) "
-    "  local new = struct.unpack('<I8', ARGV[1]) "
-    "  if expires > tonumber(ARGV[3]) and epoch > new then return 0 end "
-    "end "
-    "if ARGV[4] == '0' then redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2]) "
-    "else redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'PX', ARGV[4]) end "
-    "return 1";
-
-/* Leaves a tombstone. ARGV: header of one, now, PX; PX 0: leaves nothing. 1: there was an entry. */
-static const char REMOVE_ENTRY[] =
-    "local old = redis.call('GET', KEYS[1]) "
-    "local epoch = struct.unpack('<I8', ARGV[1]) "
-    "local exists = 0 "
-    "if old and #old >= 17 then "
-    "  local there, expires = struct.unpack('<I8I8', old) "
-    "  if expires > tonumber(ARGV[2]) then "
-    "    if string.sub(old, 17, 17) == 'E' then exists = 1 end "
-    "    if there >= epoch then epoch = there + 1 end "
-    "  end "
-    "end "
-    "if ARGV[3] == '0' then redis.call('DEL', KEYS[1]) "
-    "else redis.call('SET', KEYS[1], struct.pack('<I8', epoch) .. string.sub(ARGV[1], 9), 'PX', ARGV[3]) end "
-    "return exists";
-
-/* Makes a generation, or has the one that is there last as long as a new one. ARGV: the number, PX. 1: made.
- */
-static const char ADD_GENERATION[] =
-    "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end "
-    "redis.call('PEXPIRE', KEYS[1], ARGV[2]) "
-    "return 0";
-
-/* Raises a generation. ARGV: the number, PX. 1. */
-static const char RAISE_GENERATION[] =
-    "local old = redis.call('GET', KEYS[1]) "
-    "local number = struct.unpack('<I8', ARGV[1]) "
-    "if old and #old == 8 then "
-    "  local there = struct.unpack('<I8', old) "
-    "  if there >= number then number = there + 1 end "
-    "end "
-    "redis.call('SET', KEYS[1], struct.pack('<I8', number), 'PX', ARGV[2]) "
-    "return 1";
-
-static enum store_status status_of_set(const struct redisReply *reply) {
-    if (reply->type == REDIS_REPLY_STATUS)
-        return STORE_OK;
-    return reply->type == REDIS_REPLY_NIL ? STORE_EXISTS : STORE_ERROR;
-}
-
-static enum store_status status_of_put(const struct redisReply *reply) {
-    if (reply->type != REDIS_REPLY_INTEGER)
-        return STORE_ERROR;
-    return reply->integer == 1 ? STORE_OK : STORE_REFUSED;
-}
-
-static enum store_status status_of_add_generation(const struct redisReply *reply) {
-    if (reply->type != REDIS_REPLY_INTEGER)
-        return STORE_ERROR;
-    return reply->integer == 1 ? STORE_OK : STORE_EXISTS;
-}
-
-static enum store_status status_of_remove(const struct redisReply *reply) {
-    if (reply->type != REDIS_REPLY_INTEGER)
-        return STORE_ERROR;
-    return reply->integer > 0 ? STORE_OK : STORE_MISSING;
-}
-
-static void drop_change(struct redis_command *command) {
-    free(command);
-}
-
-/* A failed invalidation is remembered. */
-static void conclude(struct change *change, enum store_status status) {
-    struct redis *redis = change->redis;
-    store_done done = change->done;
-    void *user = change->user;
-    if (status == STORE_ERROR) {
-        stats_count(redis->stats, STAT_store_errors);
-        if (change->invalidates && pending_add(redis->remote.pendings, &change->invalidation))
-            status = STORE_PENDING;
-    }
-    free(change);
-    done(user, status);
-}
-
-static void changed(struct redis_command *command, const struct redisReply *reply) {
-    struct change *change = (struct change *)command; /* its first member */
-    enum store_status status = reply ? change->status_of(reply) : STORE_ERROR;
-    if (status == STORE_ERROR)
-        redis_connection_distrust(change->redis->connection, reply);
-    else if (change->invalidation.kind == STORE_GENERATION)
-        history_written(redis_connection_server(change->redis->connection), change->invalidation.key,
-                        change->invalidation.epoch);
-    conclude(change, status);
-}
-
-/* The state tells whether the server has failed meanwhile. */
-static void on_told(struct redis_command *command, const struct redisReply *reply) {
-    struct change *change = (struct change *)command;
-    struct redis_connection *connection = change->redis->connection;
-    bool done = reply && change->status_of(reply) != STORE_ERROR;
-    free(change);
-    if (!done)
-        redis_connection_distrust(connection, reply);
-    if (redis_connection_server(connection)->state == REMOTE_TELLING)
-        remote_server_told(redis_connection_server(connection), done);
-}
-
-static struct change *begin(struct redis *redis, store_done done, void *user) {
-    struct change *change = calloc(1, sizeof(*change));
-    if (!change) {
-        stats_count(redis->stats, STAT_store_errors);
-        return NULL;
-    }
-    change->command.answered = changed;
-    change->command.dropped = drop_change;
-    change->redis = redis;
-    change->done = done;
-    change->user = user;
-    return change;
-}
-
-static void invalidates(struct change *change, enum store_kind kind, const uint8_t *key, uint64_t epoch,
-                        uint64_t tombstone_ms) {
-    change->invalidates = true;
-    change->invalidation = (struct pending){.server = redis_connection_server(change->redis->connection)->id,
-                                            .kind = kind,
-                                            .epoch = epoch,
-                                            .tombstone_ms = tombstone_ms};
-    memcpy(change->invalidation.key, key, STORE_KEY_LENGTH);
-}
-
-/* Words of a command as they are put together. */
-struct words {
-    int n;
-    const char *word[WORDS_MAX];
-    size_t length[WORDS_MAX];
-    char name[ITEM_NAME_MAX];
-};
-
-static void add_bytes(struct words *words, const char *data, size_t length) {
-    INVARIANT(words->n < WORDS_MAX);
-    words->word[words->n] = data;
-    words->length[words->n++] = length;
-}
-
-static void add_text(struct words *words, const char *text) {
-    add_bytes(words, text, strlen(text));
-}
-
-static void begin_script(const struct redis *redis, struct words *words, const char *script,
-                         enum store_kind kind, const uint8_t *key) {
-    words->n = 0;
-    item_name(&redis->names, kind, key, words->name);
-    add_text(words, "EVAL");
-    add_text(words, script);
-    add_text(words, "1");
-    add_bytes(words, words->name, redis->names.length);
-}
-
-static bool send_words(struct change *change, const struct words *words) {
-    return redis_connection_send(change->redis->connection, &change->command, words->n, words->word,
-                                 words->length);
-}
-
-/* Sends, unless the server is not used; what cannot be sent has failed. */
-static void send_or_fail(struct change *change, const struct words *words) {
-    if (!is_used(change->redis) || !send_words(change, words))
-        conclude(change, STORE_ERROR);
-}
-
-static bool send_raise(struct change *change, const uint8_t *key, uint64_t number, bool even_if_not_used) {
-    struct words words;
-    char value[STORE_GENERATION_LENGTH];
-    store_u64(value, number);
-    begin_script(change->redis, &words, RAISE_GENERATION, STORE_GENERATION, key);
-    add_bytes(&words, value, sizeof(value));
-    add_text(&words, change->redis->generation_px);
-    change->status_of = status_of_put;
-    return (even_if_not_used || is_used(change->redis)) && send_words(change, &words);
-}
-
-static bool send_bury(struct change *change, const uint8_t *key, uint64_t epoch, uint64_t tombstone_ms,
-                      bool even_if_not_used) {
-    struct words words;
-    char header[ITEM_HEADER_LENGTH];
-    char now[24];
-    char px[24];
-    uint64_t now_us = clock_wall_us(change->redis->clock);
-    item_header(epoch, item_tombstone_expiry(now_us, tombstone_ms), true, header);
-    snprintf(now, sizeof(now), "%" PRIu64, now_us);
-    snprintf(px, sizeof(px), "%" PRIu64, tombstone_ms);
-    begin_script(change->redis, &words, REMOVE_ENTRY, STORE_ENTRY, key);
-    add_bytes(&words, header, sizeof(header));
-    add_text(&words, now);
-    add_text(&words, px);
-    change->status_of = status_of_remove;
-    return (even_if_not_used || is_used(change->redis)) && send_words(change, &words);
-}
-
-static bool send_put(struct change *change, const struct store_item *item) {
-    struct words words;
-    char header[ITEM_HEADER_LENGTH];
-    char now[24];
-    char px[24];
-    uint64_t now_us = clock_wall_us(change->redis->clock);
-    bool for_ever = item->ttl_ms == 0 || item->ttl_ms > UINT64_MAX / 2000;
-    item_header(item->epoch, clock_after_ms(now_us, item->ttl_ms), false, header);
-    snprintf(now, sizeof(now), "%" PRIu64, now_us);
-    snprintf(px, sizeof(px), "%" PRIu64, for_ever ? 0 : item->ttl_ms + ITEM_GRACE_MS);
-    begin_script(change->redis, &words, PUT_ENTRY, STORE_ENTRY, item->key);
-    add_bytes(&words, header, sizeof(header));
-    add_bytes(&words, item->value.length > 0 ? item->value.data : "", item->value.length);
-    add_text(&words, now);
-    add_text(&words, px);
-    change->status_of = status_of_put;
-    return send_words(change, &words);
-}
-
-static void put_entry(struct change *change, const struct store_item *item) {
-    if (!is_used(change->redis) || !send_put(change, item))
-        conclude(change, STORE_ERROR);
-}
-
-static void set(struct change *change, const struct store_item *item, bool only_if_missing) {
-    struct words words = {.n = 0};
-    char px[24];
-    item_name(&change->redis->names, item->kind, item->key, words.name);
-    snprintf(px, sizeof(px), "%" PRIu64, item->ttl_ms);
-    add_text(&words, "SET");
-    add_bytes(&words, words.name, change->redis->names.length);
-    add_bytes(&words, item->value.length > 0 ? item->value.data : "", item->value.length);
-    if (only_if_missing)
-        add_text(&words, "NX");
-    if (item->ttl_ms > 0) {
-        add_text(&words, "PX");
-        add_text(&words, px);
-    }
-    change->status_of = status_of_set;
-    send_or_fail(change, &words);
-}
-
-static void add_generation(struct change *change, const struct store_item *item) {
-    struct words words;
-    begin_script(change->redis, &words, ADD_GENERATION, STORE_GENERATION, item->key);
-    add_bytes(&words, item->value.data, item->value.length);
-    add_text(&words, change->redis->generation_px);
-    change->status_of = status_of_add_generation;
-    send_or_fail(change, &words);
-}
-
-/* ---- the operations ---- */
-
-static void put(struct store *store, const struct store_item *item, store_done done, void *user) {
-    struct redis *redis = redis_of(store);
-    struct change *change = begin(redis, done, user);
-    if (!change) {
-        done(user, STORE_ERROR);
-    } else if (item->kind == STORE_GENERATION) {
-        uint64_t number = load_u64(item->value.data);
-        invalidates(change, STORE_GENERATION, item->key, number, 0);
-        if (!send_raise(change, item->key, number, false))
-            conclude(change, STORE_ERROR);
-    } else if (item->kind == STORE_ENTRY) {
-        put_entry(change, item);
-    } else {
-        set(change, item, false);
-    }
-}
-
-static void add(struct store *store, const struct store_item *item, store_done done, void *user) {
-    struct change *change = begin(redis_of(store), done, user);
-    if (!change)
-        done(user, STORE_ERROR);
-    else if (item->kind == STORE_GENERATION)
-        add_generation(change, item);
-    else
-        set(change, item, true);
-}
-
-static void remove_item(struct store *store, enum store_kind kind, const uint8_t *key, uint64_t epoch,
-                        uint64_t tombstone_ms, store_done done, void *user) {
-    struct change *change = begin(redis_of(store), done, user);
-    if (!change) {
-        done(user, STORE_ERROR);
-        return;
-    }
-    if (kind == STORE_ENTRY) {
-        invalidates(change, STORE_ENTRY, key, epoch, tombstone_ms);
-        if (!send_bury(change, key, epoch, tombstone_ms, false))
-            conclude(change, STORE_ERROR);
-        return;
-    }
-    struct words words = {.n = 0};
-    item_name(&change->redis->names, kind, key, words.name);
-    add_text(&words, "DEL");
-    add_bytes(&words, words.name, change->redis->names.length);
-    change->status_of = status_of_remove;
-    send_or_fail(change, &words);
-}
-
-/* ---- coming back ---- */
-
-static void tell(struct remote_server *server, const struct pending *pending) {
-    struct redis *redis = redis_connection_user(server);
-    struct change *change = begin(redis, NULL, NULL);
-    bool sent = false;
-    if (change) {
-        change->command.answered = on_told;
-        sent = pending->kind == STORE_GENERATION
-                   ? send_raise(change, pending->key, pending->epoch, true)
-                   : send_bury(change, pending->key, pending->epoch, pending->tombstone_ms, true);
-    }
-    if (sent)
-        return;
-    free(change);
-    if (server->state == REMOTE_TELLING)
-        remote_server_told(server, false);
-}
+/* ---- the time of the last purge ---- */
 
 static uint64_t number_of(const struct store_get *get) {
     return get->status == STORE_OK && get->value.length == STORE_GENERATION_LENGTH ? load_u64(get->value.data)
                                                                                    : 0;
 }
 
-static void on_probe_written(struct redis_command *command, const struct redisReply *reply) {
-    struct change *change = (struct change *)command;
-    struct redis_connection *connection = change->redis->connection;
-    uint64_t last_purge = change->redis->probed_purge;
-    bool done = reply && change->status_of(reply) != STORE_ERROR;
-    free(change);
-    if (!done)
-        redis_connection_distrust(connection, reply);
-    else if (redis_connection_server(connection)->state == REMOTE_PROBING)
-        remote_server_probed(redis_connection_server(connection), last_purge);
-}
+/* ---- the probe ---- */
 
 /* The answer to the write, which comes next, ends the probe. */
 static void on_probe_read(void *user, struct store_get *gets, size_t n) {
@@ -502,27 +27,22 @@ static void on_probe_read(void *user, struct store_get *gets, size_t n) {
 /* Reads and writes as work does, on an item of its own: a server that reads and refuses writes (a replica
  * that nobody promoted, one that is full) is not used. */
 static void probe(struct remote_server *server) {
-    static const uint8_t OWN_KEY[STORE_KEY_LENGTH] = {0};
     struct redis *redis = redis_connection_user(server);
-    redis->purge_get = (struct store_get){.kind = STORE_GENERATION, .key = STORE_LAST_PURGE};
+    redis->probe_purge = (struct store_get){.kind = STORE_GENERATION, .key = STORE_LAST_PURGE};
     redis->probed_purge = 0;
-    const struct store_item item = {
-        .kind = STORE_ENTRY, .key = OWN_KEY, .value = LITERAL("probe"), .ttl_ms = PROBE_TTL_MS};
-    struct change *change = begin(redis, NULL, NULL);
-    if (change)
-        change->command.answered = on_probe_written;
-    if (change && look_up(redis, &redis->purge_get, 1, on_probe_read, redis) && send_put(change, &item))
+    if (redis_look_up(redis, &redis->probe_purge, 1, on_probe_read, redis) && redis_probe_write(redis))
         return;
-    free(change);
     if (server->state == REMOTE_PROBING)
         remote_server_failed(server, BREAKER_GONE, "no memory for the probe");
 }
 
-static const struct remote_server_operations SERVER = {.restores = true, .probe = probe, .tell = tell};
+static const struct remote_server_operations SERVER = {.restores = true, .probe = probe, .tell = redis_tell};
+
+/* ---- figures ---- */
 
 static void on_purge_read(void *user, struct store_get *gets, size_t n) {
     struct redis *redis = user;
-    struct remote_server *server = redis_connection_server(redis->connection);
+    struct remote_server *server = redis_server(redis);
     (void)n;
     redis->asking = false;
     if (gets->status != STORE_ERROR)
@@ -531,17 +51,17 @@ static void on_purge_read(void *user, struct store_get *gets, size_t n) {
 
 static void on_asks(void *user) {
     struct redis *redis = user;
-    if (redis->asking || redis_connection_server(redis->connection)->state != REMOTE_USED)
+    if (redis->asking || redis_server(redis)->state != REMOTE_USED)
         return;
-    redis->purge_get = (struct store_get){.kind = STORE_GENERATION, .key = STORE_LAST_PURGE};
-    redis->asking = look_up(redis, &redis->purge_get, 1, on_purge_read, redis);
+    redis->figures_purge = (struct store_get){.kind = STORE_GENERATION, .key = STORE_LAST_PURGE};
+    redis->asking = redis_look_up(redis, &redis->figures_purge, 1, on_purge_read, redis);
 }
-
-/* ---- the rest ---- */
 
 static void figures(struct store *store, struct store_figures *figures_) {
     redis_connection_figures(redis_of(store)->connection, figures_);
 }
+
+/* ---- set-up ---- */
 
 static void close_redis(struct store *store) {
     struct redis *redis = redis_of(store);
@@ -551,10 +71,10 @@ static void close_redis(struct store *store) {
 
 static const struct store_operations OPERATIONS = {
     .name = "redis",
-    .get_many = get_many,
-    .put = put,
-    .add = add,
-    .remove = remove_item,
+    .get_many = redis_get_many,
+    .put = redis_put,
+    .add = redis_add_item,
+    .remove = redis_remove,
     .figures = figures,
     .close = close_redis,
 };
