@@ -49,8 +49,6 @@ struct memcached_connection {
     size_t keep_left;  /* those of them that go to the command's values; the others are passed over */
 };
 
-static char input[INPUT_BYTES]; /* scratch: nothing is kept in it between two calls */
-
 /* ---- ends ---- */
 
 static void disconnect(struct memcached_connection *connection) {
@@ -253,6 +251,7 @@ static void peer_left(struct memcached_connection *connection, const char *why) 
 }
 
 static void receive(struct memcached_connection *connection) {
+    char input[INPUT_BYTES];
     for (unsigned reads = 0; reads < READS_AT_ONCE && connection->state == OPEN; reads++) {
         ssize_t n = recv(connection->descriptor, input, sizeof(input), 0);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))

@@ -8,123 +8,6 @@
 #include "store/memcached/parts.h"
 #include "store/remote/history.h"
 
-static uint64_t number_of(const struct memcached_found *found, const struct buffer *values) {
-    return found->found && found->length == STORE_GENERATION_LENGTH ? load_u64(values->data + found->at) : 0;
-}
-
-/* ---- raising one copy ---- */
-
-typedef void (*raised)(void *user, bool done);
-
-/* READING -> WRITING -> done; READING again when somebody else was faster. */
-struct raise {
-    struct memcached_command command; /* first */
-    struct memcached_server *server;
-    bool writing;
-    bool beyond; /* above what is there, whatever that is */
-    bool tells;
-    uint64_t target;
-    unsigned tries;
-    struct memcached_found found;
-    struct buffer value;
-    raised done;
-    void *user;
-    char name[ITEM_NAME_MAX];
-};
-
-static void end_raise(struct raise *raise, bool done) {
-    raised tell = raise->done;
-    void *user = raise->user;
-    buffer_fini(&raise->value);
-    free(raise);
-    tell(user, done);
-}
-
-static void read_copy(struct raise *raise) {
-    raise->writing = false;
-    raise->found = (struct memcached_found){.found = false};
-    buffer_reset(&raise->value, STORE_GENERATION_LENGTH);
-    raise->command.verb = MEMCACHED_GETS;
-    raise->command.names = raise->name;
-    raise->command.n = 1;
-    raise->command.found = &raise->found;
-    raise->command.values = &raise->value;
-    raise->command.max_bytes = STORE_GENERATION_LENGTH + 1;
-    memcached_send_get(raise->server->connection, &raise->command);
-}
-
-static void write_copy(struct raise *raise) {
-    char value[STORE_GENERATION_LENGTH];
-    store_u64(value, raise->target);
-    raise->writing = true;
-    raise->command.verb = raise->found.found ? MEMCACHED_CAS : MEMCACHED_ADD;
-    memcached_send_write(raise->server->connection, &raise->command, raise->name, (struct bytes){NULL, 0},
-                         (struct bytes){value, sizeof(value)}, raise->server->memcached->generation_ms,
-                         raise->found.cas);
-}
-
-static void on_copy_read(struct raise *raise) {
-    uint64_t number = number_of(&raise->found, &raise->value);
-    if (number >= raise->target && !raise->beyond) {
-        end_raise(raise, true);
-        return;
-    }
-    if (number >= raise->target)
-        raise->target = number + 1;
-    if (memcached_may_send(raise->server, raise->tells))
-        write_copy(raise);
-    else
-        end_raise(raise, false);
-}
-
-static void on_raise_step(struct memcached_command *command, enum memcached_outcome outcome) {
-    struct raise *raise = (struct raise *)command;
-    bool conflict = outcome == MEMCACHED_CONFLICT || outcome == MEMCACHED_NOTHING;
-    if (outcome == MEMCACHED_BROKEN)
-        end_raise(raise, false);
-    else if (!raise->writing)
-        on_copy_read(raise);
-    else if (conflict && ++raise->tries < MEMCACHED_TRIES && memcached_may_send(raise->server, raise->tells))
-        read_copy(raise);
-    else
-        end_raise(raise, outcome == MEMCACHED_DONE);
-}
-
-/* Raises one copy to `target` at least, or above what it is with `beyond`. False: no memory, `done` is not
- * called. */
-static bool raise_copy(struct memcached_server *server, const char *name, uint64_t target, bool beyond,
-                       bool tells, raised done, void *user) {
-    struct raise *raise = calloc(1, sizeof(*raise));
-    if (!raise)
-        return false;
-    raise->command.ended = on_raise_step;
-    raise->server = server;
-    raise->target = target;
-    raise->beyond = beyond;
-    raise->tells = tells;
-    raise->done = done;
-    raise->user = user;
-    memcpy(raise->name, name, server->memcached->names.length);
-    buffer_init(&raise->value, 4 * STORE_GENERATION_LENGTH);
-    read_copy(raise);
-    return true;
-}
-
-static void on_told(void *user, bool done) {
-    struct memcached_server *server = user;
-    if (server->remote.state == REMOTE_TELLING && !server->memcached->closing)
-        remote_server_told(&server->remote, done);
-}
-
-void memcached_tell_purge(struct memcached_server *server, const struct pending *pending) {
-    char name[ITEM_NAME_MAX];
-    memcached_name(server->memcached, STORE_GENERATION, pending->key, name);
-    if (!raise_copy(server, name, pending->epoch, true, true, on_told, server))
-        remote_server_told(&server->remote, false);
-}
-
-/* ---- all copies ---- */
-
 struct copies;
 
 struct copy {
@@ -205,7 +88,7 @@ static void all_read(struct copies *copies) {
         if (!copy->answered)
             continue;
         copies->status = STORE_MISSING;
-        copy->number = number_of(&copy->found, &copy->value);
+        copy->number = memcached_number_of(&copy->found, &copy->value);
         if (copy->number > copies->greatest)
             copies->greatest = copy->number;
     }
@@ -258,7 +141,7 @@ static void raise_those_behind(struct copies *copies) {
         struct copy *copy = &copies->copy[i];
         if (!copy->answered || copy->number == copies->greatest || !memcached_may_send(copy->server, false))
             continue;
-        if (raise_copy(copy->server, copies->name, copies->greatest, false, false, on_settled_copy, copies))
+        if (memcached_raise(copy->server, copies->name, copies->greatest, false, on_settled_copy, copies))
             copies->running++;
     }
     step_ended(copies, end_with_settled);
@@ -310,7 +193,7 @@ static void put_everywhere(struct copies *copies) {
     for (unsigned i = 0; i < copies->memcached->n; i++) {
         struct memcached_server *server = &copies->memcached->servers[i];
         if (!copies->memcached->closing && remote_server_is_used(&server->remote) &&
-            raise_copy(server, copies->name, copies->number, false, false, on_put_copy, &copies->copy[i]))
+            memcached_raise(server, copies->name, copies->number, false, on_put_copy, &copies->copy[i]))
             copies->running++;
         else
             remember(copies, i);
@@ -349,7 +232,7 @@ static void add_next(struct copies *copies);
 static void on_number_read(struct memcached_command *command, enum memcached_outcome outcome) {
     struct copy *copy = (struct copy *)command;
     struct copies *copies = copy->copies;
-    uint64_t number = outcome == MEMCACHED_DONE ? number_of(&copy->found, &copy->value) : 0;
+    uint64_t number = outcome == MEMCACHED_DONE ? memcached_number_of(&copy->found, &copy->value) : 0;
     if (number > 0)
         copies->number = number;
     add_next(copies);

@@ -222,8 +222,8 @@ static void merge(struct memcached_lookup *lookup) {
         const struct memcached_found *found = &lookup->found[i];
         if (lookup->gets[ask->get].kind != STORE_GENERATION)
             tell_item(lookup, ask, found, now_us);
-        else if (found->found && found->length == STORE_GENERATION_LENGTH)
-            ask->number = load_u64(lookup->values.data + found->at);
+        else
+            ask->number = memcached_number_of(found, &lookup->values);
     }
     for (size_t i = 0; i < lookup->n; i++)
         if (lookup->gets[i].kind == STORE_GENERATION)

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 
-#include "inferonce/base/little_endian.h"
 #include "store/memcached/parts.h"
 #include "store/remote/skew.h"
 
@@ -42,6 +41,11 @@ static struct memcached_server *server_of(struct remote_server *remote) {
     return (struct memcached_server *)remote; /* its first member */
 }
 
+/* The server of a command that lies in it, at `offset`. */
+static struct memcached_server *server_with(struct memcached_command *command, size_t offset) {
+    return (struct memcached_server *)(void *)((char *)command - offset);
+}
+
 static void on_failed(void *user, enum breaker_failure failure, const char *why) {
     struct memcached_server *server = user;
     remote_server_failed(&server->remote, failure, why);
@@ -50,10 +54,8 @@ static void on_failed(void *user, enum breaker_failure failure, const char *why)
 
 /* ---- the time of the last purge ---- */
 
-static uint64_t last_purge(const struct purge_read *read) {
-    return read->found.found && read->found.length == STORE_GENERATION_LENGTH
-               ? load_u64(read->value.data + read->found.at)
-               : 0;
+static uint64_t number_read(const struct purge_read *read) {
+    return memcached_number_of(&read->found, &read->value);
 }
 
 /* The probe and the figures may read at the same time: a probe begins while figures are awaited when the
@@ -74,12 +76,11 @@ static void read_last_purge(struct memcached_server *server, struct purge_read *
 
 /* The answer to the read stands before that to the write; a server without room for the item is used. */
 static void on_probe_ended(struct memcached_command *command, enum memcached_outcome outcome) {
-    struct memcached_server *server =
-        (struct memcached_server *)((char *)command - offsetof(struct memcached_server, probe_set));
+    struct memcached_server *server = server_with(command, offsetof(struct memcached_server, probe_set));
     if (server->memcached->closing || server->remote.state != REMOTE_PROBING)
         return; /* the connection failed, and with it the probe */
     if (outcome == MEMCACHED_DONE || outcome == MEMCACHED_FULL)
-        remote_server_probed(&server->remote, last_purge(&server->probe_purge));
+        remote_server_probed(&server->remote, number_read(&server->probe_purge));
     else
         remote_server_failed(&server->remote, BREAKER_WRONG, "it does not take an item");
 }
@@ -112,7 +113,7 @@ static const struct remote_server_operations REMOTE = {.probe = probe, .tell = t
 /* "STAT name number" */
 static void on_figure(struct memcached_command *command, struct bytes line) {
     struct memcached_server *server =
-        (struct memcached_server *)((char *)command - offsetof(struct memcached_server, figures_command));
+        server_with(command, offsetof(struct memcached_server, figures_command));
     const struct {
         struct bytes name;
         uint64_t *figure;
@@ -130,10 +131,9 @@ static void on_figure(struct memcached_command *command, struct bytes line) {
 }
 
 static void on_purge_read(struct memcached_command *command, enum memcached_outcome outcome) {
-    struct memcached_server *server =
-        (struct memcached_server *)((char *)command - offsetof(struct memcached_server, figures_purge));
+    struct memcached_server *server = server_with(command, offsetof(struct memcached_server, figures_purge));
     if (outcome == MEMCACHED_DONE && !server->memcached->closing)
-        remote_server_read(&server->remote, last_purge(&server->figures_purge));
+        remote_server_read(&server->remote, number_read(&server->figures_purge));
 }
 
 /* The servers' clocks may differ, too: all hosts go by the first that is used. */
@@ -146,7 +146,7 @@ static bool tells_time(const struct memcached_server *server) {
 
 static void on_figures_ended(struct memcached_command *command, enum memcached_outcome outcome) {
     struct memcached_server *server =
-        (struct memcached_server *)((char *)command - offsetof(struct memcached_server, figures_command));
+        server_with(command, offsetof(struct memcached_server, figures_command));
     server->asking = false;
     server->known = outcome == MEMCACHED_DONE;
     server->items = server->items_read;

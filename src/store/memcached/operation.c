@@ -1,4 +1,5 @@
 /* Shared by the operations on memcached: names, places, ends. */
+#include "inferonce/base/little_endian.h"
 #include "inferonce/base/log.h"
 #include "store/memcached/parts.h"
 
@@ -10,6 +11,10 @@ unsigned memcached_place(const struct memcached *memcached, const char *name) {
     if (memcached->n == 1)
         return 0;
     return memcached_generate_hash(&memcached->ring, name, memcached->names.length) % memcached->n;
+}
+
+uint64_t memcached_number_of(const struct memcached_found *found, const struct buffer *values) {
+    return found->found && found->length == STORE_GENERATION_LENGTH ? load_u64(values->data + found->at) : 0;
 }
 
 bool memcached_may_send(struct memcached_server *server, bool tells) {

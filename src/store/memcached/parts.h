@@ -1,6 +1,6 @@
-/* Private to the files of the memcached store, the lowest first: operation.c (names, places,
- * ends), generation.c (copies on every server), lookup.c (get), change.c (put, add, remove of one item),
- * memcached.c (set-up, servers, figures). */
+/* Private to the files of the memcached store, the lowest first: operation.c (names, places, ends), raise.c
+ * (one copy of a generation), generation.c (copies on every server), lookup.c (get), change.c (put, add,
+ * remove of one item), memcached.c (set-up, servers, figures). */
 #ifndef INFERONCE_STORE_MEMCACHED_PARTS_H
 #define INFERONCE_STORE_MEMCACHED_PARTS_H
 
@@ -85,6 +85,22 @@ void memcached_conclude(struct memcached *memcached, enum store_status status, s
 /* Notes whether the server takes items, and says so when that changes. */
 void memcached_note_full(struct memcached_server *server, enum memcached_outcome outcome);
 
+/* The generation that was read; 0: none. */
+uint64_t memcached_number_of(const struct memcached_found *found, const struct buffer *values);
+
+/* ---- raise.c ---- */
+
+/* `done`: the server has the number, or a greater one. */
+typedef void (*memcached_raised)(void *user, bool done);
+
+/* Raises the server's copy to `target`, unless it is there already; with `tells`, which is for a server that
+ * is just being told, above what is there in every case. False: no memory, `raised` is not called. */
+bool memcached_raise(struct memcached_server *server, const char *name, uint64_t target, bool tells,
+                     memcached_raised raised, void *user) MUST_CHECK;
+
+/* Does the pending purge of a namespace and calls remote_server_told. */
+void memcached_tell_purge(struct memcached_server *server, const struct pending *pending);
+
 /* ---- lookup.c ---- */
 
 void memcached_get_many(struct store *store, struct store_get *gets, size_t n, store_got got, void *user);
@@ -117,8 +133,5 @@ typedef void (*memcached_settled)(void *user, enum store_status status, uint64_t
  * greatest. */
 void memcached_generation_settle(struct memcached *memcached, const char *name, memcached_settled settled,
                                  void *user);
-
-/* Does the pending purge of a namespace and calls remote_server_told. */
-void memcached_tell_purge(struct memcached_server *server, const struct pending *pending);
 
 #endif
