@@ -12,8 +12,8 @@ struct store_batches;
 /* Borrows both. Returns owned; NULL: no memory. */
 struct store_batches *store_batches_create(struct store *store, const struct context *context);
 
-/* Forgets all looks, of which none is called back; the store has been closed and answers nothing more. NULL
- * is accepted. */
+/* Forgets all looks without calling them back; the store has been closed and answers nothing more. NULL is
+ * accepted. */
 void store_batches_destroy(struct store_batches **batches);
 
 #endif

@@ -33,7 +33,7 @@ struct operation {
     store_done done;
     void *user;
     bool returned; /* the servers have answered */
-    bool begun;    /* the call that began it has not returned */
+    bool begun;    /* the call that began it is still running */
 };
 
 static struct fallback *fallback_of(struct store *store) {
@@ -57,7 +57,7 @@ static void end(struct operation *operation) {
     free(operation);
 }
 
-/* The servers have answered: true when whoever began it has returned, so that it can end now. */
+/* The servers have answered. True: the call that began the operation has returned, and it can end now. */
 static bool may_end(struct operation *operation) {
     operation->returned = true;
     return !operation->begun;
@@ -245,7 +245,8 @@ static void remove_item(struct store *store, enum store_kind kind, const uint8_t
 
 /* ---- the rest ---- */
 
-/* The servers evict what nobody asks for; how many entries became invisible there, nobody knows. */
+/* Sweeps the memory alone: servers evict what is not asked for, and do not say how many entries became
+ * invisible. */
 static bool sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor, uint64_t *removed) {
     uint64_t here = 0;
     bool more = store_sweep(fallback_of(store)->memory, group, epoch, cursor, &here);
@@ -283,8 +284,8 @@ static bool assume_all(struct fallback *fallback) {
                               clock_wall_us(fallback->clock));
 }
 
-/* A worker that dies or is replaced while a server is away does not empty the memory when the server returns:
- * the one in its place begins with nothing. */
+/* Empties the memory: a worker that died or was replaced while a server was away will not do it when the
+ * server returns. */
 struct store *fallback_open(const struct context *context, remote_open open, struct error *error) {
     struct fallback *fallback = calloc(1, sizeof(*fallback));
     if (!fallback) {

@@ -56,8 +56,8 @@ uint64_t memory_region_tag(const struct memory_layout *layout);
 size_t memory_region_setup(void *region, const struct memory_layout *layout, bool fresh,
                            const struct clock *clock);
 
-/* Removes the entries of a region that is used again: those of a memory that only stands in for cache
- * servers, of which nobody knows what was invalidated meanwhile. */
+/* Removes the entries of a region that is used again, when the memory only stands in for cache servers: what
+ * was invalidated there meanwhile is not known. */
 void memory_region_empty(void *region, size_t bytes, const struct clock *clock);
 
 /* Over a region that memory_region_setup has made; its layout holds, whatever the settings say by now.

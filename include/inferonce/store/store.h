@@ -12,9 +12,9 @@
  *   LEASE       who infers a key right now; added by one caller only; expires
  *   OUTCOME     what became of a flight that stored nothing, for those who wait elsewhere; expires within
  *               seconds
- *   GENERATION  of a namespace, a number below 2^52: 8 bytes, little-endian. A `put` raises it, by 1 when it is not
- *               below already. Memory keeps it; servers keep it for store_generation_ms, which an `add` of
- *               one that exists begins anew. A lost one means misses, until a greater one is added
+ *   GENERATION  of a namespace, a number below 2^52: 8 bytes, little-endian. A `put` raises it, by 1 when it
+ *               is not below already. Memory keeps it; servers keep it for store_generation_ms, which an
+ *               `add` of one that exists begins anew. A lost one means misses, until a greater one is added
  *
  * Each entry has an epoch (microseconds since 1970): the time of the last invalidation that its inference had
  * seen when it began. A `put` is refused when what is there, an entry or the tombstone that `remove` leaves,
@@ -59,7 +59,7 @@ enum store_status {
     STORE_EXPIRED, /* get of an ENTRY: there was one until its time was over; said by a backend that can tell
                     */
     STORE_TOMBSTONE, /* get of an ENTRY: removed at `epoch`, not long ago */
-    STORE_EXISTS,    /* add: somebody else was first */
+    STORE_EXISTS,    /* add: another caller was first */
     STORE_REFUSED,   /* put: something with a greater epoch is there */
     STORE_TOO_LARGE, /* put: the backend cannot take an item of this size; what the key had is gone */
     STORE_PENDING,   /* put of a GENERATION, remove of an ENTRY: a server could not be told. It is remembered,
@@ -173,8 +173,8 @@ void store_add(struct store *store, const struct store_item *item, store_done do
 void store_remove(struct store *store, enum store_kind kind, const uint8_t *key, uint64_t epoch,
                   uint64_t tombstone_ms, store_done done, void *user);
 
-/* Gives back the room of entries of `group` whose epoch is below `epoch`, which nobody can see any more
- * because their generation was raised. Each call does a small part: `*cursor` starts at 0 and says where the
+/* Gives back the room of entries of `group` whose epoch is below `epoch`, which are invisible since their
+ * generation was raised. Each call does a small part: `*cursor` starts at 0 and says where the
  * next one goes on; `*removed` is raised by what was removed. False: that was the last part. A backend that
  * cannot sweep (its server evicts what nobody asks for) sets `*removed` to UINT64_MAX. */
 bool store_sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor, uint64_t *removed);

@@ -238,7 +238,7 @@ static void on_number_read(struct memcached_command *command, enum memcached_out
     add_next(copies);
 }
 
-/* Several hosts may add at the same time. Who is first at the first server decides: the others take that
+/* Several hosts may add at the same time. The first one at the first server decides: the others take its
  * number for the copies that are still missing, so that none of them invalidates what another has begun. */
 static void on_added(struct memcached_command *command, enum memcached_outcome outcome) {
     struct copy *copy = (struct copy *)command;

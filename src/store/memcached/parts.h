@@ -59,7 +59,7 @@ struct memcached {
     struct item_names names;
     uint64_t generation_ms; /* how long a generation stays */
     uv_timer_t *asker;      /* for figures; freed by its close callback */
-    bool closing;           /* operations that end now tell nobody */
+    bool closing;           /* operations that end now call nothing back */
     struct memcached_lookups free_lookups;
     unsigned n_free_lookups;
 };

@@ -4,7 +4,7 @@
 #include "inferonce/base/little_endian.h"
 #include "store/memcached/parts.h"
 
-/* READING -> WRITING -> done; READING again when somebody else was faster. */
+/* READING -> WRITING -> done; READING again when another client was faster. */
 struct raise {
     struct memcached_command command; /* first */
     struct memcached_server *server;

@@ -54,7 +54,8 @@ static int by_sequence(const void *a, const void *b) {
     return (first > second) - (first < second);
 }
 
-/* As a put does, but that nobody else is there. The oldest come first and make room for the newest. */
+/* Writes an entry as a put does, without `writer`: no other process has the region yet. The oldest entries
+ * come first and make room for the newest. */
 static void take_over(const struct memory_context *context, const struct memory_record *record, unsigned part,
                       uint64_t now_us) {
     struct memory_shard shard = memory_shard_of(context, part, record->key);
@@ -96,7 +97,7 @@ static uint64_t size_of(const struct memory_context *context) {
 
 uint64_t memory_adopt(void *region, size_t bytes, void *former_region, size_t former_bytes,
                       const struct clock *clock) {
-    struct stats stats = {.value = {0}}; /* nobody's: what is evicted here is evicted by the settings */
+    struct stats stats = {.value = {0}}; /* not counted: the settings evict here, not the traffic */
     struct memory_context context = {.clock = clock, .stats = &stats};
     struct memory_context former = {.clock = clock, .stats = &stats};
     if (!memory_region_attach(&context, region, bytes) ||

@@ -2,13 +2,13 @@
  *
  * A namespace has the number at the place that its hash names, and shares it with every other that falls
  * there: a purge of one purges all of them, which costs misses and never a wrong answer. A number only rises,
- * and none makes way for another, so that no client pushes anybody's out by inventing namespaces.
+ * and none makes way for another, so that no client pushes one out by inventing namespaces.
  *
  * Numbers that only rare events raise (store_generation_is_rare) have places of their own behind those of the
  * namespaces, so that none of them purges anything that it does not mean.
  *
- * A place is one word, so that nobody who is killed leaves it half written: the number, which has room for
- * microseconds since 1970 until the year 2112, and a check of it, for a table that is found in a file. */
+ * A place is one word, which a process that is killed cannot leave half written: the number, which has room
+ * for microseconds since 1970 until the year 2112, and a check of it, for a table that is found in a file. */
 #ifndef INFERONCE_STORE_MEMORY_GENERATION_H
 #define INFERONCE_STORE_MEMORY_GENERATION_H
 

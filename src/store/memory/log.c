@@ -156,8 +156,8 @@ void memory_log_settle(const struct memory_shard *shard) {
     settle_head(shard);
 }
 
-/* Takes a record out of the index and leaves it dead. Should somebody flip it back to life in a file, its
- * check fails. */
+/* Takes a record out of the index and leaves it dead. If a file is damaged so that it lives again, its check
+ * fails. */
 static void retire(const struct memory_shard *shard, uint32_t *link) {
     memory_shard_changing(shard);
     struct record *record = linked(shard, link);
@@ -168,7 +168,7 @@ static void retire(const struct memory_shard *shard, uint32_t *link) {
     shard->state->live_bytes -= size_of(record);
 }
 
-/* As retire, for a record of which only the place is known. False: the index has another one, and the shard
+/* As retire, for a record that is known by its place alone. False: the index has another one, and the shard
  * was wiped. */
 static bool retire_record(const struct memory_shard *shard, const struct record *record) {
     uint32_t *link = find_link(shard, record->key);

@@ -256,7 +256,7 @@ static bool bury(const struct memory_shard *shard, const uint8_t *key, uint64_t 
     return exists;
 }
 
-/* In all parts. A part whose lock is broken has nothing that anybody could read. */
+/* Removes it from all parts. A part whose lock is broken has nothing that can be read. */
 static enum store_status remove_entry(struct memory *memory, const uint8_t *key, uint64_t epoch,
                                       uint64_t tombstone_ms) {
     uint64_t now_us = now_of(memory);
@@ -335,7 +335,7 @@ static void empty(const struct memory_context *context) {
         for (unsigned number = 0; number < geometry->shards; number++) {
             struct memory_shard shard = memory_shard_at(context, part, number);
             if (!memory_shard_lock(&shard))
-                continue; /* nobody can read it either */
+                continue; /* it cannot be read either */
             memory_shard_clear(&shard);
             memory_shard_unlock(&shard);
         }

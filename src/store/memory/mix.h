@@ -1,6 +1,6 @@
 /* A mix of 64-bit words that changes with every bit of each, to tell a record from what was scribbled over
- * one. It is no defence against who computes it too: that is the entry's checksum and key, which the cache
- * compares. Private to the memory store. */
+ * one. It is no defence against forgery: the cache compares the entry's checksum and key. Private to the
+ * memory store. */
 #ifndef INFERONCE_STORE_MEMORY_MIX_H
 #define INFERONCE_STORE_MEMORY_MIX_H
 

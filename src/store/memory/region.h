@@ -21,7 +21,7 @@
  * lock. */
 struct memory_shard_state {
     _Alignas(64) pthread_mutex_t lock;
-    _Atomic uint32_t changing; /* 1 between two valid states: who finds it so wipes the shard */
+    _Atomic uint32_t changing; /* 1 between two valid states: the next holder wipes the shard */
     uint32_t live;             /* entries */
     uint64_t live_bytes;       /* their records */
     uint64_t head;             /* log: offset of the oldest record, which is live; 0 when `used` is */
@@ -30,8 +30,8 @@ struct memory_shard_state {
     struct memory_tombstones tombstones;
 };
 
-/* The start of a part. What is said of shards is a copy for who has to choose one or sums them, written under
- * the shard's lock and read without it.
+/* The start of a part. Its figures of shards are copies, for choosing a shard and for sums: written under the
+ * shard's lock, read without it.
  *
  * oldest      the sequence of the head record; 0: no entries
  * soonest_us  no entry expires before it; 0: there was none since the shard was empty */
@@ -52,8 +52,8 @@ struct memory_region {
     struct pendings pendings; /* of the cache servers that the memory store stands in for */
 };
 
-/* Sizes and places, worked out from a layout. Each process has its own copy, so that nobody can scribble on
- * it. */
+/* Sizes and places, worked out from a layout. Each process has its own copy, which no other can
+ * scribble on. */
 struct memory_geometry {
     unsigned parts;
     unsigned shards;  /* a part, a power of two */

@@ -6,7 +6,7 @@
 /* A flight lives at most as long as its upstream may take, which is far less. */
 #define WIPE_FLOOR_US (UINT64_C(3600) * 1000000)
 
-/* An epoch further in the future than clocks may be set back is not one that somebody wrote. */
+/* A greater epoch than this after now was not written by a worker: clocks may be set back, but not so far. */
 #define EPOCH_SKEW_US (UINT64_C(86400) * 1000000)
 
 struct memory_shard memory_shard_at(const struct memory_context *context, unsigned part, unsigned number) {

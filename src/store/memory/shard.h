@@ -47,8 +47,9 @@ bool memory_shard_lock(const struct memory_shard *shard) MUST_CHECK;
 /* Before the first change under the lock, and again as often as one likes. */
 static inline void memory_shard_changing(const struct memory_shard *shard) {
     atomic_store_explicit(&shard->state->changing, 1, memory_order_relaxed);
-    atomic_signal_fence(
-        memory_order_seq_cst); /* who kills us sees our writes in order; the compiler must keep it, too */
+    /* A process that finds the lock's holder dead sees its writes in order; the compiler must keep it, too.
+     */
+    atomic_signal_fence(memory_order_seq_cst);
 }
 
 /* Gives the lock back; what the part says of the shard is then true again. */

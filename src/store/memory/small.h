@@ -1,9 +1,9 @@
 /* Leases and outcomes: items of at most STORE_SMALL_MAX bytes in a shard's table, found by kind and key.
  * Private to the memory store.
  *
- * A place whose item is over is used again when somebody comes by, or when there is no other. All functions
- * want the shard's lock. A table in which a place outside of it or a circle is found is given up with its
- * shard. */
+ * A place whose item is over is freed by the next walk along its chain, or when there is no other. All
+ * functions want the shard's lock. A table in which a place outside of it or a circle is found is given up
+ * with its shard. */
 #ifndef INFERONCE_STORE_MEMORY_SMALL_H
 #define INFERONCE_STORE_MEMORY_SMALL_H
 

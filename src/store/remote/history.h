@@ -4,8 +4,8 @@
  * host reads it back once a second, with a server's figures, and whenever it probes a server; so it learns of
  * the purges of other hosts. A server has forgotten some when it comes back with a time from before one that
  * it had itself (a Redis that starts from an older snapshot, a replica that lagged and was promoted), or is
- * behind the others while it is used (another host cannot reach it). Nobody can tell which purges they were,
- * so that everything is invalidated there, before the server is used again. */
+ * behind the others while it is used (another host cannot reach it). Which purges they were is not
+ * known: everything is invalidated there before the server is used again. */
 #ifndef INFERONCE_STORE_REMOTE_HISTORY_H
 #define INFERONCE_STORE_REMOTE_HISTORY_H
 

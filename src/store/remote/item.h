@@ -48,8 +48,9 @@ void item_header(uint64_t epoch, uint64_t expires_us, bool tombstone, char heade
 /* When a tombstone ends by what stands in it: the server ends it sooner, whatever clocks say. */
 uint64_t item_tombstone_expiry(uint64_t now_us, uint64_t tombstone_ms);
 
-/* The epoch of a new tombstone, given the epoch that was asked for and that of what is there: above both
- * of what is known, so that who has seen only an earlier removal is refused whatever the clocks say. */
+/* The epoch of a new tombstone, given the epoch that was asked for and that of what is there: at least the
+ * first and above the second, so that an inference that has seen only an earlier removal is refused whatever
+ * the clocks say. */
 uint64_t item_tombstone_epoch(uint64_t epoch, const struct item *there);
 
 /* Judges a value that a server returned to a `get`; `get->value` borrows from `value`. */

@@ -152,8 +152,7 @@ static uint64_t *purge_of(struct pendings *pendings, uint64_t server) {
     return NULL;
 }
 
-/* With other settings there may have been other servers: the one that was told of a purge longest ago goes.
- */
+/* With other settings there may have been other servers: replaces the one whose last purge is oldest. */
 static uint64_t *make_purge_of(struct pendings *pendings, uint64_t server) {
     unsigned oldest = 0;
     for (unsigned i = 1; i < SERVERS_MAX; i++)

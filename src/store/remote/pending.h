@@ -34,7 +34,7 @@ struct pendings {
     struct {
         uint64_t server; /* 0: none */
         uint64_t last_purge;
-    } had[SERVERS_MAX]; /* what a server once said or took */
+    } had[SERVERS_MAX]; /* the last purge that a server once reported or accepted */
     struct pending places[PENDING_MAX];
 };
 
@@ -47,9 +47,8 @@ uint64_t pending_server(const char *name);
 /* Remembers one, whose `number` is 0. False: there is no place for it. */
 bool pending_add(struct pendings *pendings, const struct pending *pending) MUST_CHECK;
 
-/* How many invalidations there are for this server: the time of the last purge, which goes with them, is
- * none.
- */
+/* How many invalidations there are for this server; the time of the last purge, which goes with them, does
+ * not count. */
 uint64_t pending_count(struct pendings *pendings, uint64_t server);
 
 /* Whether there is anything for this server. Cheap while there is nothing: no lock, no search. */
@@ -71,8 +70,9 @@ uint64_t pending_server_purge(struct pendings *pendings, uint64_t server);
 /* The server has one of this time. An earlier one changes nothing. */
 void pending_server_has_purge(struct pendings *pendings, uint64_t server, uint64_t number);
 
-/* If what was pending in a former run is not known: everything, once, for each of these servers, whose first
- * use it precedes. For every worker as it starts; that two do it is harmless. False: there is no place. */
+/* When what was pending in a former run is not known, adds for each of these servers, once, that everything
+ * is invalidated before the server is used. For every worker as it starts; that two do it is harmless. False:
+ * there is no place. */
 bool pending_assume_all(struct pendings *pendings, const uint64_t *servers, unsigned n,
                         uint64_t now_us) MUST_CHECK;
 

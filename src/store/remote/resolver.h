@@ -2,10 +2,10 @@
  * Private to the stores on servers.
  *
  * getaddrinfo waits for name servers, for many seconds when they are silent; so it runs in a thread of its
- * own, which tells by a socket and of which nobody waits for the end. (libuv has threads for it too, but a
- * process cannot end before they do.) What is looked up leads to one address; of several, the first that
- * takes connections. The last one known stays when the name cannot be looked up any more: a name server that
- * is away does not take the cache servers with it. */
+ * own, which answers through a socket; nothing waits for the thread's end. (libuv has threads for it too, but
+ * a process cannot end before they do.) A name leads to one address; of several, the first that takes
+ * connections. The last one known stays when the name cannot be looked up any more: a name server that is
+ * away does not take the cache servers with it. */
 #ifndef INFERONCE_STORE_REMOTE_RESOLVER_H
 #define INFERONCE_STORE_REMOTE_RESOLVER_H
 

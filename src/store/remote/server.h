@@ -2,7 +2,7 @@
  * told. The backend brings the wire: how the server is probed and told.
  *
  *   USED       it is asked                                       -> AWAY      it failed
- *                                                                -> WAITING   it has to be told something first
+ *                                                                -> WAITING   something is to be told to it
  *   AWAY       nobody asks it until its pause is over            -> RESOLVING
  *   WAITING    as AWAY, without a pause and without a failure    -> RESOLVING
  *   RESOLVING  its name is looked up again, it may have moved    -> PROBING, AWAY
