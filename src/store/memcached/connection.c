@@ -38,15 +38,10 @@ struct memcached_connection {
     bool barrier_sent;
     bool wrote; /* since the last barrier */
     struct buffer output;
-    size_t written;       /* bytes of `output` that the socket has taken */
-    uint64_t heard_ms;    /* when the server said something, or the first command was sent */
-    uint64_t progress_ms; /* the same of a whole line or value */
-
-    /* the answer under way */
-    char line[MEMCACHED_LINE_MAX]; /* a line that is not whole yet */
-    size_t line_length;
-    size_t value_left; /* bytes of a value's data block, CR LF included, that are to come */
-    size_t keep_left;  /* those of them that go to the command's values; the others are passed over */
+    size_t written;                 /* bytes of `output` that the socket has taken */
+    uint64_t heard_ms;              /* when the server said something, or the first command was sent */
+    uint64_t progress_ms;           /* the same of a whole line or value */
+    struct memcached_answer answer; /* under way */
 };
 
 /* ---- ends ---- */
@@ -62,7 +57,7 @@ static void disconnect(struct memcached_connection *connection) {
     connection->descriptor = -1;
     connection->state = CLOSED;
     connection->watched = 0;
-    connection->line_length = connection->value_left = 0;
+    connection->answer.line_length = connection->answer.value_left = 0;
     connection->wrote = connection->barrier_sent = false;
     connection->written = 0;
     buffer_reset(&connection->output, OUTPUT_KEEP);
@@ -117,127 +112,28 @@ static void end_first(struct memcached_connection *connection, enum memcached_ou
     command->ended(command, outcome);
 }
 
-/* Finds the key's place among those that were asked for and not answered yet. */
-static bool begin_value(struct memcached_connection *connection, struct memcached_command *command,
-                        const struct memcached_value_line *value) {
-    size_t name_length = connection->options.name_length;
-    if (value->key.length != name_length)
-        return false;
-    while (command->next < command->n &&
-           memcmp(command->names + command->next * name_length, value->key.data, name_length) != 0)
-        command->next++;
-    if (command->next == command->n)
-        return false;
-    struct memcached_found *found = &command->found[command->next++];
-    size_t keep = value->length;
-    if (command->max_bytes > 0 && keep > command->max_bytes)
-        keep = command->max_bytes;
-    *found = (struct memcached_found){.at = command->values->length, .length = keep, .cas = value->cas};
-    found->found = keep == 0 || buffer_reserve(command->values, keep);
-    connection->value_left = value->length + 2;
-    connection->keep_left = found->found ? keep : 0;
-    if (!found->found) {
-        command->values->failed = false;
-        command->lost = true;
-    }
-    return true;
-}
-
-static enum memcached_outcome outcome_of(enum memcached_line line) {
-    switch (line) {
-    case LINE_NOTHING:
-        return MEMCACHED_NOTHING;
-    case LINE_CONFLICT:
-        return MEMCACHED_CONFLICT;
-    case LINE_TOO_LARGE:
-        return MEMCACHED_TOO_BIG;
-    case LINE_FULL:
-        return MEMCACHED_FULL;
-    default:
-        return MEMCACHED_DONE;
-    }
-}
-
-/* Returns NULL, or why the connection is of no more use. */
-static const char *take_line(struct memcached_connection *connection, struct bytes line) {
-    struct memcached_command *command = TAILQ_FIRST(&connection->sent);
-    struct memcached_value_line value;
-    if (!command)
-        return "it says what it was not asked for";
-    enum memcached_line meaning = memcached_line_read(command->verb, line, &value);
-    switch (meaning) {
-    case LINE_STRANGE:
-        return "not what was asked for";
-    case LINE_VALUE:
-        return begin_value(connection, command, &value) ? NULL : "not what was asked for";
-    case LINE_STAT:
-        command->stat(command, line);
-        return NULL;
-    default:
-        end_first(connection, outcome_of(meaning));
-        return NULL;
-    }
-}
-
-/* Takes bytes of the data block; `*used` says how many. Returns NULL or what is wrong. */
-static const char *take_value(struct memcached_connection *connection, struct bytes bytes, size_t *used) {
-    static const char LINE_END_BYTES[] = "\r\n";
-    struct memcached_command *command = TAILQ_FIRST(&connection->sent);
-    size_t data_left = connection->value_left > 2 ? connection->value_left - 2 : 0;
-    size_t n = data_left < bytes.length ? data_left : bytes.length;
-    size_t kept = connection->keep_left < n ? connection->keep_left : n;
-    buffer_append(command->values, bytes.data, kept);
-    connection->keep_left -= kept;
-    connection->value_left -= n;
-    while (n < bytes.length && connection->value_left > 0) {
-        if (bytes.data[n++] != LINE_END_BYTES[2 - connection->value_left])
-            return "a value does not end where its length says";
-        connection->value_left--;
-    }
-    *used = n;
-    if (connection->value_left == 0)
-        note_progress(connection);
-    else
-        connection->heard_ms = uv_now(connection->options.loop);
-    return NULL;
-}
-
-/* Takes the bytes up to a line's end; the parts of a line that comes in pieces are put together. */
-static const char *take_line_bytes(struct memcached_connection *connection, struct bytes bytes,
-                                   size_t *used) {
-    const char *end = memchr(bytes.data, '\n', bytes.length);
-    size_t n = end ? (size_t)(end - bytes.data) + 1 : bytes.length;
-    *used = n;
-    if (n > sizeof(connection->line) - connection->line_length)
-        return "a line that is too long";
-    struct bytes line = {bytes.data, n};
-    if (!end || connection->line_length > 0) {
-        memcpy(connection->line + connection->line_length, bytes.data, n);
-        connection->line_length += n;
-        line = (struct bytes){connection->line, connection->line_length};
-    }
-    if (!end)
-        return NULL;
-    connection->line_length = 0;
-    note_progress(connection);
-    if (line.length < 2 || line.data[line.length - 2] != '\r')
-        return "a line without its end";
-    line.length -= 2;
-    return take_line(connection, line);
-}
-
 /* A command's end may destroy nothing but send: the connection stays. False: it failed. */
 static bool take_input(struct memcached_connection *connection, struct bytes bytes) {
     while (bytes.length > 0) {
-        size_t used = 0;
-        const char *wrong = connection->value_left > 0 ? take_value(connection, bytes, &used)
-                                                       : take_line_bytes(connection, bytes, &used);
-        if (wrong) {
-            fail(connection, BREAKER_WRONG, wrong);
+        enum memcached_outcome outcome;
+        const char *why;
+        switch (memcached_answer_read(&connection->answer, TAILQ_FIRST(&connection->sent),
+                                      connection->options.name_length, &bytes, &outcome, &why)) {
+        case READING_PART:
+            if (connection->answer.value_left > 0)
+                connection->heard_ms = uv_now(connection->options.loop);
+            break;
+        case READING_WHOLE:
+            note_progress(connection);
+            break;
+        case READING_ENDED:
+            note_progress(connection);
+            end_first(connection, outcome);
+            break;
+        case READING_WRONG:
+            fail(connection, BREAKER_WRONG, why);
             return false;
         }
-        bytes.data += used;
-        bytes.length -= used;
     }
     return true;
 }

@@ -17,57 +17,12 @@
 #ifndef INFERONCE_STORE_MEMCACHED_CONNECTION_H
 #define INFERONCE_STORE_MEMCACHED_CONNECTION_H
 
-#include <sys/queue.h>
 #include <uv.h>
 
 #include "inferonce/base/breaker.h"
 #include "inferonce/base/server_address.h"
 #include "inferonce/base/turn.h"
-#include "store/memcached/protocol.h"
-
-/* How a command ended. */
-enum memcached_outcome {
-    MEMCACHED_DONE,
-    MEMCACHED_NOTHING,  /* a write or removal of an item that is not there */
-    MEMCACHED_CONFLICT, /* it is there already, or was changed meanwhile */
-    MEMCACHED_TOO_BIG,
-    MEMCACHED_FULL,  /* the server has no memory for the item; what it has can be had */
-    MEMCACHED_BROKEN /* no answer in time, garbage, closed, or no memory here */
-};
-
-/* One key's answer. */
-struct memcached_found {
-    bool found;
-    size_t at, length; /* in the command's `values` */
-    uint64_t cas;
-};
-
-struct memcached_command;
-
-/* Called once, later, from the loop. May send commands and free `command`. */
-typedef void (*memcached_ended)(struct memcached_command *command, enum memcached_outcome outcome);
-
-/* Embedded by its owner, who keeps it, and what it borrows, until `ended`. */
-struct memcached_command {
-    enum memcached_verb verb;
-    memcached_ended ended;
-
-    /* GET, GETS */
-    const char *names; /* `n` keys of the connection's name length; borrowed */
-    unsigned n;
-    struct memcached_found *found; /* `n`, zero-initialised */
-    struct buffer *values;         /* what was found, one behind the other. A value that it cannot take is not
-                                      found, and `lost` is set */
-    size_t max_bytes;              /* of each value the first so many; 0: all of it */
-    bool lost;
-
-    /* STATS: called for each line, without CR LF; borrowed for the call */
-    void (*stat)(struct memcached_command *command, struct bytes line);
-
-    /* private */
-    unsigned next; /* answers come in the order of the names */
-    TAILQ_ENTRY(memcached_command) links;
-};
+#include "store/memcached/command.h"
 
 struct memcached_connection;
 
