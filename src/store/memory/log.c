@@ -3,83 +3,21 @@
 
 #include <string.h>
 
-#include "store/memory/mix.h"
-
-#define UNIT 8
+#include "store/memory/record.h"
 
 /* When a shard has more records than one put may look at, the rest is left alone for so long. */
 #define EXPIRE_AGAIN_US UINT64_C(1000000)
 
-enum record_state { RECORD_LIVE = 1, RECORD_DEAD, RECORD_FILLER };
-
-/* A filler has only the first two members, so it fits wherever a record can end. */
-struct record {
-    uint32_t units; /* its size, this header included */
-    uint8_t state;
-    uint8_t hit;    /* since it was written or moved */
-    uint16_t check; /* of what stays as it is while it lives in its place */
-    uint32_t value_length;
-    uint32_t next; /* in its chain: offset in units + 1; 0: the last */
-    uint8_t key[STORE_KEY_LENGTH];
-    uint64_t epoch;
-    uint64_t group;
-    uint64_t expires_us; /* monotonic */
-    uint64_t sequence;
-};
-
-_Static_assert(sizeof(struct record) % UNIT == 0, "values begin and end on a unit");
-
 uint64_t memory_log_size(size_t value_length) {
-    return (sizeof(struct record) + value_length + UNIT - 1) / UNIT * UNIT;
+    return (sizeof(struct record) + value_length + RECORD_UNIT - 1) / RECORD_UNIT * RECORD_UNIT;
 }
 
 bool memory_log_fits(const struct memory_geometry *geometry, size_t value_length) {
     return value_length <= geometry->log_bytes - sizeof(struct record) && value_length <= UINT32_MAX;
 }
 
-static uint64_t size_of(const struct record *record) {
-    return (uint64_t)record->units * UNIT;
-}
-
-static struct record *at(const struct memory_shard *shard, uint64_t offset) {
-    return (struct record *)(void *)(shard->log + offset);
-}
-
-static char *value_of(struct record *record) {
-    return (char *)(record + 1);
-}
-
-static uint64_t log_bytes(const struct memory_shard *shard) {
-    return shard->context->geometry.log_bytes;
-}
-
 static void count(const struct memory_shard *shard, enum statistic stat) {
     stats_count(shard->context->stats, stat);
-}
-
-static uint16_t check_of(const struct record *record) {
-    uint64_t mixed = memory_mix(MEMORY_MIX_START, (uint64_t)record->units << 32 | record->value_length);
-    mixed = memory_mix(mixed, record->epoch);
-    mixed = memory_mix(mixed, record->group);
-    mixed = memory_mix(mixed, record->expires_us);
-    mixed = memory_mix(mixed, record->sequence);
-    for (unsigned word = 0; word < STORE_KEY_LENGTH / sizeof(uint64_t); word++)
-        mixed = memory_mix(mixed, memory_shard_word(record->key, word));
-    return (uint16_t)(mixed >> 48);
-}
-
-/* The record at `offset`, of which the log holds `left` bytes from there; NULL: there cannot be one. */
-static struct record *sound_record(const struct memory_shard *shard, uint64_t offset, uint64_t left) {
-    if (offset % UNIT != 0 || offset >= log_bytes(shard) || left < UNIT)
-        return NULL;
-    struct record *record = at(shard, offset);
-    uint64_t size = size_of(record);
-    if (size == 0 || size > left || size > log_bytes(shard) - offset)
-        return NULL;
-    if (record->state == RECORD_FILLER)
-        return record;
-    bool whole = size >= sizeof(struct record) && record->value_length <= size - sizeof(struct record);
-    return whole && (record->state == RECORD_LIVE || record->state == RECORD_DEAD) ? record : NULL;
 }
 
 /* ---- index ---- */
@@ -87,7 +25,7 @@ static struct record *sound_record(const struct memory_shard *shard, uint64_t of
 /* The record that a link names, where a chain may have `left` more; NULL: it cannot be, and the shard was
  * wiped. */
 static struct record *next_of_chain(const struct memory_shard *shard, uint32_t link, uint32_t left) {
-    struct record *record = sound_record(shard, (uint64_t)(link - 1) * UNIT, log_bytes(shard));
+    struct record *record = record_sound(shard, (uint64_t)(link - 1) * RECORD_UNIT, memory_log_bytes(shard));
     if (record && record->state == RECORD_LIVE && left > 0)
         return record;
     memory_shard_wipe(shard);
@@ -109,14 +47,14 @@ static uint32_t *find_link(const struct memory_shard *shard, const uint8_t *key)
 }
 
 static struct record *linked(const struct memory_shard *shard, const uint32_t *link) {
-    return at(shard, (uint64_t)(*link - 1) * UNIT);
+    return record_at(shard, (uint64_t)(*link - 1) * RECORD_UNIT);
 }
 
 static void link_record(const struct memory_shard *shard, uint64_t offset) {
-    struct record *record = at(shard, offset);
+    struct record *record = record_at(shard, offset);
     uint32_t *chain = memory_log_chain(shard, record->key);
     record->next = *chain;
-    *chain = (uint32_t)(offset / UNIT) + 1;
+    *chain = (uint32_t)(offset / RECORD_UNIT) + 1;
 }
 
 /* ---- head ---- */
@@ -128,9 +66,9 @@ static void advance_head(struct memory_shard_state *state, uint64_t size, uint64
 
 static bool is_sound(const struct memory_shard *shard) {
     const struct memory_shard_state *state = shard->state;
-    uint64_t capacity = log_bytes(shard);
-    return state->head < capacity && state->used <= capacity && state->head % UNIT == 0 &&
-           state->used % UNIT == 0 && (state->used > 0 || state->live == 0);
+    uint64_t capacity = memory_log_bytes(shard);
+    return state->head < capacity && state->used <= capacity && state->head % RECORD_UNIT == 0 &&
+           state->used % RECORD_UNIT == 0 && (state->used > 0 || state->live == 0);
 }
 
 /* Passes what is dead. Afterwards the log is empty or its head is live, and there is nothing outside of it.
@@ -138,14 +76,14 @@ static bool is_sound(const struct memory_shard *shard) {
 static void settle_head(const struct memory_shard *shard) {
     struct memory_shard_state *state = shard->state;
     while (state->used > 0) {
-        const struct record *record = sound_record(shard, state->head, state->used);
+        const struct record *record = record_sound(shard, state->head, state->used);
         if (!record)
             break;
         if (record->state == RECORD_LIVE && is_sound(shard))
             return;
         if (record->state == RECORD_LIVE)
             break;
-        advance_head(state, size_of(record), log_bytes(shard));
+        advance_head(state, record_size(record), memory_log_bytes(shard));
     }
     if (state->used > 0 || !is_sound(shard))
         memory_shard_wipe(shard);
@@ -165,7 +103,7 @@ static void retire(const struct memory_shard *shard, uint32_t *link) {
     record->state = RECORD_DEAD;
     record->expires_us = 0;
     shard->state->live--;
-    shard->state->live_bytes -= size_of(record);
+    shard->state->live_bytes -= record_size(record);
 }
 
 /* As retire, for a record that is known by its place alone. False: the index has another one, and the shard
@@ -181,7 +119,7 @@ static bool retire_record(const struct memory_shard *shard, const struct record 
 }
 
 uint64_t memory_log_oldest(const struct memory_shard *shard) {
-    const struct record *record = sound_record(shard, shard->state->head, shard->state->used);
+    const struct record *record = record_sound(shard, shard->state->head, shard->state->used);
     return record ? record->sequence : 0;
 }
 
@@ -189,17 +127,17 @@ uint64_t memory_log_oldest(const struct memory_shard *shard) {
 
 static uint64_t tail_of(const struct memory_shard *shard) {
     uint64_t tail = shard->state->head + shard->state->used;
-    return tail >= log_bytes(shard) ? tail - log_bytes(shard) : tail;
+    return tail >= memory_log_bytes(shard) ? tail - memory_log_bytes(shard) : tail;
 }
 
 /* The bytes that a filler before a record of `size` takes up at the tail. */
 static uint64_t filler_before(const struct memory_shard *shard, uint64_t size) {
-    uint64_t to_end = log_bytes(shard) - tail_of(shard);
+    uint64_t to_end = memory_log_bytes(shard) - tail_of(shard);
     return size > to_end ? to_end : 0;
 }
 
 static bool has_room(const struct memory_shard *shard, uint64_t size) {
-    return log_bytes(shard) - shard->state->used >= filler_before(shard, size) + size;
+    return memory_log_bytes(shard) - shard->state->used >= filler_before(shard, size) + size;
 }
 
 /* The place of a new record, for which there is room. */
@@ -207,8 +145,8 @@ static uint64_t extend_tail(const struct memory_shard *shard, uint64_t size) {
     struct memory_shard_state *state = shard->state;
     uint64_t filler = filler_before(shard, size);
     if (filler > 0) {
-        struct record *record = at(shard, tail_of(shard));
-        record->units = (uint32_t)(filler / UNIT);
+        struct record *record = record_at(shard, tail_of(shard));
+        record->units = (uint32_t)(filler / RECORD_UNIT);
         record->state = RECORD_FILLER;
         state->used += filler;
     }
@@ -221,35 +159,35 @@ static uint64_t next_sequence(const struct memory_shard *shard) {
     return atomic_fetch_add_explicit(&shard->part->sequence, 1, memory_order_relaxed) + 1;
 }
 
-static void revive(const struct memory_shard *shard, uint64_t offset) {
-    struct record *record = at(shard, offset);
+void memory_log_revive(const struct memory_shard *shard, uint64_t offset) {
+    struct record *record = record_at(shard, offset);
     record->state = RECORD_LIVE;
-    record->check = check_of(record);
+    record->check = record_check(record);
     link_record(shard, offset);
     shard->state->live++;
-    shard->state->live_bytes += size_of(record);
+    shard->state->live_bytes += record_size(record);
 }
 
 /* The head becomes the tail. There is always room, since its own is given up first; the two may overlap. */
 static void move_head(const struct memory_shard *shard) {
-    struct record *record = at(shard, shard->state->head);
-    uint64_t size = size_of(record);
+    struct record *record = record_at(shard, shard->state->head);
+    uint64_t size = record_size(record);
     uint64_t expires_us = record->expires_us;
     if (!retire_record(shard, record))
         return;
-    advance_head(shard->state, size, log_bytes(shard));
+    advance_head(shard->state, size, memory_log_bytes(shard));
     uint64_t offset = extend_tail(shard, size);
-    struct record *moved = at(shard, offset);
+    struct record *moved = record_at(shard, offset);
     memmove(moved, record, size);
     moved->hit = 0;
     moved->expires_us = expires_us;
     moved->sequence = next_sequence(shard);
-    revive(shard, offset);
+    memory_log_revive(shard, offset);
     settle_head(shard);
 }
 
 static void drop_head(const struct memory_shard *shard, enum statistic why) {
-    if (!retire_record(shard, at(shard, shard->state->head)))
+    if (!retire_record(shard, record_at(shard, shard->state->head)))
         return;
     count(shard, why);
     settle_head(shard);
@@ -258,7 +196,7 @@ static void drop_head(const struct memory_shard *shard, enum statistic why) {
 /* The oldest entry, checked; NULL: there is none. */
 static const struct record *head_of(const struct memory_shard *shard) {
     settle_head(shard);
-    return shard->state->used > 0 ? at(shard, shard->state->head) : NULL;
+    return shard->state->used > 0 ? record_at(shard, shard->state->head) : NULL;
 }
 
 static void pass_head(const struct memory_shard *shard, bool keep, uint64_t now_us, int64_t *move_bytes) {
@@ -269,7 +207,7 @@ static void pass_head(const struct memory_shard *shard, bool keep, uint64_t now_
     if (now_us >= record->expires_us) {
         drop_head(shard, STAT_expired);
     } else if ((keep || record->hit) && *move_bytes > 0) {
-        *move_bytes -= (int64_t)size_of(record);
+        *move_bytes -= (int64_t)record_size(record);
         move_head(shard);
     } else {
         drop_head(shard, STAT_evictions);
@@ -284,7 +222,7 @@ void memory_log_pass_head(const struct memory_shard *shard, uint64_t now_us, int
 static void make_room(const struct memory_shard *shard, uint64_t size, uint64_t now_us) {
     int64_t move_bytes = MEMORY_MOVE_BYTES;
     while (!has_room(shard, size)) {
-        bool untidy = shard->state->live_bytes + size <= log_bytes(shard) / 2;
+        bool untidy = shard->state->live_bytes + size <= memory_log_bytes(shard) / 2;
         pass_head(shard, untidy, now_us, &move_bytes);
     }
 }
@@ -305,7 +243,7 @@ enum store_status memory_log_find(const struct memory_shard *shard, const uint8_
     }
     if (mark && !record->hit)
         record->hit = 1;
-    *found = (struct memory_found){{value_of(record), record->value_length}, record->epoch};
+    *found = (struct memory_found){{record_value(record), record->value_length}, record->epoch};
     return STORE_OK;
 }
 
@@ -325,7 +263,7 @@ static void fill(struct record *record, const struct store_item *item, uint64_t 
     record->group = item->group;
     record->expires_us = expires_us;
     if (item->value.length > 0)
-        memcpy(value_of(record), item->value.data, item->value.length);
+        memcpy(record_value(record), item->value.data, item->value.length);
 }
 
 /* A refresh is usually as long as what it replaces. Writing it in place leaves nothing dead; the hit mark
@@ -337,15 +275,15 @@ static bool write_in_place(const struct memory_shard *shard, const struct store_
     if (!link)
         return false;
     struct record *record = linked(shard, link);
-    if (size_of(record) < size || size_of(record) / 2 > size)
+    if (record_size(record) < size || record_size(record) / 2 > size)
         return false;
     fill(record, item, expires_us);
     record->hit = 1;
-    record->check = check_of(record);
+    record->check = record_check(record);
     return true;
 }
 
-static void expires_at(const struct memory_shard *shard, uint64_t expires_us) {
+void memory_log_expires_at(const struct memory_shard *shard, uint64_t expires_us) {
     _Atomic uint64_t *soonest = &shard->part->soonest_us[shard->number];
     uint64_t known = atomic_load_explicit(soonest, memory_order_relaxed);
     if (known == 0 || expires_us < known)
@@ -360,17 +298,17 @@ enum store_status memory_log_write(const struct memory_shard *shard, const struc
         return STORE_TOO_LARGE;
     }
     settle_head(shard);
-    expires_at(shard, expires_us);
+    memory_log_expires_at(shard, expires_us);
     if (write_in_place(shard, item, expires_us))
         return STORE_OK;
     memory_log_remove(shard, item->key, now_us);
     uint64_t size = memory_log_size(item->value.length);
     make_room(shard, size, now_us);
     uint64_t offset = extend_tail(shard, size);
-    struct record *record = at(shard, offset);
-    *record = (struct record){.units = (uint32_t)(size / UNIT), .sequence = next_sequence(shard)};
+    struct record *record = record_at(shard, offset);
+    *record = (struct record){.units = (uint32_t)(size / RECORD_UNIT), .sequence = next_sequence(shard)};
     fill(record, item, expires_us);
-    revive(shard, offset);
+    memory_log_revive(shard, offset);
     return STORE_OK;
 }
 
@@ -382,12 +320,12 @@ void memory_log_expire(const struct memory_shard *shard, uint64_t now_us, unsign
     bool removed = false;
     memory_shard_changing(shard);
     for (; left > 0 && *scans > 0; --*scans) {
-        const struct record *record = sound_record(shard, offset, left);
+        const struct record *record = record_sound(shard, offset, left);
         if (!record) {
             memory_shard_wipe(shard);
             return;
         }
-        uint64_t size = size_of(record);
+        uint64_t size = record_size(record);
         if (record->state == RECORD_LIVE && now_us >= record->expires_us) {
             if (!retire_record(shard, record))
                 return;
@@ -397,7 +335,7 @@ void memory_log_expire(const struct memory_shard *shard, uint64_t now_us, unsign
             soonest_us = record->expires_us;
         }
         left -= size;
-        offset = offset + size == log_bytes(shard) ? 0 : offset + size;
+        offset = record_end(shard, offset, size);
     }
     settle_head(shard);
     if (left > 0)
@@ -432,25 +370,7 @@ uint64_t memory_log_sweep(const struct memory_shard *shard, uint32_t first_bucke
     return removed;
 }
 
-/* ---- one entry after the other ---- */
-
-static struct memory_record record_at(const struct memory_shard *shard, struct record *record) {
-    return (struct memory_record){.key = record->key,
-                                  .value = {value_of(record), record->value_length},
-                                  .epoch = record->epoch,
-                                  .group = record->group,
-                                  .expires_us = record->expires_us,
-                                  .sequence = record->sequence,
-                                  .offset = (uint64_t)((const uint8_t *)record - shard->log)};
-}
-
-bool memory_log_at(const struct memory_shard *shard, uint64_t offset, struct memory_record *found) {
-    struct record *record = sound_record(shard, offset, log_bytes(shard));
-    if (!record || record->state != RECORD_LIVE)
-        return false;
-    *found = record_at(shard, record);
-    return true;
-}
+/* ---- one bucket ---- */
 
 struct memory_chain memory_log_bucket(const struct memory_shard *shard, uint32_t bucket) {
     return (struct memory_chain){shard->index[bucket], shard->state->live};
@@ -458,65 +378,10 @@ struct memory_chain memory_log_bucket(const struct memory_shard *shard, uint32_t
 
 bool memory_log_in_chain(const struct memory_shard *shard, struct memory_chain *chain,
                          struct memory_record *found) {
-    struct record *record = chain->link != 0 ? next_of_chain(shard, chain->link, chain->left) : NULL;
+    const struct record *record = chain->link != 0 ? next_of_chain(shard, chain->link, chain->left) : NULL;
     if (!record)
         return false;
-    *found = record_at(shard, record);
     chain->link = record->next;
     chain->left--;
-    return true;
-}
-
-bool memory_log_next(const struct memory_shard *shard, uint64_t *offset, uint64_t *left,
-                     struct memory_record *found) {
-    while (*left > 0) {
-        uint64_t here = *offset;
-        const struct record *record = sound_record(shard, here, *left);
-        if (!record)
-            return false;
-        uint64_t size = size_of(record);
-        *left -= size;
-        *offset = here + size == log_bytes(shard) ? 0 : here + size;
-        if (memory_log_at(shard, here, found))
-            return true;
-    }
-    return false;
-}
-
-/* ---- a log found in a file ---- */
-
-/* Takes a live record into the index if it can be what this store wrote last there. */
-static bool take_in(const struct memory_shard *shard, uint64_t offset, uint64_t live_max,
-                    uint64_t *last_sequence) {
-    struct record *record = at(shard, offset);
-    bool ours = record->check == check_of(record) && record->sequence > *last_sequence &&
-                memory_shard_number(shard->context, record->key) == shard->number;
-    if (!ours || shard->state->live >= live_max)
-        return false;
-    record->hit = record->hit != 0;
-    *last_sequence = record->sequence;
-    expires_at(shard, record->expires_us);
-    revive(shard, offset);
-    return true;
-}
-
-bool memory_log_rebuild(const struct memory_shard *shard, const struct memory_extent *found,
-                        uint64_t live_max, uint64_t *last_sequence) {
-    struct memory_shard_state *state = shard->state;
-    uint64_t offset = found->head;
-    uint64_t left = found->used;
-    if (left > log_bytes(shard))
-        return false;
-    while (left > 0) {
-        const struct record *record = sound_record(shard, offset, left);
-        if (!record || (record->state == RECORD_LIVE && !take_in(shard, offset, live_max, last_sequence)))
-            return false;
-        uint64_t size = size_of(record);
-        left -= size;
-        offset = offset + size == log_bytes(shard) ? 0 : offset + size;
-    }
-    state->head = found->head;
-    state->used = found->used;
-    settle_head(shard);
-    return state->live == found->live;
+    return memory_log_at(shard, (uint64_t)((const uint8_t *)record - shard->log), found);
 }

@@ -87,6 +87,13 @@ struct memory_chain memory_log_bucket(const struct memory_shard *shard, uint32_t
 bool memory_log_in_chain(const struct memory_shard *shard, struct memory_chain *chain,
                          struct memory_record *record) MUST_CHECK;
 
+/* The record at `offset`, which is filled in, becomes a live entry: it is checked, counted and in the index.
+ */
+void memory_log_revive(const struct memory_shard *shard, uint64_t offset);
+
+/* An entry expires then: memory_log_expire need not look before. */
+void memory_log_expires_at(const struct memory_shard *shard, uint64_t expires_us);
+
 /* Sets right what can be seen to be wrong without looking at every record. */
 void memory_log_settle(const struct memory_shard *shard);
 
