@@ -49,6 +49,12 @@ static inline void memory_rig_open(struct memory_rig *rig, unsigned workers) {
     memory_rig_need(memory_region_setup(rig->shared.region, &rig->layout, true, &rig->clock) == 0, "set-up");
 }
 
+static inline void memory_rig_open_for_one(struct memory_rig *rig, uint64_t max_size) {
+    memory_rig_init(rig);
+    rig->settings.cache_max_size = max_size;
+    memory_rig_open(rig, 1);
+}
+
 static inline struct store *memory_rig_store(struct memory_rig *rig, unsigned slot) {
     struct context context = {.settings = &rig->settings,
                               .shared = &rig->shared,
@@ -179,6 +185,23 @@ static inline uint64_t test_count_entries(struct store *store, uint64_t numbers)
     for (uint64_t number = 0; number < numbers; number++)
         found += test_get_entry(store, number) == STORE_OK;
     return found;
+}
+
+/* Valid until the next call. */
+static inline struct bytes test_big_value(uint64_t number, size_t length) {
+    static char big[2 << 20];
+    for (size_t i = 0; i < length; i += 8) {
+        uint64_t word = test_mix(number + i);
+        memcpy(big + i, &word, 8);
+    }
+    return (struct bytes){big, length};
+}
+
+static inline enum store_status test_put_generation(struct store *store, uint64_t name, uint64_t generation) {
+    char value[STORE_GENERATION_LENGTH];
+    for (unsigned i = 0; i < sizeof(value); i++)
+        value[i] = (char)(generation >> (8 * i));
+    return test_put(store, STORE_GENERATION, test_key(name), (struct bytes){value, sizeof(value)}, 0, 0);
 }
 
 #endif
