@@ -369,19 +369,3 @@ uint64_t memory_log_sweep(const struct memory_shard *shard, uint32_t first_bucke
     settle_head(shard);
     return removed;
 }
-
-/* ---- one bucket ---- */
-
-struct memory_chain memory_log_bucket(const struct memory_shard *shard, uint32_t bucket) {
-    return (struct memory_chain){shard->index[bucket], shard->state->live};
-}
-
-bool memory_log_in_chain(const struct memory_shard *shard, struct memory_chain *chain,
-                         struct memory_record *found) {
-    const struct record *record = chain->link != 0 ? next_of_chain(shard, chain->link, chain->left) : NULL;
-    if (!record)
-        return false;
-    chain->link = record->next;
-    chain->left--;
-    return memory_log_at(shard, (uint64_t)((const uint8_t *)record - shard->log), found);
-}

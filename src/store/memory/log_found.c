@@ -1,4 +1,4 @@
-/* Reads a shard's log as it was found: in a file, or in a region of other sizes. */
+/* Reads a shard's log entry by entry: to show it, or as it was found in a file or a region of other sizes. */
 #include "store/memory/log.h"
 #include "store/memory/record.h"
 
@@ -32,6 +32,24 @@ bool memory_log_next(const struct memory_shard *shard, uint64_t *offset, uint64_
             return true;
     }
     return false;
+}
+
+struct memory_chain memory_log_bucket(const struct memory_shard *shard, uint32_t bucket) {
+    return (struct memory_chain){shard->index[bucket], shard->state->live};
+}
+
+bool memory_log_in_chain(const struct memory_shard *shard, struct memory_chain *chain,
+                         struct memory_record *found) {
+    uint64_t offset = (uint64_t)(chain->link - 1) * RECORD_UNIT;
+    if (chain->link == 0)
+        return false;
+    if (chain->left == 0 || !memory_log_at(shard, offset, found)) {
+        memory_shard_wipe(shard);
+        return false;
+    }
+    chain->link = record_at(shard, offset)->next;
+    chain->left--;
+    return true;
 }
 
 /* ---- rebuilding ---- */
