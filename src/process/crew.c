@@ -23,6 +23,10 @@
 #define HEARTBEAT_MAX_US (30000 * US_PER_MS)
 #define WATCH_MS         1000
 
+/* A worker with another mapping shows no heartbeat here. Beyond its DRAIN_TIMEOUT it gets the 5 s that it
+ * waits for a successor, and 2 s to end. */
+#define FORMER_MARGIN_US (7000 * US_PER_MS)
+
 /* The master looks once a second. After a gap of so much it was stopped itself, and so probably were the
  * workers. */
 #define PAUSED_US (5000 * US_PER_MS)
@@ -203,14 +207,30 @@ static void relieve(struct crew *crew, struct post *post) {
     }
 }
 
+static void tell_former(struct crew *crew, pid_t pid) {
+    crew->former_until_us =
+        clock_monotonic_us(&crew->clock) + crew->settings->drain_timeout_ms * US_PER_MS + FORMER_MARGIN_US;
+    kill(pid, SIGTERM);
+}
+
 /* Workers that nobody succeeds: of a post that is not wanted any more, or with another mapping. */
 static void dismiss_unwanted(struct crew *crew) {
     for (unsigned i = crew->wanted; i < crew->n; i++)
         for (unsigned c = 0; c < 2; c++)
             dismiss(crew, &crew->posts[i].children[c]);
     for (unsigned i = 0; i < crew->n_former && !crew->former_told; i++)
-        kill(crew->former[i], SIGTERM);
+        tell_former(crew, crew->former[i]);
     crew->former_told = true;
+}
+
+static void kill_former(struct crew *crew) {
+    if (crew->former_until_us == 0 || crew->looked_us < crew->former_until_us)
+        return;
+    for (unsigned i = 0; i < crew->n_former; i++) {
+        LOG_ALWAYS(LOG_ERROR, "former_worker_hung", LOG_NUMBER("child", crew->former[i]));
+        kill(crew->former[i], SIGKILL);
+    }
+    crew->former_until_us = 0;
 }
 
 /* ---- all of them ---- */
@@ -249,10 +269,12 @@ void crew_replace(const struct crew *crew) {
 static void let_go(struct crew *crew, struct child *child) {
     if (child->pid == 0)
         return;
-    bool remembered = crew->n_former < FORMER_MAX;
-    if (remembered)
+    if (crew->n_former < FORMER_MAX) {
         crew->former[crew->n_former++] = child->pid;
-    kill(child->pid, remembered ? SIGTERM : SIGKILL);
+        tell_former(crew, child->pid);
+    } else {
+        kill(child->pid, SIGKILL);
+    }
     child->pid = 0;
 }
 
@@ -356,12 +378,14 @@ uint64_t crew_check(struct crew *crew) {
     LOG_ALWAYS(LOG_WARN, "was_stopped", LOG_NUMBER("ms", gap_us / US_PER_MS));
     crew->watched_us = now_us;
     crew->began_us += gap_us;
+    crew->former_until_us += crew->former_until_us > 0 ? gap_us : 0;
     return gap_us;
 }
 
 void crew_tend(struct crew *crew) {
     start_due(crew);
     kill_hung(crew);
+    kill_former(crew);
 }
 
 bool crew_serves(struct crew *crew) {
@@ -426,7 +450,7 @@ void crew_adopt(struct crew *crew, const struct handover *handover, bool same_ma
         crew->former[crew->n_former++] = handover->former[i];
 }
 
-bool crew_is_settled(const struct crew *crew) {
+static bool is_settled(const struct crew *crew) {
     bool settled = crew->n_former == 0;
     for (unsigned i = 0; i < crew->n; i++) {
         const struct post *post = &crew->posts[i];
@@ -434,4 +458,19 @@ bool crew_is_settled(const struct crew *crew) {
         settled = settled && post->children[!post->serving].pid == 0 && serves == (i < crew->wanted);
     }
     return settled;
+}
+
+bool crew_may_reload(struct crew *crew) {
+    return is_settled(crew) || (crew->unsucceeded && !crew_serves(crew));
+}
+
+void crew_end_unready(struct crew *crew) {
+    for (unsigned i = 0; crew->unsucceeded && i < crew->n; i++) {
+        struct child *child = &crew->posts[i].children[crew->posts[i].serving];
+        if (child->pid == 0 || atomic_load(&slot_of(crew, child)->ready))
+            continue;
+        kill(child->pid, SIGKILL);
+        child->pid = 0;
+        shared_slot_assign(crew->shared, child->slot, 0);
+    }
 }

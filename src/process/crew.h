@@ -38,13 +38,15 @@ struct crew {
     unsigned wanted;          /* of them; the others end when a worker of these serves */
     pid_t former[FORMER_MAX]; /* workers with a mapping that is ours no more; they end by themselves */
     unsigned n_former;
-    bool former_told; /* to end */
-    int signals;      /* the master's, which a worker closes */
+    bool former_told;         /* to end */
+    uint64_t former_until_us; /* then they are killed */
+    int signals;              /* the master's, which a worker closes */
 
     /* A child has ended. True: it was none of the crew's. May be NULL. */
     bool (*other_ended)(void *user, pid_t pid, int status);
     void *user;
     bool served;           /* a worker has been ready */
+    bool unsucceeded;      /* workers of the image before serve on: none of this one can start */
     bool stopping;         /* nobody is replaced any more */
     uint64_t began_us;     /* moved by what the master was stopped for */
     uint64_t looked_us;    /* the last look */
@@ -63,15 +65,20 @@ void crew_init(struct crew *crew, const struct settings *settings, struct shared
  * this image serves. */
 void crew_adopt(struct crew *crew, const struct handover *handover, bool same_mapping, unsigned wanted);
 
-/* Whether each wanted post has one worker, and there are no others. */
-bool crew_is_settled(const struct crew *crew);
+/* Whether the workers can be handed over: each wanted post has one worker and there are no others, or the
+ * last reload has failed and workers of the image before still serve. */
+bool crew_may_reload(struct crew *crew);
+
+/* Before they are handed over: after a failed reload, ends workers that never served, so that each post has
+ * one worker to be handed over. */
+void crew_end_unready(struct crew *crew);
 
 /* Called at least once a second, first of all in a turn. Returns for how long the master was stopped, in
  * microseconds (SIGSTOP to its process group, a frozen container); mostly 0. Nobody is taken to hang for that
  * time. */
 uint64_t crew_check(struct crew *crew);
 
-/* Starts the workers that are due, and ends one that hangs. */
+/* Starts the workers that are due, and ends those that hang. */
 void crew_tend(struct crew *crew);
 
 /* Whether some worker was ready to serve at some time. */

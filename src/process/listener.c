@@ -17,6 +17,7 @@
 
 #include "inferonce/base/buffer.h"
 #include "inferonce/base/log.h"
+#include "process/environment.h"
 #include "process/socket_owner.h"
 
 /* The kernel cuts it to net.core.somaxconn. */
@@ -35,11 +36,6 @@ static bool is_listening(int descriptor) {
     int accepts = 0;
     socklen_t length = sizeof(accepts);
     return getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &length) == 0 && accepts != 0;
-}
-
-static bool environment_number(const char *name, uint64_t *number) {
-    const char *text = getenv(name);
-    return text && bytes_to_number(bytes_of(text), number);
 }
 
 /* Reads the variables by which systemd passes sockets (sd_listen_fds(3)). */

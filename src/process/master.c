@@ -29,7 +29,6 @@ struct master {
     struct reload reload;
     struct notify notify;
     bool adopted;     /* from the image before */
-    bool told;        /* that no worker of this one starts */
     int signals;      /* signalfd */
     bool started;     /* and said so */
     bool failed;      /* to start */
@@ -106,21 +105,31 @@ static void read_signals(struct master *master) {
         take_signal(master, (int)info.ssi_signo);
 }
 
+static void reload_failed(const struct crew *crew, const char *why) {
+    shared_count_reload(crew->shared, false);
+    LOG_ALWAYS(LOG_ERROR, "reload_failed", LOG_TEXT("error", why));
+    notify_not_reloaded(why);
+}
+
 /* Until a worker has served: "started" means that there is somebody to connect to. */
 static void check_start(struct master *master) {
+    struct crew *crew = &master->crew;
     struct error error;
-    if (crew_serves(&master->crew)) {
+    if (crew_serves(crew)) {
         master->started = true;
-        notify_ready(master->crew.wanted);
+        crew->unsucceeded = false;
+        if (master->adopted)
+            shared_count_reload(crew->shared, true);
+        notify_ready(crew->wanted);
         LOG_ALWAYS(LOG_INFO, master->adopted ? "reloaded" : "started",
-                   LOG_TEXT("listen", master->crew.listener->text),
-                   LOG_NUMBER("workers", master->crew.wanted), LOG_TEXT("version", INFERONCE_VERSION));
-    } else if (!crew_cannot_start(&master->crew, &error)) {
+                   LOG_TEXT("listen", crew->listener->text), LOG_NUMBER("workers", crew->wanted),
+                   LOG_TEXT("version", INFERONCE_VERSION));
+    } else if (!crew_cannot_start(crew, &error)) {
         return;
     } else if (master->adopted) { /* the old workers serve on */
-        if (!master->told)
-            LOG_ALWAYS(LOG_ERROR, "reload_failed", LOG_TEXT("error", error.text));
-        master->told = true;
+        if (!crew->unsucceeded)
+            reload_failed(crew, error.text);
+        crew->unsucceeded = true;
     } else {
         LOG_ALWAYS(LOG_ERROR, "cannot_start", LOG_TEXT("error", error.text));
         master->failed = true;

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "inferonce/base/buffer.h"
+#include "process/environment.h"
 
 #define MESSAGE_MAX 256
 
@@ -65,14 +65,11 @@ void notify_stopping(void) {
 
 /* The watchdog is this process's, unless WATCHDOG_PID names another. */
 void notify_init(struct notify *notify) {
-    const char *every = getenv("WATCHDOG_USEC");
-    const char *pid = getenv("WATCHDOG_PID");
-    uint64_t number = 0;
-    *notify = (struct notify){.beat_every_us = 0};
-    if (!every || !bytes_to_number(bytes_of(every), &number))
-        return;
-    if (!pid || strtol(pid, NULL, 10) == getpid())
-        notify->beat_every_us = number / 2;
+    uint64_t every_us, pid;
+    bool ours =
+        !getenv("WATCHDOG_PID") || (environment_number("WATCHDOG_PID", &pid) && pid == (uint64_t)getpid());
+    bool wanted = environment_number("WATCHDOG_USEC", &every_us) && ours;
+    *notify = (struct notify){.beat_every_us = wanted ? every_us / 2 : 0};
 }
 
 void notify_beat(struct notify *notify, uint64_t now_us) {

@@ -4,7 +4,6 @@
 #ifndef INFERONCE_PROCESS_NOTIFY_H
 #define INFERONCE_PROCESS_NOTIFY_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct notify {
@@ -17,8 +16,10 @@ void notify_init(struct notify *notify);
 /* It serves with so many workers, since its start or a reload. */
 void notify_ready(unsigned workers);
 
-/* It is about to be executed anew, or could not be after all. */
+/* It is about to be executed anew. */
 void notify_reloading(uint64_t monotonic_us);
+
+/* A reload was refused, or has failed: the workers that there were serve on. */
 void notify_not_reloaded(const char *why);
 
 /* It drains, and will end. */

@@ -58,6 +58,7 @@ void reload_want(struct reload *reload) {
 static void refuse(struct crew *crew, const char *why) {
     shared_count_reload(crew->shared, false);
     LOG_ALWAYS(LOG_ERROR, "reload_refused", LOG_TEXT("reason", why));
+    notify_not_reloaded(why);
 }
 
 static size_t count(char *const *arguments) {
@@ -105,7 +106,7 @@ void reload_tend(struct reload *reload, struct crew *crew) {
     if (reload->checker != 0) {
         if (clock_monotonic_us(&crew->clock) >= reload->check_until_us)
             kill(reload->checker, SIGKILL);
-    } else if (reload->wanted && crew_is_settled(crew)) {
+    } else if (reload->wanted && crew_may_reload(crew)) {
         begin_check(reload, crew);
     }
 }
@@ -115,13 +116,13 @@ void reload_tend(struct reload *reload, struct crew *crew) {
 static void execute(struct reload *reload, struct crew *crew) {
     struct error error;
     char number[16];
+    crew_end_unready(crew);
     int descriptor = handover_write(crew, &error);
     if (descriptor < 0) {
         refuse(crew, error.text);
         return;
     }
     LOG_ALWAYS(LOG_INFO, "reloading", LOG_TEXT("program", reload->program));
-    shared_count_reload(crew->shared, true);
     int kept = dup(descriptor); /* survives the execution */
     snprintf(number, sizeof(number), "%d", kept);
     handover_keep(crew, true);
@@ -134,16 +135,25 @@ static void execute(struct reload *reload, struct crew *crew) {
     if (kept >= 0)
         close(kept);
     close(descriptor);
-    notify_not_reloaded(strerror(why));
     refuse(crew, strerror(why));
+}
+
+/* A worker may have died during the check: its successor comes first, and then another check. */
+static void execute_if_settled(struct reload *reload, struct crew *crew) {
+    if (crew_may_reload(crew))
+        execute(reload, crew);
+    else
+        reload_want(reload);
 }
 
 bool reload_ended(struct reload *reload, struct crew *crew, pid_t pid, int status) {
     if (reload->checker == 0 || pid != reload->checker)
         return false;
     reload->checker = 0;
+    if (crew->stopping)
+        return true;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        execute(reload, crew);
+        execute_if_settled(reload, crew);
     else if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         refuse(crew, "the program cannot be executed");
     else if (WIFEXITED(status))

@@ -5,9 +5,10 @@
  *   IDLE      -> CHECKING  SIGHUP: a child of the program that is now at the path checks the configuration
  *   CHECKING  -> IDLE      it is wrong, or the check takes too long: nothing has changed
  *             -> gone      it is right: the program is executed
- *             -> IDLE      it cannot be executed
+ *             -> IDLE      it cannot be executed; the master stops; or a worker has died: another check follows
  *
- * A SIGHUP while workers of a former reload still drain waits until they are gone. */
+ * A SIGHUP while workers of a former reload still drain waits until they are gone. When the former reload has
+ * failed, since no new worker could start, the old workers serve on and the next SIGHUP counts at once. */
 #ifndef INFERONCE_PROCESS_RELOAD_H
 #define INFERONCE_PROCESS_RELOAD_H
 

@@ -1,14 +1,14 @@
 """A reload: the master executes its program anew, in place, under load; nothing is lost, and a wrong configuration changes nothing."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import threading
 
-from case import Case, through_both
+from case import through_both
 from processes import children_of, is_alive, wait_until
+from reloading import Reloading
 from servers import PROGRAM, Inferonce, environment
 
 RELOADS = int(os.environ.get("RELOADS", "5"))
@@ -43,36 +43,6 @@ class Load:
         self.over.set()
         for thread in self.threads:
             thread.join(30)
-
-
-class Reloading(Case):
-    def begin(self, **settings):
-        """The program at a path of its own, where another version can be put, with a file of settings."""
-        self.program = os.path.join(self.directory, "program")
-        self.settings = os.path.join(self.directory, "settings")
-        shutil.copy(PROGRAM, self.program)
-        self.configure(**{"INFERENCE_DELAY_MS": 300, "WORKERS": 2, **settings})
-        self.app = Inferonce(self, "--config", self.settings, command=[self.program], WORKERS=None)
-        return self.app
-
-    def configure(self, text="", **settings):
-        with open(self.settings, "w", encoding="ascii") as file:
-            file.write(text + "".join(f"{name}={value}\n" for name, value in settings.items()))
-
-    def done(self, event):
-        return len(re.findall(f"event={event} ", self.app.log()))
-
-    def reload(self):
-        before, old = self.done("reloaded"), self.app.workers()
-        self.app.send_signal(signal.SIGHUP)
-        wait_until(lambda: self.done("reloaded") > before, "it is reloaded", timeout_s=40)
-        wait_until(lambda: not set(old) & set(self.app.workers()), "the old workers are gone", timeout_s=40)
-
-    def descriptors(self):
-        return len(os.listdir(f"/proc/{self.app.pid}/fd"))
-
-    def metric(self, client, name):
-        return int(re.search(rf"^inferonce_{name} (\d+)$", client.get("/metrics").body.decode(), re.MULTILINE)[1])
 
 
 @through_both
@@ -199,6 +169,3 @@ class Settings(Reloading):
         self.app.send_signal(signal.SIGHUP)
         self.assertEqual(self.app.stop(), 0)
         self.assertEqual([pid for pid in children_of(self.app.pid) if is_alive(pid)], [])
-
-
-del Reloading

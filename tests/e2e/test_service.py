@@ -58,6 +58,20 @@ class Notify(Case):
                 if not abstract:
                     os.unlink(manager.path)
 
+    def test_a_refused_reload(self):
+        manager = Manager(self)
+        settings = os.path.join(self.directory, "settings")
+        with open(settings, "w", encoding="ascii") as file:
+            file.write("CACHE_TTL=60\n")
+        app = Inferonce(self, "--config", settings, NOTIFY_SOCKET=manager.name)
+        manager.await_message("READY")
+        n = len(manager.heard)
+        with open(settings, "w", encoding="ascii") as file:
+            file.write("CACHE_TTL=often\n")
+        app.send_signal(signal.SIGHUP)
+        manager.await_message("READY", after=n)
+        self.assertEqual(manager.heard[n:], [{"READY": "1", "STATUS": "Not reloaded: the configuration is wrong"}])
+
     def test_the_watchdog(self):
         manager = Manager(self)
         app = Inferonce(self, NOTIFY_SOCKET=manager.name, WATCHDOG_USEC=200000)

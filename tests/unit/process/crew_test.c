@@ -58,6 +58,11 @@ static void beat_of_1(void) {
     atomic_store(&pool_slot(1)->heartbeat_us, crew.clock.monotonic_us);
 }
 
+static void beat_of_both(void) {
+    atomic_store(&pool_slot(0)->heartbeat_us, crew.clock.monotonic_us);
+    beat_of_1();
+}
+
 static void test_who_hangs_is_ended(void) {
     begin();
     pass(29, 1, beat_of_1);
@@ -123,6 +128,43 @@ static void test_in_a_debugger(void) {
     end();
 }
 
+/* ---- workers with another mapping ---- */
+
+/* One that does not end although it was told to. */
+static void test_a_former_worker_hangs(void) {
+    begin();
+    pool.settings.drain_timeout_ms = 3000;
+    int told[2];
+    char byte;
+    CU_ASSERT_EQUAL_FATAL(pipe(told), 0);
+    pid_t former = fork();
+    CU_ASSERT_FATAL(former >= 0);
+    if (former == 0) {
+        signal(SIGTERM, SIG_IGN);
+        while (write(told[1], "!", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    CU_ASSERT_EQUAL_FATAL(read(told[0], &byte, 1), 1);
+    kill(pids[0], SIGKILL);
+    waitpid(pids[0], NULL, 0);
+    pids[0] = former;
+    crew.posts[0].children[0].pid = pids[1];
+    crew.former[crew.n_former++] = former;
+    pass(20, 1, beat_of_both); /* nobody serves instead: it is needed */
+    CU_ASSERT_FALSE(is_killed(0));
+    atomic_store(&pool_slot(1)->ready, 1);
+    pass(11, 1, beat_of_both); /* told in the first of them */
+    pass(31, 31, beat_of_both);
+    CU_ASSERT_FALSE(is_killed(0) || is_killed(1));
+    pass(1, 1, beat_of_both);
+    POOL_WAIT(is_killed(0));
+    CU_ASSERT_FALSE(is_killed(1));
+    close(told[0]);
+    close(told[1]);
+    end();
+}
+
 /* ---- start ---- */
 
 static void test_nobody_is_ready_in_time(void) {
@@ -153,11 +195,41 @@ static void test_everybody_failed(void) {
     end();
 }
 
+/* A worker of the image before serves on; its successor hangs. */
+static void test_who_is_handed_over(void) {
+    begin();
+    CU_ASSERT(crew_may_reload(&crew));
+    struct child *successor = &crew.posts[0].children[1];
+    crew.posts[0].serving = 1;
+    *successor = (struct child){.pid = pids[1], .slot = shared_other_slot(crew.posts[0].children[0].slot)};
+    crew.posts[1].children[0].pid = 0;
+    shared_slot_assign(&pool.shared, successor->slot, pids[1]);
+    CU_ASSERT_FALSE(crew_may_reload(&crew));
+    crew_end_unready(&crew);
+    CU_ASSERT_EQUAL(successor->pid, pids[1]);
+    crew.unsucceeded = true;
+    CU_ASSERT(crew_may_reload(&crew));
+    crew_end_unready(&crew);
+    POOL_WAIT(is_killed(1));
+    CU_ASSERT_FALSE(is_killed(0));
+    CU_ASSERT_EQUAL(successor->pid, 0);
+    CU_ASSERT_EQUAL(crew.posts[0].children[0].pid, pids[0]);
+    CU_ASSERT_FALSE(shared_slot_lives(&pool.shared, successor->slot));
+    atomic_store(&pool_slot(0)->ready, 1);
+    crew.posts[0].serving = 0;
+    CU_ASSERT_FALSE(crew_may_reload(&crew)); /* one serves, and the other post has nobody */
+    crew_end_unready(&crew);
+    CU_ASSERT_FALSE(is_killed(0));
+    end();
+}
+
 static const struct unit_case CASES[] = {
     {"a worker that hangs is ended", test_who_hangs_is_ended},
     {"nobody is ended for a pause of everything", test_after_a_pause},
     {"a pause is told", test_a_pause_is_told},
     {"nobody is ended while one is in a debugger", test_in_a_debugger},
+    {"a former worker that hangs is ended", test_a_former_worker_hangs},
+    {"one worker of each post is handed over", test_who_is_handed_over},
     {"nobody is ready in time", test_nobody_is_ready_in_time},
     {"everybody failed", test_everybody_failed},
 };
