@@ -57,7 +57,8 @@ static int print(enum settings_request request, const struct settings *settings)
     return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
-/* As it was started, or from the image before. */
+/* As it was started, or from the image before. Without what that one left the old workers cannot be told
+ * apart from others: they drain as soon as this process has ended. */
 static bool take_listener(struct listener *listener, const struct settings *settings,
                           const struct handover *handover) {
     struct error error;
@@ -65,6 +66,10 @@ static bool take_listener(struct listener *listener, const struct settings *sett
         if (listener_open(listener, settings, &error))
             return true;
         LOG(LOG_ERROR, "cannot_listen", LOG_TEXT("error", error.text));
+        return false;
+    }
+    if (handover->listener.descriptor < 0) {
+        LOG(LOG_ERROR, "cannot_start", LOG_TEXT("error", "what the image before handed over cannot be read"));
         return false;
     }
     if (!listener_take(listener, &handover->listener, handover->listen, settings, &error))
@@ -84,13 +89,8 @@ static bool take_mapping(struct shared *shared, const struct settings *settings,
 }
 
 static int serve(const struct settings *settings, char *const *arguments, const struct handover *handover) {
-    struct error error;
     struct listener listener;
     struct shared shared;
-    if (!descriptors_suffice(settings, master_workers(settings), &error)) {
-        LOG(LOG_ERROR, "cannot_start", LOG_TEXT("error", error.text));
-        return EXIT_FAILED;
-    }
     bool same = false;
     if (!take_listener(&listener, settings, handover))
         return EXIT_FAILED;
@@ -183,10 +183,15 @@ int main(int argc, char *argv[]) {
     if (!engine_check(&settings, &error) || !shared_file_check(settings.cache_path, &error) ||
         !cgroup_memory_suffices(&limits, &settings, &error))
         return refuse(&error);
+    bool enough = descriptors_suffice(&settings, master_workers(&settings), &error);
     if (request == SETTINGS_CHECK)
-        return check_is_done(&warnings);
+        return enough ? check_is_done(&warnings) : refuse(&error);
     log_setup((enum log_level)settings.log_level, (enum log_format)settings.log_format, STDERR_FILENO);
     warn(&warnings);
+    if (!enough) {
+        LOG(LOG_ERROR, "cannot_start", LOG_TEXT("error", error.text));
+        return EXIT_FAILED;
+    }
     if (settings.engine == SETTINGS_ENGINE_HTTP && !settings_name_model(&settings))
         LOG_ALWAYS(LOG_INFO, "model_name_not_set", LOG_TEXT("name_in_keys", "UPSTREAM_URL"));
     return serve(&settings, argv, &handover);

@@ -13,68 +13,74 @@
 
 #include "inferonce/base/buffer.h"
 #include "inferonce/base/log.h"
+#include "process/environment.h"
 #include "process/handover_write.h"
-
-#define FIRST_LINE "inferonce-handover 1"
 
 #define HANDOVER_LINE_MAX (SETTING_TEXT_MAX + 64)
 
+/* A few lines of that length, and a short one for each place and process. */
+#define HANDOVER_BYTES_MAX (1 << 20)
+
 /* ---- writing ---- */
 
-static void write_listener(const struct listener *listener, FILE *file) {
-    fprintf(file, "listener %d %d %" PRIu64 " %" PRIu64 " %s\n", listener->descriptor, listener->inherited,
-            (uint64_t)listener->device, (uint64_t)listener->inode, listener->path[0] ? listener->path : "-");
+static void write_listener(const struct listener *listener, struct buffer *text) {
+    buffer_append_format(text, "listener %d %d %" PRIu64 " %" PRIu64 " %s\n", listener->descriptor,
+                         listener->inherited, (uint64_t)listener->device, (uint64_t)listener->inode,
+                         listener->path[0] ? listener->path : "-");
     if (listener->lock.path[0])
-        fprintf(file, "lock %d %s\n", listener->lock.descriptor, listener->lock.path);
-    fprintf(file, "listen %s\n", listener->text);
+        buffer_append_format(text, "lock %d %s\n", listener->lock.descriptor, listener->lock.path);
+    buffer_append_format(text, "listen %s\n", listener->text);
 }
 
-static void write_mapping(const struct shared *shared, FILE *file) {
+static void write_mapping(const struct shared *shared, struct buffer *text) {
     struct shared_handles handles;
     shared_hand_over(shared, &handles);
-    fprintf(file, "mapping %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %d\n", handles.descriptor,
-            handles.is_file, handles.fixed_bytes, handles.region_bytes, handles.region_tag,
-            handles.master_descriptor);
+    buffer_append_format(text, "mapping %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %d\n", handles.descriptor,
+                         handles.is_file, handles.fixed_bytes, handles.region_bytes, handles.region_tag,
+                         handles.master_descriptor);
     for (unsigned i = 0; i < handles.workers; i++)
-        fprintf(file, "place %u %d %d\n", handles.claimed[i], handles.wake_descriptors[handles.claimed[i]],
-                handles.wake_descriptors[shared_other_slot(handles.claimed[i])]);
-    if (shared->state)
-        fprintf(file, "state %d\n", shared->state_descriptor);
+        buffer_append_format(text, "place %u %d %d\n", handles.claimed[i],
+                             handles.wake_descriptors[handles.claimed[i]],
+                             handles.wake_descriptors[shared_other_slot(handles.claimed[i])]);
 }
 
-static void write_children(const struct crew *crew, FILE *file) {
+static void write_children(const struct crew *crew, struct buffer *text) {
     for (unsigned i = 0; i < crew->n; i++)
         for (unsigned c = 0; c < 2; c++) {
             const struct child *child = &crew->posts[i].children[c];
             if (child->pid != 0)
-                fprintf(file, "child %d %u %u %" PRIu64 "\n", (int)child->pid, i, child->slot,
-                        child->started_us);
+                buffer_append_format(text, "child %d %u %u %" PRIu64 "\n", (int)child->pid, i, child->slot,
+                                     child->started_us);
         }
     for (unsigned i = 0; i < crew->n_former; i++)
-        fprintf(file, "former %d\n", (int)crew->former[i]);
+        buffer_append_format(text, "former %d\n", (int)crew->former[i]);
+}
+
+/* Returns a memory file with the text, which survives the execution of a program; -1: errno tells why. */
+static int to_file(const struct buffer *text) {
+    if (text->failed) {
+        errno = ENOMEM;
+        return -1;
+    }
+    int descriptor = memfd_create("inferonce-handover", 0);
+    if (descriptor < 0 || write(descriptor, text->data, text->length) == (ssize_t)text->length)
+        return descriptor;
+    close(descriptor);
+    return -1;
 }
 
 int handover_write(const struct crew *crew, struct error *error) {
-    int descriptor = memfd_create("inferonce-handover", MFD_CLOEXEC);
-    int copy = descriptor < 0 ? -1 : fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
-    FILE *file = copy < 0 ? NULL : fdopen(copy, "w");
-    if (!file) {
+    struct buffer text;
+    buffer_init(&text, HANDOVER_BYTES_MAX);
+    buffer_append_text(&text, "inferonce-handover 1\n");
+    write_listener(crew->listener, &text);
+    write_mapping(crew->shared, &text);
+    write_children(crew, &text);
+    int descriptor = to_file(&text);
+    if (descriptor < 0)
         error_set_errno(error, errno, "cannot write down what the next image inherits");
-        if (copy >= 0)
-            close(copy);
-        if (descriptor >= 0)
-            close(descriptor);
-        return -1;
-    }
-    fprintf(file, FIRST_LINE "\n");
-    write_listener(crew->listener, file);
-    write_mapping(crew->shared, file);
-    write_children(crew, file);
-    if (fclose(file) == 0)
-        return descriptor;
-    error_set_errno(error, errno, "cannot write down what the next image inherits");
-    close(descriptor);
-    return -1;
+    buffer_fini(&text);
+    return descriptor;
 }
 
 static void keep(int descriptor, bool kept) {
@@ -95,7 +101,6 @@ void handover_keep(const struct crew *crew, bool kept) {
         keep(handles.wake_descriptors[handles.claimed[i]], kept);
         keep(handles.wake_descriptors[shared_other_slot(handles.claimed[i])], kept);
     }
-    keep(crew->shared->state_descriptor, kept);
 }
 
 /* ---- reading ---- */
@@ -172,9 +177,6 @@ static void read_line(const char *line, struct handover *handover) {
         read_mapping(line, &handover->mapping);
     } else if (strncmp(line, "place ", 6) == 0) {
         read_place(line, &handover->mapping);
-    } else if (sscanf(line, "state %d", &number) == 1) {
-        handover->state_descriptor = number;
-        keep(number, false);
     } else if (strncmp(line, "child ", 6) == 0) {
         read_child(line, handover);
     } else if (sscanf(line, "former %d", &number) == 1 && handover->n_former < 2 * SLOTS_MAX) {
@@ -183,24 +185,18 @@ static void read_line(const char *line, struct handover *handover) {
 }
 
 void handover_read(struct handover *handover) {
-    const char *variable = getenv(HANDOVER_VARIABLE);
-    *handover = (struct handover){.listener = {.descriptor = -1}, .state_descriptor = -1};
+    uint64_t number;
+    *handover = (struct handover){.given = getenv(HANDOVER_VARIABLE) != NULL, .listener = {.descriptor = -1}};
     handover->mapping.descriptor = handover->mapping.master_descriptor = -1;
     for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
         handover->mapping.wake_descriptors[slot] = -1;
-    if (!variable)
-        return;
-    uint64_t number = 0;
-    int descriptor = bytes_to_number(bytes_of(variable), &number) && number <= INT_MAX ? (int)number : -1;
+    bool named = environment_number(HANDOVER_VARIABLE, &number) && number <= INT_MAX;
     unsetenv(HANDOVER_VARIABLE);
-    /* The image before has written to it; each has an offset of its own. */
-    FILE *file = lseek(descriptor, 0, SEEK_SET) == 0 ? fdopen(descriptor, "r") : NULL;
-    char line[HANDOVER_LINE_MAX] = "";
-    handover->given = file != NULL;
-    handover->broken = !file || !fgets(line, sizeof(line), file) || strcmp(line, FIRST_LINE "\n") != 0;
-    while (!handover->broken && fgets(line, sizeof(line), file))
+    /* The image before has written to it, so that its offset is its end. */
+    FILE *file = named && lseek((int)number, 0, SEEK_SET) == 0 ? fdopen((int)number, "r") : NULL;
+    char line[HANDOVER_LINE_MAX];
+    while (file && fgets(line, sizeof(line), file))
         read_line(line, handover);
-    handover->broken = handover->broken || handover->listener.descriptor < 0;
     if (file)
         fclose(file);
 }

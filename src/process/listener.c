@@ -197,9 +197,9 @@ static void remove_socket(struct listener *listener) {
     listener->path[0] = '\0';
 }
 
-/* False: what was made is gone again, but for the lock. */
+/* Makes what its text says. False: what was made is gone again, but for the lock. */
 static bool make(struct listener *listener, const struct settings *settings, struct error *error) {
-    const char *text = settings->listen;
+    const char *text = listener->text;
     bool local = strncmp(text, "unix:", 5) == 0;
     union address address;
     socklen_t size = 0;
@@ -252,15 +252,16 @@ bool listener_open(struct listener *listener, const struct settings *settings, s
 
 bool listener_take(struct listener *listener, const struct listener *before, const char *listen_before,
                    const struct settings *settings, struct error *error) {
-    struct listener old = *before;
-    *listener = old;
-    listener->text = old.inherited ? listen_before : settings->listen;
-    if (old.inherited || strcmp(listen_before, settings->listen) == 0)
+    *listener = *before;
+    listener->text = listen_before;
+    if (before->inherited || strcmp(listen_before, settings->listen) == 0)
         return true;
     struct listener anew = {.descriptor = -1, .text = settings->listen};
-    if (!make(&anew, settings, error))
+    if (!make(&anew, settings, error)) {
+        listener_close(&anew);
         return false;
-    listener_close(&old);
+    }
+    listener_close(listener);
     *listener = anew;
     return true;
 }

@@ -176,8 +176,6 @@ bool mapping_take(struct shared *shared, const struct settings *settings, const 
     struct memory_layout layout = memory_layout_of(settings, workers);
     enum shared_adoption adoption = shared_adopt(
         shared, &handover->mapping, workers, memory_region_bytes(&layout), memory_region_tag(&layout), error);
-    if (handover->state_descriptor >= 0)
-        close(handover->state_descriptor); /* the old workers have it, too: it is opened again, and shared */
     *same = adoption == SHARED_ADOPTED;
     if (adoption == SHARED_NOT_ADOPTED)
         return false;

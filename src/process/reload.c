@@ -123,17 +123,14 @@ static void execute(struct reload *reload, struct crew *crew) {
         return;
     }
     LOG_ALWAYS(LOG_INFO, "reloading", LOG_TEXT("program", reload->program));
-    int kept = dup(descriptor); /* survives the execution */
-    snprintf(number, sizeof(number), "%d", kept);
+    snprintf(number, sizeof(number), "%d", descriptor);
     handover_keep(crew, true);
     notify_reloading(clock_monotonic_us(&crew->clock));
-    if (kept >= 0 && setenv(HANDOVER_VARIABLE, number, 1) == 0)
+    if (setenv(HANDOVER_VARIABLE, number, 1) == 0)
         execv(reload->program, reload->arguments);
     int why = errno;
     unsetenv(HANDOVER_VARIABLE);
     handover_keep(crew, false);
-    if (kept >= 0)
-        close(kept);
     close(descriptor);
     refuse(crew, strerror(why));
 }

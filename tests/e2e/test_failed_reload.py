@@ -3,7 +3,7 @@
 import os
 import signal
 
-from processes import wait_until
+from processes import reap, wait_until
 from reloading import Reloading
 
 # What the image before listened on is put aside, and workers have /dev/null instead; the next image gets it back.
@@ -68,6 +68,30 @@ class Checks(Reloading):
         wait_until(lambda: self.done("reloaded") == 1, "it is reloaded", timeout_s=40)
         wait_until(lambda: not set(between) & set(self.app.workers()) and len(self.app.workers()) == 2, "all have successors")
         self.assertEqual(os.path.getsize(checks), 2)
+
+
+class Handover(Reloading):
+    def test_it_cannot_be_read(self):
+        """The program ends, and the workers that it had drain."""
+        client = self.front(self.begin(INFERENCE_DELAY_MS=1000, WORKERS=1).socket_path)
+        (worker,) = self.app.workers()
+        self.wrap("handover >= 0 and write('')")
+        begun = client.start(client.encode("POST", "/predict", {"text": "begun before"}))
+        wait_until(lambda: client.stats()["parked"] == 1, "it waits")
+        self.app.send_signal(signal.SIGHUP)
+        self.assertEqual(self.app.wait(), 1)
+        self.assertRegex(self.app.log(), "event=cannot_start .*handed over cannot be read")
+        self.assertEqual(client.finish(begun).status, 200)
+        wait_until(lambda: reap(worker), "the worker has ended")
+        self.assertFalse(self.app.answers())
+
+    def test_of_another_version(self):
+        """Lines are understood, and those that are not are passed over."""
+        client = self.front(self.begin().socket_path)
+        client.predict("kept")
+        self.wrap("handover >= 0 and write(read().replace('inferonce-handover 1', 'inferonce-handover 2\\nnews of 2'))")
+        self.reload()
+        self.assertEqual(client.predict("kept").cache, "HIT")
 
 
 class Workers(Reloading):

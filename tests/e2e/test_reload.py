@@ -1,6 +1,7 @@
 """A reload: the master executes its program anew, in place, under load; nothing is lost, and a wrong configuration changes nothing."""
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -141,6 +142,30 @@ class Settings(Reloading):
         self.assertTrue(app.answers())
         self.assertFalse(os.path.exists(environment_of_app))
 
+    def test_a_socket_that_cannot_be_made_yet(self):
+        """The one that there is stays, and each reload tries again."""
+        self.begin()
+        self.app.stop()
+        first, directory = self.app.socket_path, os.path.join(self.directory, "later")
+        self.configure(LISTEN=f"unix:{first}", WORKERS=1)
+        self.app = Inferonce(self, "--config", self.settings, command=[self.program], listen="", wait=False, WORKERS=None, name="moves")
+        self.app.socket_path = first
+        self.app.wait_ready(1)
+        self.configure(LISTEN=f"unix:{directory}/other.sock", WORKERS=1)
+        held = None
+        for turn in range(2):
+            self.reload()
+            self.assertEqual(self.done("cannot_listen"), turn + 1)
+            self.assertIn(f"kept=unix:{first}", self.app.log())
+            self.assertTrue(self.app.answers())
+            held = held or self.descriptors()
+        self.assertEqual(self.descriptors(), held)
+        os.mkdir(directory)
+        self.reload()
+        self.assertFalse(os.path.exists(first))
+        self.app.socket_path = os.path.join(directory, "other.sock")
+        self.assertTrue(self.app.answers())
+
     def test_the_command(self):
         self.begin()
         before = self.done("reloaded")
@@ -158,6 +183,15 @@ class Settings(Reloading):
                 said = subprocess.run([PROGRAM, flag], env=environment(settings), capture_output=True, text=True, timeout=20, check=False)
                 self.assertEqual((said.returncode, said.stdout), (code, ""))
                 self.assertIn(text, said.stderr)
+
+    def test_too_few_descriptors(self):
+        """The program that would end without them is not executed."""
+        client = self.front(self.begin().socket_path)
+        resource.prlimit(self.app.pid, resource.RLIMIT_NOFILE, (60, 60))
+        self.app.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.done("reload_refused") == 1, "it is refused")
+        self.assertIn("the limit is 60: raise it", self.app.log())
+        self.assertEqual(client.get("/healthz").status, 200)
 
     def test_signals_meanwhile(self):
         """A second one waits; one that ends it does."""

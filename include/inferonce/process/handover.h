@@ -17,11 +17,9 @@ struct handover_child {
 
 struct handover {
     bool given;                    /* false: the program was started, and nothing is inherited */
-    bool broken;                   /* it was given and cannot be read: the old workers are to be ended */
-    struct listener listener;      /* without its text */
+    struct listener listener;      /* without its text; with descriptor -1 the handover cannot be read */
     char listen[SETTING_TEXT_MAX]; /* LISTEN, by which it was made */
     struct shared_handles mapping;
-    int state_descriptor; /* -1: none */
     struct handover_child children[SLOTS_MAX];
     unsigned n_children;
     pid_t former[2 * SLOTS_MAX];

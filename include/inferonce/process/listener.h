@@ -16,8 +16,7 @@ struct listener {
     dev_t device;   /* that socket's, so that nobody else's is removed */
     ino_t inode;
     struct socket_lock lock; /* of that socket's path */
-    const char
-        *text; /* for people: "unix:/run/x.sock", "descriptor 0"; a literal, or borrowed from the settings */
+    const char *text;        /* LISTEN, borrowed from who made it; or "descriptor 0", a literal */
 };
 
 /* Takes the first there is of: descriptor 0 when it listens (spawn-fcgi), descriptor 3 with LISTEN_FDS and
@@ -31,16 +30,16 @@ bool listener_open(struct listener *listener, const struct settings *settings,
 /* Whether the Unix socket that we made is not at its path any more: removed, or replaced by somebody. */
 bool listener_is_gone(const struct listener *listener);
 
-/* Makes it anew, by the rules of listener_open. `descriptor` is then another one: workers that were forked
- * before have the old one, which nobody can reach any more. False: error tells why; everything is as it was.
+/* Makes it anew at the same place, by the rules of listener_open. `descriptor` is then another one: workers
+ * that were forked before have the old one, which nobody can reach any more. False: error tells why;
+ * everything is as it was.
  */
 bool listener_make_anew(struct listener *listener, const struct settings *settings,
                         struct error *error) MUST_CHECK;
 
 /* Takes over what the image before listened on (handover.h): its own, if LISTEN is still what it was, else
  * one made anew, and the old one is closed. `listen_before` is borrowed for good. False: error tells why;
- * `listener` is the old one all the same.
- */
+ * `listener` is the old one all the same, with the text it had, so that the next reload tries again. */
 bool listener_take(struct listener *listener, const struct listener *before, const char *listen_before,
                    const struct settings *settings, struct error *error) MUST_CHECK;
 

@@ -154,7 +154,7 @@ static void test_a_former_worker_hangs(void) {
     pass(20, 1, beat_of_both); /* nobody serves instead: it is needed */
     CU_ASSERT_FALSE(is_killed(0));
     atomic_store(&pool_slot(1)->ready, 1);
-    pass(11, 1, beat_of_both); /* told in the first of them */
+    pass(10, 1, beat_of_both); /* told in the first of them */
     pass(31, 31, beat_of_both);
     CU_ASSERT_FALSE(is_killed(0) || is_killed(1));
     pass(1, 1, beat_of_both);
