@@ -51,6 +51,7 @@ static void open_state(struct shared *shared, const struct settings *settings,
         state_is_unknown(shared);
 }
 
+/* `former` is a mapping to take entries from; NULL: there is none but what the file holds. */
 static bool make(struct shared *shared, const struct settings *settings, const struct listener *listener,
                  const char *path, unsigned workers, const struct shared *former, struct error *error) {
     const struct clock clock = {.fake = false};
@@ -60,12 +61,10 @@ static bool make(struct shared *shared, const struct settings *settings, const s
         return false;
     if (shared->first) {
         size_t wiped = memory_region_setup(shared->region, &layout, shared->fresh, &clock);
-        if (former)
-            LOG(LOG_INFO, "cache_taken_over",
-                LOG_NUMBER("entries", memory_adopt(shared->region, shared->region_bytes, former->region,
-                                                   former->region_bytes, &clock)));
+        if (former && !shared->former)
+            shared_take_former(shared, former);
         if (shared->former)
-            LOG(LOG_INFO, "cache_file_taken_over",
+            LOG(LOG_INFO, former ? "cache_taken_over" : "cache_file_taken_over",
                 LOG_NUMBER("entries", memory_adopt(shared->region, shared->region_bytes, shared->former,
                                                    shared->former_bytes, &clock)));
         if (settings->cache_backend != CACHE_BACKEND_MEMORY && (!shared->fresh || shared->former))
@@ -75,113 +74,123 @@ static bool make(struct shared *shared, const struct settings *settings, const s
     }
     open_state(shared, settings, listener);
     shared_ready(shared);
-    shared_guard_setup(shared);
     return true;
 }
 
 bool mapping_make(struct shared *shared, const struct settings *settings, const struct listener *listener,
                   unsigned workers, struct error *error) {
-    return make(shared, settings, listener, settings->cache_path, workers, NULL, error);
+    if (!make(shared, settings, listener, settings->cache_path, workers, NULL, error))
+        return false;
+    shared_guard_setup(shared);
+    return true;
 }
 
-/* ---- anew ---- */
+/* ---- in place of another one ---- */
 
-/* The counters of all slots; gauges are those of workers that have another mapping now. */
-static struct stats *copy_counters(const struct shared *shared) {
-    struct stats *copy = malloc(SLOTS_MAX * sizeof(*copy));
-    if (!copy)
-        return NULL;
-    memcpy(copy, shared->stats, SLOTS_MAX * sizeof(*copy));
-    for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
-        stats_clear_gauges(&copy[slot]);
-    return copy;
-}
-
-static void add_counters(struct shared *shared, const struct stats *counters) {
-    for (unsigned slot = 0; counters && slot < SLOTS_MAX; slot++)
-        for (size_t i = 0; i < STATS_COUNT; i++)
-            atomic_fetch_add(&shared->stats[slot].value[i], atomic_load(&counters[slot].value[i]));
-    for (unsigned slot = 0; counters && slot < SLOTS_MAX; slot++)
-        for (size_t i = 0; i < HISTOGRAMS_COUNT; i++)
-            histogram_merge(&shared->stats[slot].histograms[i], &counters[slot].histograms[i]);
-}
-
-/* Processes that were forked before hold claims on the damaged file for as long as they live: the path is to
- * name another one. Whatever else is at the path stays. */
-static bool clear_path(const struct shared *shared, const char *path, struct error *error) {
+static bool still_names(const char *path, int descriptor) {
     struct stat named, held;
-    if (lstat(path, &named) != 0 && errno == ENOENT)
+    return descriptor >= 0 && lstat(path, &named) == 0 && fstat(descriptor, &held) == 0 &&
+           named.st_dev == held.st_dev && named.st_ino == held.st_ino;
+}
+
+/* Processes that were forked before hold claims on their file for as long as they live: the path is to name
+ * another one. Whatever else is at the path stays: another pool has made it anew, or it is no file of ours;
+ * shared_create says. */
+static bool clear_path(int descriptor, const char *path, struct error *error) {
+    struct stat held;
+    if (!still_names(path, descriptor) || fstat(descriptor, &held) != 0)
         return true;
-    if (fstat(shared->descriptor, &held) != 0 || named.st_dev != held.st_dev || named.st_ino != held.st_ino)
-        return true; /* another pool has made it anew, or it is no file of ours: shared_create says */
-    if (!shared_file_is_ours(shared->descriptor, held.st_size, path, error))
+    if (!shared_file_is_ours(descriptor, held.st_size, path, error))
         return false;
     if (unlink(path) == 0 || errno == ENOENT)
         return true;
-    error_set_errno(error, errno, "CACHE_PATH: %s: cannot remove the damaged file", path);
+    error_set_errno(error, errno, "CACHE_PATH: %s: cannot remove the former file", path);
     return false;
+}
+
+/* Makes another one than that of `descriptor`, in a file, or, when that cannot be, in memory alone. */
+static bool make_another(struct shared *shared, const struct settings *settings,
+                         const struct listener *listener, int descriptor, unsigned workers,
+                         const struct shared *former, struct error *error) {
+    const char *path = settings->cache_path;
+    if (*path && clear_path(descriptor, path, error) &&
+        make(shared, settings, listener, path, workers, former, error))
+        return true;
+    if (*path)
+        LOG(LOG_ERROR, "cache_file_not_made_anew", LOG_TEXT("error", error->text));
+    return make(shared, settings, listener, NULL, workers, former, error);
+}
+
+/* The file of the state was cut short: another one is made, while workers still have this one open. */
+static void remove_state(const struct shared *shared, const struct settings *settings,
+                         const struct listener *listener) {
+    char path[STATE_PATH_MAX];
+    name_state(settings, listener, path);
+    if (still_names(path, shared->state_descriptor) && unlink(path) != 0)
+        LOG(LOG_WARN, "state_not_removed", LOG_TEXT("path", path), LOG_TEXT("error", strerror(errno)));
 }
 
 bool mapping_make_anew(struct shared *shared, const struct settings *settings,
                        const struct listener *listener, struct error *error) {
     struct shared anew;
-    unsigned workers = shared->workers;
-    struct stats *counters = copy_counters(shared);
     bool state_lost = shared_guard_state_is_lost(shared);
-    char state[STATE_PATH_MAX];
-    name_state(settings, listener, state);
-    if (state_lost && unlink(state) != 0) /* for another one to be made: workers still have this one open */
-        LOG(LOG_WARN, "state_not_removed", LOG_TEXT("path", state), LOG_TEXT("error", strerror(errno)));
-    bool made = clear_path(shared, settings->cache_path, error) &&
-                make(&anew, settings, listener, settings->cache_path, workers, NULL, error);
-    if (!made) {
-        LOG(LOG_ERROR, "cache_file_not_made_anew", LOG_TEXT("error", error->text));
-        made = make(&anew, settings, listener, NULL, workers, NULL, error);
-    }
-    if (made) {
-        if (state_lost)
-            state_is_unknown(&anew);
-        add_counters(&anew, counters);
-        state_close(shared);
-        shared_destroy(shared);
-        *shared = anew;
-    }
-    free(counters);
-    return made;
+    if (state_lost)
+        remove_state(shared, settings, listener);
+    if (!make_another(&anew, settings, listener, shared->descriptor, shared->workers, NULL, error))
+        return false;
+    if (state_lost)
+        state_is_unknown(&anew);
+    shared_take_counters(&anew, shared);
+    shared_guard_setup(&anew);
+    state_close(shared);
+    shared_destroy(shared);
+    *shared = anew;
+    return true;
 }
 
 /* ---- from the image before ---- */
 
-/* Its sizes were others: a new mapping with the entries and the counters of the old one, which its workers
- * keep. */
+/* Makes another one, with the entries and the counters of the old one, which its workers keep; with neither
+ * when this version does not know its layout. */
 static bool make_from(struct shared *shared, const struct settings *settings, const struct listener *listener,
                       const struct shared_handles *handles, unsigned workers, struct error *error) {
     struct shared old;
-    bool known = shared_adopt(&old, handles, handles->workers, handles->region_bytes, handles->region_tag,
-                              error) == SHARED_ADOPTED;
-    struct stats *counters = known ? copy_counters(&old) : NULL;
-    bool cleared = !known || !handles->is_file || clear_path(&old, settings->cache_path, error);
-    bool made = cleared &&
-                make(shared, settings, listener, settings->cache_path, workers, known ? &old : NULL, error);
-    if (made)
-        add_counters(shared, counters);
-    free(counters);
+    enum shared_adoption adoption =
+        shared_adopt(&old, handles, handles->workers, handles->region_bytes, handles->region_tag, error);
+    bool known = adoption == SHARED_ADOPTED;
+    if (known)
+        shared_guard_setup(&old);
+    bool made = make_another(shared, settings, listener, handles->is_file ? handles->descriptor : -1, workers,
+                             known ? &old : NULL, error);
+    if (made && known)
+        shared_take_counters(shared, &old);
     if (known)
         shared_destroy(&old);
+    else if (adoption == SHARED_OTHER_LAYOUT)
+        shared_handles_close(handles);
     return made;
+}
+
+/* Whether it lies where the settings say; a file that was removed, or could not be made, is to be made. */
+static bool is_in_place(const struct shared_handles *handles, const char *path) {
+    return *path ? handles->is_file && still_names(path, handles->descriptor) : !handles->is_file;
 }
 
 bool mapping_take(struct shared *shared, const struct settings *settings, const struct listener *listener,
                   const struct handover *handover, unsigned workers, bool *same, struct error *error) {
     struct memory_layout layout = memory_layout_of(settings, workers);
-    enum shared_adoption adoption = shared_adopt(
-        shared, &handover->mapping, workers, memory_region_bytes(&layout), memory_region_tag(&layout), error);
+    const struct shared_handles *handles = &handover->mapping;
+    enum shared_adoption adoption = SHARED_OTHER_LAYOUT;
+    if (is_in_place(handles, settings->cache_path))
+        adoption = shared_adopt(shared, handles, workers, memory_region_bytes(&layout),
+                                memory_region_tag(&layout), error);
     *same = adoption == SHARED_ADOPTED;
     if (adoption == SHARED_NOT_ADOPTED)
         return false;
-    if (adoption == SHARED_OTHER_LAYOUT)
-        return make_from(shared, settings, listener, &handover->mapping, workers, error);
-    open_state(shared, settings, listener);
+    if (*same)
+        open_state(shared, settings, listener);
+    else if (!make_from(shared, settings, listener, handles, workers, error))
+        return false;
     shared_guard_setup(shared);
     return true;
 }

@@ -54,7 +54,7 @@ class Reloading(Case):
         return len(os.listdir(f"/proc/{self.app.pid}/fd"))
 
     def metric(self, client, name):
-        return int(re.search(rf"^inferonce_{name} (\d+)$", client.get("/metrics").body.decode(), re.MULTILINE)[1])
+        return int(re.search(rf"^inferonce_{re.escape(name)} (\d+)$", client.get("/metrics").body.decode(), re.MULTILINE)[1])
 
     def wrap(self, actions):
         """Puts a program at the path that does this, and then becomes the real one."""

@@ -59,7 +59,7 @@ struct shared_slot {
     _Atomic int64_t clock_skew_us; /* what its wall clock is corrected by */
 };
 
-struct shared_mapping; /* the bytes themselves; shared.c */
+struct shared_mapping; /* the bytes themselves */
 
 /* The part of a mapping that a process keeps when it executes its program anew. */
 struct shared_handles {
@@ -86,7 +86,7 @@ struct shared {
     void *state_mapping; /* where that lies */
     size_t state_bytes;
     int state_descriptor;
-    void *former; /* of a file with other sizes: a copy of its region; NULL: none */
+    void *former; /* of a mapping with other sizes: a copy of its region; NULL: none */
     size_t former_bytes;
     bool first;                      /* nobody else has the mapping: lock words are to be made anew */
     bool adopted;                    /* it is that of the image before (shared_adopt) */
@@ -130,13 +130,26 @@ void shared_ready(struct shared *shared);
 void shared_hand_over(const struct shared *shared, struct shared_handles *handles);
 
 /* Takes a mapping over from the image before, for as many workers: with more, places are claimed beside those
- * that there are; with fewer, the others stay claimed. Nothing in it is initialised. SHARED_OTHER_LAYOUT: it
- * is not what shared_create would make of these sizes; nothing was taken. Does not block for longer than
- * shared_create. */
+ * that there are, or, where other pools have too many of them, none, with a line in the log; with fewer, the
+ * others stay claimed. Nothing in it is initialised. SHARED_OTHER_LAYOUT: it is not what shared_create would
+ * make of these sizes; nothing was taken. SHARED_NOT_ADOPTED: it cannot be mapped; error tells why, and the
+ * handles are closed. Does not block. */
 enum shared_adoption { SHARED_ADOPTED, SHARED_OTHER_LAYOUT, SHARED_NOT_ADOPTED };
 enum shared_adoption shared_adopt(struct shared *shared, const struct shared_handles *handles,
                                   unsigned workers, size_t region_bytes, uint64_t region_tag,
                                   struct error *error) MUST_CHECK;
+
+/* Closes the handles of a mapping that was not taken over. */
+void shared_handles_close(const struct shared_handles *handles);
+
+/* Between shared_create and shared_ready: `former` is the region of another mapping, which its workers go on
+ * with; what is written into this view of it they do not see. Only for the first. */
+void shared_take_former(struct shared *shared, const struct shared *from);
+
+/* Adds the counters and histograms of another mapping, in which this master's workers have been at work, to
+ * those of the first worker, which was not forked yet. Who is the first in the mapping takes those along that
+ * no other master will. Gauges stay behind. */
+void shared_take_counters(struct shared *shared, const struct shared *from);
 
 /* How often the program was executed anew, and how often that was refused, since counting began. */
 void shared_count_reload(struct shared *shared, bool done);

@@ -111,6 +111,9 @@ static inline void stats_subtract(struct stats *stats, enum statistic stat, uint
 /* Zeroes the gauges, leaves the counters. */
 void stats_clear_gauges(struct stats *stats);
 
+/* Adds counters and histograms of one to another, which nobody else writes meanwhile. */
+void stats_merge(struct stats *into, const struct stats *from);
+
 /* The sum over `n` slots. */
 uint64_t stats_sum(const struct stats *slots, size_t n, enum statistic stat);
 

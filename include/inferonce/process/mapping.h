@@ -13,8 +13,9 @@ bool mapping_make(struct shared *shared, const struct settings *settings, const 
                   unsigned workers, struct error *error) MUST_CHECK;
 
 /* As mapping_make, from the image before (handover.h). `same`: it is the mapping that the old workers have;
- * else the settings or the version ask for other sizes, and this one begins with what of the old one's
- * entries could be taken over. */
+ * else the settings or the version ask for other sizes or another place, and this one begins with what of the
+ * old one's entries could be taken over. It is in memory alone, with a line in the log, when its file cannot
+ * be made. */
 bool mapping_take(struct shared *shared, const struct settings *settings, const struct listener *listener,
                   const struct handover *handover, unsigned workers, bool *same,
                   struct error *error) MUST_CHECK;
