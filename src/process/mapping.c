@@ -150,6 +150,13 @@ bool mapping_make_anew(struct shared *shared, const struct settings *settings,
 
 /* ---- from the image before ---- */
 
+/* Successors of its workers have another mapping: none of them waits for one in its own. */
+static void relieve_all(struct shared *old) {
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
+        if (shared_slot_is_ours(old, slot))
+            atomic_store(&old->slots[slot].relieved, 1);
+}
+
 /* Makes another one, with the entries and the counters of the old one, which its workers keep; with neither
  * when this version does not know its layout. */
 static bool make_from(struct shared *shared, const struct settings *settings, const struct listener *listener,
@@ -162,8 +169,10 @@ static bool make_from(struct shared *shared, const struct settings *settings, co
         shared_guard_setup(&old);
     bool made = make_another(shared, settings, listener, handles->is_file ? handles->descriptor : -1, workers,
                              known ? &old : NULL, error);
-    if (made && known)
+    if (made && known) {
         shared_take_counters(shared, &old);
+        relieve_all(&old);
+    }
     if (known)
         shared_destroy(&old);
     else if (adoption == SHARED_OTHER_LAYOUT)
