@@ -88,7 +88,8 @@ static bool take_mapping(struct shared *shared, const struct settings *settings,
     return taken;
 }
 
-static int serve(const struct settings *settings, char *const *arguments, const struct handover *handover) {
+static int serve(const struct settings *settings, size_t n_arguments, char *const *arguments,
+                 const struct handover *handover) {
     struct listener listener;
     struct shared shared;
     bool same = false;
@@ -101,6 +102,7 @@ static int serve(const struct settings *settings, char *const *arguments, const 
     const struct master_options options = {.settings = settings,
                                            .shared = &shared,
                                            .listener = &listener,
+                                           .n_arguments = n_arguments,
                                            .arguments = arguments,
                                            .handover = handover,
                                            .same_mapping = same};
@@ -194,5 +196,5 @@ int main(int argc, char *argv[]) {
     }
     if (settings.engine == SETTINGS_ENGINE_HTTP && !settings_name_model(&settings))
         LOG_ALWAYS(LOG_INFO, "model_name_not_set", LOG_TEXT("name_in_keys", "UPSTREAM_URL"));
-    return serve(&settings, argv, &handover);
+    return serve(&settings, (size_t)argc, argv, &handover);
 }

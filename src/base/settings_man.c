@@ -50,25 +50,28 @@ static const struct {
 };
 
 /* Text of a page: a \ begins an escape, and a . or ' at the start of a line a request. */
-static void print_text(const char *text, FILE *stream) {
-    if (*text == '.' || *text == '\'')
+static void print_text(struct bytes text, FILE *stream) {
+    if (text.length > 0 && (text.data[0] == '.' || text.data[0] == '\''))
         fputs("\\&", stream);
-    for (; *text; text++)
-        fputs(*text == '\\' ? "\\e" : (const char[]){*text, '\0'}, stream);
+    for (size_t i = 0; i < text.length; i++)
+        fputs(text.data[i] == '\\' ? "\\e" : (const char[]){text.data[i], '\0'}, stream);
 }
 
 /* Sentences begin on lines of their own, as mdoc wants it. */
 static void print_sentences(const char *text, FILE *stream) {
     const char *end;
     while ((end = strstr(text, ". "))) {
-        fprintf(stream, "%.*s.\n", (int)(end - text), text);
+        print_text((struct bytes){text, (size_t)(end - text)}, stream);
+        fputs(".\n", stream);
         text = end + 2;
     }
-    fprintf(stream, "%s\n", text);
+    print_text(bytes_of(text), stream);
+    fputs("\n", stream);
 }
 
 static void print_trap(const char *name, FILE *stream) {
     for (size_t i = 0; i < sizeof(TRAPS) / sizeof(TRAPS[0]); i++) {
+        INVARIANT(setting_find(bytes_of(TRAPS[i].name)));
         if (strcmp(TRAPS[i].name, name) != 0)
             continue;
         fputs(".Pp\n", stream);
@@ -78,7 +81,7 @@ static void print_trap(const char *name, FILE *stream) {
 
 static void print_setting(const struct setting *row, FILE *stream) {
     fprintf(stream, ".It Ic %s Ns = Ns Ar %s\n", row->name, setting_placeholder(row));
-    print_text(row->help, stream);
+    print_text(bytes_of(row->help), stream);
     fputs(".\n", stream);
     if (row->choices)
         fprintf(stream, "One of\n.Li %s .\n", row->choices);

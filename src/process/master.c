@@ -226,7 +226,7 @@ int master_run(const struct master_options *options) {
     crew_init(&master.crew, options->settings, options->shared, options->listener, master.signals);
     master.crew.other_ended = on_other_ended;
     master.crew.user = &master;
-    reload_init(&master.reload, options->arguments);
+    reload_init(&master.reload, options->n_arguments, options->arguments);
     notify_init(&master.notify);
     if (master.adopted) {
         crew_adopt(&master.crew, options->handover, options->same_mapping, master_workers(options->settings));

@@ -45,8 +45,9 @@ static const char *path_of(const char *name) {
     return NULL;
 }
 
-void reload_init(struct reload *reload, char *const *arguments) {
-    *reload = (struct reload){.program = path_of(arguments[0]), .arguments = arguments};
+void reload_init(struct reload *reload, size_t n_arguments, char *const *arguments) {
+    *reload =
+        (struct reload){.program = path_of(arguments[0]), .n_arguments = n_arguments, .arguments = arguments};
 }
 
 void reload_want(struct reload *reload) {
@@ -61,16 +62,9 @@ static void refuse(struct crew *crew, const char *why) {
     notify_not_reloaded(why);
 }
 
-static size_t count(char *const *arguments) {
-    size_t n = 0;
-    while (arguments[n])
-        n++;
-    return n;
-}
-
 /* In the child. What it finds wrong it says itself, on standard error. */
 static _Noreturn void check(const struct reload *reload, pid_t parent) {
-    size_t n = count(reload->arguments);
+    size_t n = reload->n_arguments;
     char **arguments = calloc(n + 2, sizeof(*arguments));
     sigset_t none;
     sigemptyset(&none);

@@ -16,14 +16,15 @@
 
 struct reload {
     const char *program; /* NULL: it cannot be found any more */
-    char *const *arguments;
+    size_t n_arguments;
+    char *const *arguments; /* NULL behind the last */
     bool wanted;
     pid_t checker; /* 0: IDLE */
     uint64_t check_until_us;
 };
 
 /* `arguments` are main's, borrowed for good. */
-void reload_init(struct reload *reload, char *const *arguments);
+void reload_init(struct reload *reload, size_t n_arguments, char *const *arguments);
 
 /* SIGHUP. */
 void reload_want(struct reload *reload);

@@ -112,6 +112,30 @@ class Units(Case):
         said = self.analyze("security", "--offline=yes", "--threshold=20", os.path.join(UNITS, "inferonce.service"))
         self.assertEqual(said.returncode, 0, said.stdout[-400:])
 
+    def system_calls(self):
+        """Those that the unit allows, as its lines say one after the other (systemd.exec(5))."""
+        groups, allowed = {}, set()
+        for line in self.analyze("syscall-filter", "--no-pager").stdout.splitlines():
+            if line.startswith("@"):
+                members = groups.setdefault(line.strip(), [])
+            elif line.startswith("    ") and not line.strip().startswith("#"):
+                members.append(line.strip())
+
+        def expand(name):
+            return set().union(*map(expand, groups[name])) if name in groups else {name}
+
+        with open(os.path.join(UNITS, "inferonce.service"), encoding="ascii") as file:
+            for names in re.findall(r"(?m)^SystemCallFilter=(.*)$", file.read()):
+                calls = set().union(*map(expand, names.lstrip("~").split()))
+                allowed = allowed - calls if names.startswith("~") else allowed | calls
+        return allowed
+
+    def test_the_socket_may_be_given_away(self):
+        """To LISTEN_GROUP, which the package's configuration sets; more of its kind is not needed."""
+        allowed = self.system_calls()
+        self.assertLessEqual({"lchown", "fchownat", "chmod", "accept4", "execve", "memfd_create"}, allowed)
+        self.assertFalse({"chown", "fchown", "setuid", "mount", "setpriority"} & allowed)
+
     def test_settings_of_the_unit(self):
         """What it sets of ours is a setting."""
         with open(os.path.join(UNITS, "inferonce.service"), encoding="ascii") as file:

@@ -155,6 +155,22 @@ class State(Case):
         self.assertNotIn("worker_killed", self.app.log())
         self.assertEqual([client.predict("text").cache for _ in range(2)], ["MISS", "HIT"])
 
+    def test_a_file_that_was_replaced_and_is_cut_short(self):
+        """The name is somebody else's by then, whose file is left alone."""
+        redis = Redis(self)
+        client = self.begin(redis)
+        path, ours = (os.path.join(self.directory, name) for name in ("over-redis.sock.state", "ours"))
+        os.rename(path, ours)
+        with open(path, "w", encoding="ascii") as file:
+            file.write("a letter\n")
+        before = self.app.workers()
+        os.truncate(ours, 0)
+        wait_until(lambda: self.app.log().count("event=former_worker_exited") >= len(before), "workers without a file take over", timeout_s=40)
+        self.await_use(client)
+        with open(path, encoding="ascii") as file:
+            self.assertEqual(file.read(), "a letter\n")
+        self.assertIn("event=state_not_kept", self.app.log())
+
     def test_memory_has_no_state(self):
         app = Inferonce(self, name="memory")
         self.assertFalse(os.path.exists(f"{app.socket_path}.state"))

@@ -13,6 +13,7 @@ struct master_options {
     const struct settings *settings;
     struct shared *shared;
     struct listener *listener;
+    size_t n_arguments;
     char *const *arguments; /* main's, with which it is executed anew */
     const struct handover *handover;
     bool same_mapping; /* as the workers in the handover have */

@@ -116,7 +116,7 @@ static void test_another_layout(void) {
     shared_destroy(&shared);
 }
 
-/* What is done to a former region stays in this process's view of it. */
+/* Changes of a former region stay in this process's view of it. */
 static void test_a_former_region(void) {
     struct shared old;
     struct shared anew;

@@ -13,6 +13,7 @@ static int run_master(void) {
     return master_run(&(struct master_options){.settings = &pool.settings,
                                                .shared = &pool.shared,
                                                .listener = &pool.listener,
+                                               .n_arguments = 1,
                                                .arguments = arguments,
                                                .handover = &nothing});
 }
