@@ -350,7 +350,8 @@ enum shared_adoption shared_adopt(struct shared *shared, const struct shared_han
 void shared_take_former(struct shared *shared, const struct shared *from) {
     int descriptor = from->descriptor >= 0 ? from->descriptor : from->memory_descriptor;
     off_t at = (char *)from->region - (char *)from->mapping;
-    INVARIANT(shared->first && !shared->former);
+    INVARIANT(shared->first);
+    drop_former(shared);
     void *view = mmap(NULL, from->region_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, at);
     if (view == MAP_FAILED)
         return;

@@ -51,6 +51,13 @@ static void open_state(struct shared *shared, const struct settings *settings,
         state_is_unknown(shared);
 }
 
+/* A file that was left at the path may have entries that were removed since. */
+static void take_former(struct shared *shared, const struct shared *former, const struct clock *clock) {
+    if (!shared->fresh)
+        memory_region_empty(shared->region, shared->region_bytes, clock);
+    shared_take_former(shared, former);
+}
+
 /* `former` is a mapping to take entries from; NULL: there is none but what the file holds. */
 static bool make(struct shared *shared, const struct settings *settings, const struct listener *listener,
                  const char *path, unsigned workers, const struct shared *former, struct error *error) {
@@ -61,8 +68,8 @@ static bool make(struct shared *shared, const struct settings *settings, const s
         return false;
     if (shared->first) {
         size_t wiped = memory_region_setup(shared->region, &layout, shared->fresh, &clock);
-        if (former && !shared->former)
-            shared_take_former(shared, former);
+        if (former)
+            take_former(shared, former, &clock);
         if (shared->former)
             LOG(LOG_INFO, former ? "cache_taken_over" : "cache_file_taken_over",
                 LOG_NUMBER("entries", memory_adopt(shared->region, shared->region_bytes, shared->former,

@@ -142,8 +142,10 @@ enum shared_adoption shared_adopt(struct shared *shared, const struct shared_han
 /* Closes the handles of a mapping that was not taken over. */
 void shared_handles_close(const struct shared_handles *handles);
 
-/* Between shared_create and shared_ready: `former` is the region of another mapping, which its workers go on
- * with; what is written into this view of it they do not see. Only for the first. */
+/* Between shared_create and shared_ready, for the first: `former` becomes the region of another mapping, with
+ * which its workers go on; they do not see what is written into this view of it. Without memory there is
+ * none.
+ */
 void shared_take_former(struct shared *shared, const struct shared *from);
 
 /* Adds the counters and histograms of another mapping, in which this master's workers have been at work, to
