@@ -5,6 +5,7 @@ import signal
 
 from processes import reap, wait_until
 from reloading import Reloading
+from service_manager import Manager
 
 # What the image before listened on is put aside, and workers have /dev/null instead; the next image gets it back.
 LISTENER_AWAY = """
@@ -101,17 +102,23 @@ class Workers(Reloading):
         wait_until(lambda: self.done("reload_failed") > before, "no new worker can start")
 
     def check_next_one_counts(self, **change):
-        app = self.begin()
+        manager = Manager(self)
+        app = self.begin(notify=manager.name)
         client = self.front(app.socket_path)
         client.predict("kept")
         old = app.workers()
         self.wrap(LISTENER_AWAY)
         self.configure(WORKERS=2, **change)
+        n = len(manager.hear())
         self.reload_in_vain()
         self.assertEqual(client.predict("kept").cache, "HIT")
         self.assertTrue(set(old) <= set(app.workers()))
         self.assertEqual(self.done("reloaded"), 0)
+        manager.await_message("READY", after=n)
+        self.assertRegex(manager.heard[-1]["STATUS"], "^Not reloaded: no worker can start: worker [01] exited with status 1$")
         self.reload()
+        manager.hear()
+        self.assertEqual(manager.heard[-1]["STATUS"], "Serving with 2 workers")
         self.assertEqual(client.predict("kept").cache, "HIT")
         self.assertEqual(client.stats()["workers"], 2)
         wait_until(lambda: len(app.workers()) == 2, "there are no others")

@@ -28,13 +28,13 @@ os.execv({program!r}, sys.argv)
 
 
 class Reloading(Case):
-    def begin(self, **settings):
+    def begin(self, notify=None, **settings):
         """The program at a path of its own, where another version can be put, with a file of settings."""
         self.program = os.path.join(self.directory, "program")
         self.settings = os.path.join(self.directory, "settings")
         shutil.copy(PROGRAM, self.program)
         self.configure(**{"INFERENCE_DELAY_MS": 300, "WORKERS": 2, **settings})
-        self.app = Inferonce(self, "--config", self.settings, command=[self.program], WORKERS=None)
+        self.app = Inferonce(self, "--config", self.settings, command=[self.program], WORKERS=None, NOTIFY_SOCKET=notify)
         return self.app
 
     def configure(self, text="", **settings):
