@@ -86,7 +86,7 @@ static void drop_former(struct shared *shared) {
 }
 
 /* Opens the file, takes the set-up lock, and leaves a file that can be mapped. */
-static bool prepare_file(struct shared *shared, const char *path, struct shared_identity *wanted,
+static bool prepare_file(struct shared *shared, const char *path, bool wait, struct shared_identity *wanted,
                          struct error *error) {
     const struct own_file file = shared_file(path);
     struct stat status;
@@ -104,7 +104,7 @@ static bool prepare_file(struct shared *shared, const char *path, struct shared_
         return false;
     off_t size = (off_t)(wanted->fixed_bytes + wanted->region_bytes);
     const char *fault = find_fault(shared->descriptor, status.st_size, wanted);
-    shared->first = shared_places_are_free(shared->descriptor, fault != NULL);
+    shared->first = shared_places_are_free(shared->descriptor, wait && fault);
     if (fault && !shared->first) {
         error_set(error, "%s: in use by running processes, and not to be shared with them: %s", path, fault);
         return false;
@@ -210,11 +210,11 @@ static bool make_memory(struct shared *shared, size_t bytes, struct error *error
     return false;
 }
 
-static bool fill(struct shared *shared, unsigned workers, const char *path, struct shared_identity *wanted,
-                 struct error *error) {
-    bool prepared = path && *path ? prepare_file(shared, path, wanted, error)
+static bool fill(struct shared *shared, unsigned workers, const char *path, bool wait,
+                 struct shared_identity *wanted, struct error *error) {
+    bool prepared = path && *path ? prepare_file(shared, path, wait, wanted, error)
                                   : make_memory(shared, wanted->fixed_bytes + wanted->region_bytes, error);
-    if (!prepared || !shared_places_claim(shared, workers, path, true, error) || !map(shared, wanted, error))
+    if (!prepared || !shared_places_claim(shared, workers, path, wait, error) || !map(shared, wanted, error))
         return false;
     if (shared->first && !set_up_first(shared, wanted, error))
         return false;
@@ -236,7 +236,7 @@ static void clear_handle(struct shared *shared) {
         shared->wake_descriptors[slot] = -1;
 }
 
-bool shared_create(struct shared *shared, unsigned workers, const char *path, size_t region_bytes,
+static bool create(struct shared *shared, unsigned workers, const char *path, bool wait, size_t region_bytes,
                    uint64_t region_tag, struct error *error) {
     clear_handle(shared);
     if (workers == 0 || workers > WORKERS_MAX) {
@@ -249,10 +249,20 @@ bool shared_create(struct shared *shared, unsigned workers, const char *path, si
     }
     struct shared_identity wanted = {SHARED_FILE_MAGIC, LAYOUT_VERSION, fixed_bytes(),
                                      region_bytes,      region_tag,     ""};
-    if (fill(shared, workers, path, &wanted, error))
+    if (fill(shared, workers, path, wait, &wanted, error))
         return true;
     shared_destroy(shared);
     return false;
+}
+
+bool shared_create(struct shared *shared, unsigned workers, const char *path, size_t region_bytes,
+                   uint64_t region_tag, struct error *error) {
+    return create(shared, workers, path, true, region_bytes, region_tag, error);
+}
+
+bool shared_create_at_once(struct shared *shared, unsigned workers, const char *path, size_t region_bytes,
+                           uint64_t region_tag, struct error *error) {
+    return create(shared, workers, path, false, region_bytes, region_tag, error);
 }
 
 void shared_ready(struct shared *shared) {

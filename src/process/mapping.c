@@ -58,16 +58,13 @@ static void take_former(struct shared *shared, const struct shared *former, cons
     shared_take_former(shared, former);
 }
 
-/* `former` is a mapping to take entries from; NULL: there is none but what the file holds. */
-static bool make(struct shared *shared, const struct settings *settings, const struct listener *listener,
-                 const char *path, unsigned workers, const struct shared *former, struct error *error) {
+/* Between shared_create and shared_ready. `former` is a mapping to take entries from; NULL: there is none but
+ * what the file holds. */
+static void set_up(struct shared *shared, const struct settings *settings, const struct listener *listener,
+                   const struct memory_layout *layout, const struct shared *former) {
     const struct clock clock = {.fake = false};
-    struct memory_layout layout = memory_layout_of(settings, workers);
-    if (!shared_create(shared, workers, path, memory_region_bytes(&layout), memory_region_tag(&layout),
-                       error))
-        return false;
     if (shared->first) {
-        size_t wiped = memory_region_setup(shared->region, &layout, shared->fresh, &clock);
+        size_t wiped = memory_region_setup(shared->region, layout, shared->fresh, &clock);
         if (former)
             take_former(shared, former, &clock);
         if (shared->former)
@@ -81,13 +78,15 @@ static bool make(struct shared *shared, const struct settings *settings, const s
     }
     open_state(shared, settings, listener);
     shared_ready(shared);
-    return true;
 }
 
 bool mapping_make(struct shared *shared, const struct settings *settings, const struct listener *listener,
                   unsigned workers, struct error *error) {
-    if (!make(shared, settings, listener, settings->cache_path, workers, NULL, error))
+    struct memory_layout layout = memory_layout_of(settings, workers);
+    if (!shared_create(shared, workers, settings->cache_path, memory_region_bytes(&layout),
+                       memory_region_tag(&layout), error))
         return false;
+    set_up(shared, settings, listener, &layout, NULL);
     shared_guard_setup(shared);
     return true;
 }
@@ -119,13 +118,18 @@ static bool clear_path(int descriptor, const char *path, struct error *error) {
 static bool make_another(struct shared *shared, const struct settings *settings,
                          const struct listener *listener, int descriptor, unsigned workers,
                          const struct shared *former, struct error *error) {
+    struct memory_layout layout = memory_layout_of(settings, workers);
+    size_t bytes = memory_region_bytes(&layout);
+    uint64_t tag = memory_region_tag(&layout);
     const char *path = settings->cache_path;
-    if (*path && clear_path(descriptor, path, error) &&
-        make(shared, settings, listener, path, workers, former, error))
-        return true;
-    if (*path)
+    bool made = *path && clear_path(descriptor, path, error) &&
+                shared_create_at_once(shared, workers, path, bytes, tag, error);
+    if (*path && !made)
         LOG(LOG_ERROR, "cache_file_not_made_anew", LOG_TEXT("error", error->text));
-    return make(shared, settings, listener, NULL, workers, former, error);
+    if (!made && !shared_create_at_once(shared, workers, NULL, bytes, tag, error))
+        return false;
+    set_up(shared, settings, listener, &layout, former);
+    return true;
 }
 
 /* The file of the state was cut short: another one is made, while workers still have this one open. */

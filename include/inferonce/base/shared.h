@@ -123,6 +123,10 @@ static inline bool shared_slot_is_ours(const struct shared *shared, unsigned slo
 bool shared_create(struct shared *shared, unsigned workers, const char *path, size_t region_bytes,
                    uint64_t region_tag, struct error *error) MUST_CHECK;
 
+/* As shared_create, for a master whose workers serve meanwhile: waits for no pool that was killed. */
+bool shared_create_at_once(struct shared *shared, unsigned workers, const char *path, size_t region_bytes,
+                           uint64_t region_tag, struct error *error) MUST_CHECK;
+
 /* The region is initialised: lets other masters in. Frees `former`. */
 void shared_ready(struct shared *shared);
 

@@ -141,6 +141,11 @@ static void test_in_use_with_other_sizes(void) {
     CU_ASSERT_PTR_NOT_NULL(strstr(error.text, path));
     CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "in use"));
     CU_ASSERT_FALSE(shared_create(&b, 2, path, REGION, TAG + 1, &error));
+    const struct clock clock = {.fake = false};
+    uint64_t began_us = clock_monotonic_us(&clock);
+    CU_ASSERT_FALSE(shared_create_at_once(&b, 2, path, REGION * 2, TAG, &error));
+    CU_ASSERT_FALSE(shared_create_at_once(&b, WORKERS_MAX, path, REGION, TAG, &error));
+    CU_ASSERT(clock_monotonic_us(&clock) - began_us < 2000000);
     for (size_t i = 0; i < REGION; i++)
         CU_ASSERT_EQUAL_FATAL(((char *)a.region)[i], 'k');
     shared_destroy(&a);
