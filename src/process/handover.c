@@ -83,16 +83,17 @@ int handover_write(const struct crew *crew, struct error *error) {
     return descriptor;
 }
 
+/* Descriptor 0, which spawn-fcgi's socket has, is kept always: there is one in each process. */
 static void keep(int descriptor, bool kept) {
-    if (descriptor >= 0 && fcntl(descriptor, F_SETFD, kept ? 0 : FD_CLOEXEC) != 0)
+    int flags = kept || descriptor == STDIN_FILENO ? 0 : FD_CLOEXEC;
+    if (descriptor >= 0 && fcntl(descriptor, F_SETFD, flags) != 0)
         LOG(LOG_ERROR, "descriptor_not_kept", LOG_NUMBER("descriptor", descriptor));
 }
 
 void handover_keep(const struct crew *crew, bool kept) {
     struct shared_handles handles;
     shared_hand_over(crew->shared, &handles);
-    if (crew->listener->descriptor != STDIN_FILENO)
-        keep(crew->listener->descriptor, kept);
+    keep(crew->listener->descriptor, kept);
     if (crew->listener->lock.path[0])
         keep(crew->listener->lock.descriptor, kept);
     keep(handles.descriptor, kept);

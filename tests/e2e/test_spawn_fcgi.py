@@ -43,6 +43,19 @@ class SpawnFcgi(Case):
         self.assertEqual([self.predict("spawned"), self.predict("spawned")], ["MISS", "HIT"])
         self.assertEqual(child.stop(), 0)
 
+    def test_reloads(self):
+        """The socket on descriptor 0 outlives each of them."""
+        child = Child("spawn-fcgi", [LAUNCHER, "-n", "--workers=2"], self.settings["LOG"], environment(self.settings))
+        self.add_child(child)
+        wait_until(lambda: child.alive and len(children_of(child.pid)) == 2 and self.answers(), "it answers")
+        self.predict("kept")
+        for turn in range(1, 4):
+            child.send_signal(signal.SIGHUP)
+            wait_until(lambda n=turn: child.log().count("event=reloaded ") == n, "it is reloaded")
+            wait_until(lambda: len(children_of(child.pid)) == 2, "the old workers are gone")
+            self.assertEqual(self.predict("kept"), "HIT")
+        self.assertEqual(child.stop(), 0)
+
     def spawn_four(self):
         self.settings.update(CHILDREN=4, WORKERS=1, CACHE_PATH=os.path.join(self.directory, "entries"))
         result = subprocess.run([LAUNCHER], env=environment(self.settings), stdin=subprocess.DEVNULL, capture_output=True,
