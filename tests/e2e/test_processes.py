@@ -53,7 +53,7 @@ class Titles(Case):
         app = Inferonce(self, "--cache-ttl=77", "--workers=1", WORKERS=None)
         (before,) = app.workers()
         app.send_signal(signal.SIGHUP)
-        wait_until(lambda: app.workers() not in ([], [before]) and len(app.workers()) == 1, "a new worker serves alone", timeout_s=40)
+        wait_until(lambda: (workers := app.workers()) != [before] and len(workers) == 1, "a new worker serves alone", timeout_s=40)
         self.assertEqual((title(app.pid), title(*app.workers())), ("inferonce: master", "inferonce: worker 0"))
         self.assertEqual(stats(app)["ttl_seconds"], 77)
 
