@@ -76,6 +76,16 @@ static void append_statistics(struct exposition *exposition, const struct shared
     seconds(exposition, "inference_seconds_saved_total", shared_stat(shared, STAT_inference_us_saved));
 }
 
+static void append_responses(struct exposition *exposition, const struct shared *shared) {
+    family(exposition, FAMILY_COUNTER, "http_requests", NULL,
+           "Requests answered, by route and class of status");
+    for (unsigned path = 0; path < PATHS_COUNT; path++)
+        for (unsigned class = 0; class < STATUS_CLASSES; class ++)
+            buffer_append_format(exposition->out,
+                                 "inferonce_http_requests_total{route=\"%s\",status=\"%uxx\"} %" PRIu64 "\n",
+                                 COUNTED_PATH_TEXTS[path], class + 2, shared_responses(shared, path, class));
+}
+
 static void bucket(struct exposition *exposition, const struct histogram_description *its, const char *bound,
                    uint64_t count) {
     buffer_append_format(exposition->out, "inferonce_%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", its->family,
@@ -140,6 +150,28 @@ static void figure(struct exposition *exposition, const char *name, const char *
         gauge(exposition, name, unit, help, value);
 }
 
+static void server_gauge(struct exposition *exposition, const char *name, const char *server,
+                         uint64_t value) {
+    buffer_append_format(exposition->out, "inferonce_%s{server=\"", name);
+    for (const char *c = server; *c; c++)
+        buffer_append_format(exposition->out, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
+    buffer_append_format(exposition->out, "\"} %" PRIu64 "\n", value);
+}
+
+/* Cache servers alone: the host's memory has none. */
+static void append_servers(struct exposition *exposition, const struct store_figures *figures) {
+    if (figures->n_servers == 0)
+        return;
+    family(exposition, FAMILY_GAUGE, "backend_server_up", NULL, "1 while the cache server is used");
+    for (unsigned i = 0; i < figures->n_servers; i++)
+        server_gauge(exposition, "backend_server_up", figures->servers[i].name, figures->servers[i].up);
+    family(exposition, FAMILY_GAUGE, "backend_server_pending", NULL,
+           "Invalidations that the cache server has still to be told");
+    for (unsigned i = 0; i < figures->n_servers; i++)
+        server_gauge(exposition, "backend_server_pending", figures->servers[i].name,
+                     figures->servers[i].pending);
+}
+
 static void append_store(struct exposition *exposition, struct store *store) {
     struct store_figures figures;
     store_figures(store, &figures);
@@ -150,6 +182,7 @@ static void append_store(struct exposition *exposition, struct store *store) {
            "1 while the cache backend cannot be relied on");
     buffer_append_format(exposition->out, "inferonce_backend_degraded{type=\"%s\"} %d\n", store_name(store),
                          figures.degraded);
+    append_servers(exposition, &figures);
 }
 
 static uint32_t connections(const struct shared *shared, unsigned slot) {
@@ -239,6 +272,7 @@ void metrics_get(struct exchange *exchange, struct bytes parameter, void *contex
     struct exposition exposition = {&exchange->response.body, negotiate(&exchange->request.accept)};
     response_start(&exchange->response, 200, CONTENT_TYPES[exposition.format]);
     append_statistics(&exposition, api->context->shared);
+    append_responses(&exposition, api->context->shared);
     append_histograms(&exposition, api->context->shared);
     append_ratios(&exposition, api->context->shared);
     append_store(&exposition, api->store);

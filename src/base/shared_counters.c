@@ -33,6 +33,13 @@ void shared_histogram(const struct shared *shared, enum histogram_name name, str
         histogram_merge(sum, &shared->stats[slot].histograms[name]);
 }
 
+uint64_t shared_responses(const struct shared *shared, enum counted_path path, unsigned status_class) {
+    uint64_t sum = 0;
+    for (unsigned slot = 0; slot < SLOTS_MAX; slot++)
+        sum += atomic_load_explicit(&shared->stats[slot].responses[path][status_class], memory_order_relaxed);
+    return sum;
+}
+
 /* ---- from one mapping to another ---- */
 
 void shared_take_counters(struct shared *shared, const struct shared *from) {

@@ -4,7 +4,7 @@
 
 #include "inferonce/base/shared.h"
 
-#define LAYOUT_VERSION 3
+#define LAYOUT_VERSION 4
 #define BOOT_ID_LENGTH 36
 #define WAKE_WORDS     (INTEREST_WORDS / 64)
 

@@ -7,6 +7,12 @@ const struct stat_description STAT_DESCRIPTIONS[STATS_COUNT] = {
 #undef STATS_ROW
 };
 
+const char *const COUNTED_PATH_TEXTS[PATHS_COUNT] = {
+#define COUNTED_PATHS_TEXT(name, path) [PATH_##name] = (path),
+    COUNTED_PATHS(COUNTED_PATHS_TEXT)
+#undef COUNTED_PATHS_TEXT
+};
+
 void stats_clear_gauges(struct stats *stats) {
     for (size_t i = 0; i < STATS_COUNT; i++)
         if (STAT_DESCRIPTIONS[i].kind == GAUGE)
@@ -17,6 +23,10 @@ void stats_merge(struct stats *into, const struct stats *from) {
     for (size_t i = 0; i < STATS_COUNT; i++)
         if (STAT_DESCRIPTIONS[i].kind == COUNTER)
             stats_add(into, (enum statistic)i, atomic_load_explicit(&from->value[i], memory_order_relaxed));
+    for (size_t path = 0; path < PATHS_COUNT; path++)
+        for (size_t i = 0; i < STATUS_CLASSES; i++)
+            stats_raise(&into->responses[path][i],
+                        atomic_load_explicit(&from->responses[path][i], memory_order_relaxed));
     for (size_t i = 0; i < HISTOGRAMS_COUNT; i++)
         histogram_merge(&into->histograms[i], &from->histograms[i]);
 }

@@ -92,20 +92,21 @@ static void give_back(struct exchange *exchange) {
     pool->idle_count++;
 }
 
-static void count_response(struct stats *stats, int status) {
+static void count_response(struct stats *stats, enum counted_path path, int status) {
     INVARIANT(status >= 200 && status < 600);
-    stats_count_class(stats, STAT_responses_2xx, status);
+    stats_count_response(stats, path, status);
     if (status >= 400)
         stats_count(stats, STAT_rejected_requests);
 }
 
-static void respond_without_memory(struct exchange_pool *pool, struct fastcgi_request *transport, bool head) {
+static void respond_without_memory(struct exchange_pool *pool, struct fastcgi_request *transport,
+                                   enum counted_path path, bool head) {
     static const struct piece PIECES[] = {
         {{LAST_HEAD, sizeof(LAST_HEAD) - 1}, NULL},
         {{LAST_BODY, sizeof(LAST_BODY) - 1}, NULL},
     };
 
-    count_response(pool->stats, 500);
+    count_response(pool->stats, path, 500);
     fastcgi_respond(transport, PIECES, head ? 1 : 2);
 }
 
@@ -115,7 +116,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, struct fastcgi_reque
     if (!exchange) {
         struct request request;
         request_read(&request, transport);
-        respond_without_memory(pool, transport, request.method == METHOD_HEAD);
+        respond_without_memory(pool, transport, PATH_other, request.method == METHOD_HEAD);
         return NULL;
     }
     request_read(&exchange->request, transport);
@@ -126,6 +127,7 @@ struct exchange *exchange_begin(struct exchange_pool *pool, struct fastcgi_reque
     exchange->part = NULL;
     exchange->no_store = false;
     exchange->refused = 0;
+    exchange->path = PATH_other;
     exchange->transport = transport;
     exchange->pool = pool;
     transport->user = exchange;
@@ -199,9 +201,9 @@ void exchange_send_pieces(struct exchange *exchange, const struct piece *pieces,
         response_header(response, "Cache-Control", LITERAL("no-store"));
     response_finish(response, length);
     if (response->head.failed || response->body.failed || !send_all(exchange, pieces, bodiless ? 0 : n))
-        respond_without_memory(exchange->pool, exchange->transport, exchange->head);
+        respond_without_memory(exchange->pool, exchange->transport, exchange->path, exchange->head);
     else
-        count_response(exchange->pool->stats, status);
+        count_response(exchange->pool->stats, exchange->path, status);
     give_back(exchange);
 }
 
@@ -221,11 +223,11 @@ bool exchange_stream(struct exchange *exchange) {
         response_header(response, "Cache-Control", LITERAL("no-store"));
     APPEND_LITERAL(&response->head, "\r\n");
     if (response->head.failed) {
-        respond_without_memory(exchange->pool, exchange->transport, exchange->head);
+        respond_without_memory(exchange->pool, exchange->transport, exchange->path, exchange->head);
         end_early(exchange);
         return false;
     }
-    count_response(exchange->pool->stats, response->status);
+    count_response(exchange->pool->stats, exchange->path, response->status);
     if (exchange->head) {
         const struct piece head = {.bytes = buffer_bytes(&response->head)};
         fastcgi_respond(exchange->transport, &head, 1);

@@ -9,6 +9,7 @@ struct match {
     const struct route *route; /* NULL: not with this method */
     struct bytes parameter;
     unsigned methods; /* a bit a method that the path has; 0: there is no such path */
+    enum counted_path counted_as;
 };
 
 static unsigned bit(enum method method) {
@@ -38,13 +39,14 @@ static bool matches_with_parameter(const char *pattern, struct bytes path, struc
 
 static struct match find_by(matcher matches, const struct router *router, struct bytes path,
                             enum method method) {
-    struct match match = {NULL, {NULL, 0}, 0};
+    struct match match = {.counted_as = PATH_other};
 
     for (size_t i = 0; i < router->n && match.route == NULL; i++) {
         const struct route *route = &router->routes[i];
         if (!matches(route->path, path, &match.parameter))
             continue;
         match.methods |= bit(route->method);
+        match.counted_as = route->counted_as;
         if (route->method == method)
             match.route = route;
     }
@@ -53,7 +55,7 @@ static struct match find_by(matcher matches, const struct router *router, struct
 
 static struct match find(const struct router *router, const struct request *request) {
     enum method method = request->method == METHOD_HEAD ? METHOD_GET : request->method;
-    struct match match = {NULL, {NULL, 0}, 0};
+    struct match match = {.counted_as = PATH_other};
 
     if (request->path.length == 0)
         return match;
@@ -211,6 +213,7 @@ bool router_takes_parts(const struct router *router, const struct request *reque
 void router_dispatch(const struct router *router, struct exchange *exchange) {
     enum method method = exchange->request.method;
     struct match match = find(router, &exchange->request);
+    exchange->path = match.counted_as;
     if (exchange->request.fields_too_large)
         exchange_problem(exchange, PROBLEM_FIELDS_TOO_LARGE, NULL, NULL);
     else if (match.methods == 0)

@@ -195,6 +195,26 @@ class Metrics(Case):
         self.assertEqual([stats[f"responses_{n}xx"] for n in (3, 4, 5)], [0, 2, 0])
         self.assertEqual(sum(stats[f"responses_{n}xx"] for n in (2, 3, 4, 5)), stats["requests"] - 1)  # this one is not sent yet
 
+    def test_requests_by_route(self):
+        client = self.serve()
+        client.predict("one")
+        client.predict("one", method="QUERY")
+        client.request("POST", "/predict", "not JSON")
+        client.request("PUT", "/predict", "{}")
+        client.get("/nowhere")
+        client.get("/cache/" + 64 * "0")
+        client.request("HEAD", "/openapi.json")
+        for accept in (TEXT, OPENMETRICS):
+            families = self.scrape(client, accept)[1]
+            family = families.get("inferonce_http_requests_total") or families["inferonce_http_requests"]
+            counts = {tuple(dict(labels).values()): value for (_, labels), value in family.samples.items() if value}
+            for path in ("/healthz", "/metrics"):  # asked by the web server's start, and here
+                counts.pop((path, "2xx"), None)
+            self.assertEqual(counts, {("/predict", "2xx"): 2, ("/predict", "4xx"): 2, ("other", "4xx"): 1, ("/cache/{key}", "4xx"): 1,
+                                      ("/openapi.json", "2xx"): 1})
+        paths = {dict(labels)["route"] for _, labels in family.samples} - {"other"}
+        self.assertEqual(paths, set(client.get("/openapi.json").json()["paths"]))
+
     def test_slow_requests_are_logged(self):
         client = self.serve(INFERENCE_DELAY_MS=50, LOG_SLOW_MS=40, WORKERS=1)
         slow = client.predict("a secret text")

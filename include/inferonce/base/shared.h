@@ -173,6 +173,9 @@ uint64_t shared_restarts(const struct shared *shared);
 /* The sum of a histogram over all slots. */
 void shared_histogram(const struct shared *shared, enum histogram_name name, struct histogram *sum);
 
+/* How many requests of a path were answered with a status of a class (0: 2xx), over all slots. */
+uint64_t shared_responses(const struct shared *shared, enum counted_path path, unsigned status_class);
+
 /* Unmaps and closes. A file stays, with its content. */
 void shared_destroy(struct shared *shared);
 

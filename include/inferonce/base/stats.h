@@ -67,6 +67,35 @@ enum statistic {
 
 enum stat_kind { COUNTER, GAUGE };
 
+/* X(name, path). The paths of api/routes.c, by which answers are counted; `other` has those to requests of
+ * any other path. */
+#define COUNTED_PATHS(X)             \
+    X(other, "other")                \
+    X(predict, "/predict")           \
+    X(cache_stats, "/cache/stats")   \
+    X(cache_purge, "/cache/purge")   \
+    X(cache_export, "/cache/export") \
+    X(cache_import, "/cache/import") \
+    X(cache, "/cache")               \
+    X(cache_entry, "/cache/{key}")   \
+    X(metrics, "/metrics")           \
+    X(dashboard, "/dashboard")       \
+    X(healthz, "/healthz")           \
+    X(readyz, "/readyz")             \
+    X(openapi, "/openapi.json")
+
+enum counted_path {
+#define COUNTED_PATHS_ENUM(name, path) PATH_##name,
+    COUNTED_PATHS(COUNTED_PATHS_ENUM)
+#undef COUNTED_PATHS_ENUM
+        PATHS_COUNT
+};
+
+extern const char *const COUNTED_PATH_TEXTS[PATHS_COUNT];
+
+/* 2xx to 5xx. */
+#define STATUS_CLASSES 4
+
 struct stat_description {
     const char *name;
     enum stat_kind kind;
@@ -78,12 +107,18 @@ extern const struct stat_description STAT_DESCRIPTIONS[STATS_COUNT];
 /* One worker's numbers. Its owner is the only writer. */
 struct stats {
     _Alignas(64) _Atomic uint64_t value[STATS_COUNT];
+    _Atomic uint64_t responses[PATHS_COUNT][STATUS_CLASSES];
     struct histogram histograms[HISTOGRAMS_COUNT];
 };
 
+/* By the counter's only writer: no locked instruction is needed. */
+static inline void stats_raise(_Atomic uint64_t *counter, uint64_t n) {
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + n, memory_order_relaxed);
+}
+
 static inline void stats_add(struct stats *stats, enum statistic stat, uint64_t n) {
-    uint64_t value = atomic_load_explicit(&stats->value[stat], memory_order_relaxed);
-    atomic_store_explicit(&stats->value[stat], value + n, memory_order_relaxed);
+    stats_raise(&stats->value[stat], n);
 }
 
 static inline void stats_count(struct stats *stats, enum statistic stat) {
@@ -94,13 +129,19 @@ static inline void stats_time(struct stats *stats, enum histogram_name name, uin
     histogram_add(&stats->histograms[name], us);
 }
 
-_Static_assert(STAT_responses_5xx - STAT_responses_2xx == 3 &&
-                   STAT_upstream_answers_5xx - STAT_upstream_answers_2xx == 3,
+_Static_assert(STAT_responses_5xx - STAT_responses_2xx == STATUS_CLASSES - 1 &&
+                   STAT_upstream_answers_5xx - STAT_upstream_answers_2xx == STATUS_CLASSES - 1,
                "the rows of a class follow each other");
 
 /* Counts an HTTP status of 200 to 599 in the row of its class; `first` is that of 2xx. */
 static inline void stats_count_class(struct stats *stats, enum statistic first, int status) {
     stats_count(stats, first + (unsigned)status / 100 - 2);
+}
+
+/* Counts an answer with a status of 200 to 599, by its path too. */
+static inline void stats_count_response(struct stats *stats, enum counted_path path, int status) {
+    stats_raise(&stats->responses[path][status / 100 - 2], 1);
+    stats_count_class(stats, STAT_responses_2xx, status);
 }
 
 /* For gauges. Going below zero is a bug of the caller. */

@@ -28,9 +28,10 @@ struct exchange {
     void (*written)(struct exchange *exchange);   /* set by a handler that streams */
     /* Set by a handler whose request goes on (request.body_goes_on). */
     void (*part)(struct exchange *exchange, struct bytes part, bool last);
-    bool head;     /* HEAD: the body is measured but not sent */
-    bool no_store; /* the answer gets Cache-Control: no-store, as every error does */
-    int refused;   /* 401 or 403: the handler of a ROUTE_PAGE is to answer with this; 0 otherwise */
+    bool head;              /* HEAD: the body is measured but not sent */
+    bool no_store;          /* the answer gets Cache-Control: no-store, as every error does */
+    int refused;            /* 401 or 403: the handler of a ROUTE_PAGE is to answer with this; 0 otherwise */
+    enum counted_path path; /* the router's: the answer is counted under it */
 
     /* private to exchange.c */
     struct fastcgi_request *transport;
@@ -40,7 +41,7 @@ struct exchange {
 
 struct exchange_pool;
 
-/* `stats` is borrowed; counts `requests`, `responses_…` and `rejected_requests`. Returns owned; NULL: no
+/* `stats` is borrowed; counts `requests`, the responses and `rejected_requests`. Returns owned; NULL: no
  * memory. */
 struct exchange_pool *exchange_pool_create(struct stats *stats);
 

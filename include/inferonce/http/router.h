@@ -29,6 +29,7 @@ struct route {
                          segment without '/' */
     unsigned flags;
     void (*handle)(struct exchange *exchange, struct bytes parameter, void *context);
+    enum counted_path counted_as; /* the same for each row of a path */
 };
 
 struct router {

@@ -166,6 +166,29 @@ static void test_lost_store(void) {
     service_teardown();
 }
 
+static void two_servers(struct store *store, struct store_figures *figures) {
+    (void)store;
+    *figures = (struct store_figures){
+        .n_servers = 2,
+        .servers = {{.name = "127.0.0.1:11211", .up = true}, {.name = "unix:/a\"b\\c", .pending = 3}}};
+}
+
+/* Names are escaped: a path may hold what ends a label. */
+static void test_servers(void) {
+    service_setup(NULL);
+    CU_ASSERT_PTR_NULL(strstr(scrape(NULL)->body, "backend_server"));
+    const struct store_operations *operations = service.worker.store->operations;
+    struct store_operations remote = *operations;
+    remote.figures = two_servers;
+    service.worker.store->operations = &remote;
+    struct sent *sent = scrape(NULL);
+    CU_ASSERT(has(sent, "inferonce_backend_server_up{server=\"127.0.0.1:11211\"} 1"));
+    CU_ASSERT(has(sent, "inferonce_backend_server_up{server=\"unix:/a\\\"b\\\\c\"} 0"));
+    CU_ASSERT(has(sent, "inferonce_backend_server_pending{server=\"unix:/a\\\"b\\\\c\"} 3"));
+    service.worker.store->operations = operations;
+    service_teardown();
+}
+
 static void test_workers(void) {
     char line[128];
     service_setup(NULL);
@@ -246,6 +269,7 @@ static const struct unit_case CASES[] = {
     {"which one is asked for", test_negotiation},
     {"the store's figures", test_store},
     {"a lost store", test_lost_store},
+    {"cache servers", test_servers},
     {"workers", test_workers},
     {"uptime", test_uptime},
     {"HEAD", test_head},

@@ -82,7 +82,13 @@ static void test_admin_by_token(void) {
     service_teardown();
 }
 
+static void test_each_is_counted_under_its_path(void) {
+    for (size_t i = 0; i < API_ROUTES_COUNT; i++)
+        CU_ASSERT_STRING_EQUAL(COUNTED_PATH_TEXTS[API_ROUTES[i].counted_as], API_ROUTES[i].path);
+}
+
 static const struct unit_case CASES[] = {
+    {"each is counted under its path", test_each_is_counted_under_its_path},
     {"what each path allows", test_allow},
     {"unknown paths", test_unknown_paths},
     {"admin endpoints, by address", test_admin_by_address},

@@ -35,14 +35,14 @@ static void handle_page(struct exchange *exchange, struct bytes parameter, void 
 }
 
 static const struct route ROUTES[] = {
-    {METHOD_GET, "/cache/{key}", ROUTE_ADMIN, handle_entry},
-    {METHOD_DELETE, "/cache/{key}", ROUTE_ADMIN, handle_delete_entry},
-    {METHOD_POST, "/predict", ROUTE_JSON, handle_post},
-    {METHOD_QUERY, "/predict", ROUTE_JSON, handle_query},
-    {METHOD_GET, "/cache/stats", ROUTE_ADMIN, handle_stats},
-    {METHOD_POST, "/cache/purge", ROUTE_ADMIN | ROUTE_JSON, handle_purge},
-    {METHOD_GET, "/healthz", ROUTE_OPEN, handle_health},
-    {METHOD_GET, "/page", ROUTE_ADMIN | ROUTE_PAGE, handle_page},
+    {METHOD_GET, "/cache/{key}", ROUTE_ADMIN, handle_entry, PATH_cache_entry},
+    {METHOD_DELETE, "/cache/{key}", ROUTE_ADMIN, handle_delete_entry, PATH_cache_entry},
+    {METHOD_POST, "/predict", ROUTE_JSON, handle_post, PATH_predict},
+    {METHOD_QUERY, "/predict", ROUTE_JSON, handle_query, PATH_predict},
+    {METHOD_GET, "/cache/stats", ROUTE_ADMIN, handle_stats, PATH_cache_stats},
+    {METHOD_POST, "/cache/purge", ROUTE_ADMIN | ROUTE_JSON, handle_purge, PATH_cache_purge},
+    {METHOD_GET, "/healthz", ROUTE_OPEN, handle_health, PATH_healthz},
+    {METHOD_GET, "/page", ROUTE_ADMIN | ROUTE_PAGE, handle_page, PATH_dashboard},
 };
 
 /* The parts of a request that tests vary. */
@@ -62,9 +62,9 @@ struct sent {
 };
 
 static unsigned handled;
+static struct stats stats;
 
 static int send_request(struct sent sent) {
-    static struct stats stats;
     char text[10][128];
     char *params[11] = {NULL};
     size_t n = 0;
