@@ -255,12 +255,13 @@ DATA := nginx/inferonce.conf=share/inferonce/nginx/inferonce.conf \
         deploy/inferonce.conf.sample=share/inferonce/inferonce.conf.sample \
         $(foreach f,$(sort $(wildcard deploy/systemd/*)),$(f)=share/inferonce/systemd/$(notdir $(f))) \
         $(foreach f,$(sort $(wildcard deploy/prometheus/*)),$(f)=share/inferonce/prometheus/$(notdir $(f))) \
+        deploy/grafana/inferonce.json=share/inferonce/grafana/inferonce.json \
         $(foreach f,$(sort $(wildcard deploy/examples/*)),$(f)=share/doc/inferonce/examples/$(notdir $(f))) \
         $(foreach f,$(sort $(wildcard deploy/man/*.8)),$(f)=share/man/man8/$(notdir $(f))) deploy/man/inferonce.conf.5=share/man/man5/inferonce.conf.5 \
         README.md=share/doc/inferonce/README.md \
         LICENSE=share/doc/inferonce/LICENSE \
         src/engine/vader/lexicon.LICENSE=share/doc/inferonce/vader_lexicon.LICENSE
-DIRECTORIES := share/man/man8 share/man/man5 share/man share/inferonce/nginx share/inferonce/lighttpd share/inferonce/systemd share/inferonce/prometheus share/inferonce share/doc/inferonce/examples share/doc/inferonce
+DIRECTORIES := share/man/man8 share/man/man5 share/man share/inferonce/nginx share/inferonce/lighttpd share/inferonce/systemd share/inferonce/prometheus share/inferonce/grafana share/inferonce share/doc/inferonce/examples share/doc/inferonce
 
 install: all install-built                  ## install under DESTDIR and PREFIX (/usr/local)
 

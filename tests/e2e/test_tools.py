@@ -289,7 +289,7 @@ class Make(Case):
         result = self.make("install-built", *where)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         for name in ("bin/inferonce", "bin/inferonce-spawn", "share/inferonce/nginx/inferonce.conf", "share/inferonce/lighttpd/inferonce.conf",
-                     "share/inferonce/inferonce.conf.sample", "share/doc/inferonce/examples/tei.conf",
+                     "share/inferonce/inferonce.conf.sample", "share/inferonce/grafana/inferonce.json", "share/doc/inferonce/examples/tei.conf",
                      "share/doc/inferonce/examples/site.nginx.conf", "share/doc/inferonce/LICENSE", "share/doc/inferonce/vader_lexicon.LICENSE"):
             self.assertIn(f"usr/{name}", files())
         version = subprocess.run([f"{below}/usr/bin/inferonce", "--version"], capture_output=True, text=True, timeout=60, check=False)
