@@ -71,6 +71,48 @@ static void set_counters(json_t *stats, bool *complete, const struct shared *sha
                 (double)shared_stat(shared, STAT_inference_us_saved) / 1e6, 1e3);
 }
 
+static void set_quantile(json_t *object, bool *complete, const char *name, const struct histogram *histogram,
+                         double q) {
+    double us = histogram_quantile_us(histogram, q);
+    if (us == HISTOGRAM_NOTHING)
+        set(object, complete, name, json_null());
+    else
+        set_rounded(object, complete, name, us / 1e3, 1e3);
+}
+
+static json_t *duration_of(const struct histogram *histogram, bool *complete) {
+    json_t *duration = json_object();
+    json_t *buckets = json_array();
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+        *complete =
+            json_array_append_new(buckets, json_integer((json_int_t)histogram->buckets[i])) == 0 && *complete;
+    set_number(duration, complete, "count", histogram_count(histogram));
+    set_quantile(duration, complete, "p50_ms", histogram, 0.5);
+    set_quantile(duration, complete, "p95_ms", histogram, 0.95);
+    set_quantile(duration, complete, "p99_ms", histogram, 0.99);
+    set(duration, complete, "buckets", buckets);
+    return duration;
+}
+
+static json_t *durations_of(const struct shared *shared, bool *complete) {
+    json_t *durations = json_object();
+    for (unsigned histogram = 0; histogram < HISTOGRAMS_COUNT; histogram++) {
+        struct histogram sum;
+        shared_histogram(shared, histogram, &sum);
+        set(durations, complete, HISTOGRAM_DESCRIPTIONS[histogram].name, duration_of(&sum, complete));
+    }
+    return durations;
+}
+
+/* Without them a reader of buckets would have to know this version of the program. */
+static json_t *duration_bounds(bool *complete) {
+    json_t *bounds = json_array();
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++)
+        *complete =
+            json_array_append_new(bounds, json_real((double)HISTOGRAM_BOUND_US[i] / 1e3)) == 0 && *complete;
+    return bounds;
+}
+
 static json_t *server_of(const struct store_server *figures, bool *complete) {
     json_t *server = json_object();
     set(server, complete, "name", json_string(figures->name));
@@ -100,6 +142,8 @@ static json_t *stats_of(const struct api *api, bool *complete) {
     store_figures(api->store, &figures);
     set_overview(stats, complete, api, &figures);
     set_counters(stats, complete, api->context->shared);
+    set(stats, complete, "durations", durations_of(api->context->shared, complete));
+    set(stats, complete, "duration_bounds_ms", duration_bounds(complete));
     set_number(stats, complete, "uptime_seconds", api_uptime_us(api) / 1000000);
     set_number(stats, complete, "workers", api_workers(api));
     set(stats, complete, "backend", backend_of(api, &figures, complete));

@@ -30,6 +30,7 @@ enum histogram_name {
 };
 
 struct histogram_description {
+    const char *name;
     const char *family; /* in seconds */
     const char *label;
     const char *help; /* of the family, with its first row; otherwise empty */
@@ -56,5 +57,15 @@ void histogram_add(struct histogram *histogram, uint64_t us);
 
 /* Adds one to another, which nobody else writes meanwhile. */
 void histogram_merge(struct histogram *into, const struct histogram *from);
+
+/* No duration was counted. */
+#define HISTOGRAM_NOTHING (-1.0)
+
+uint64_t histogram_count(const struct histogram *histogram);
+
+/* The duration in microseconds that a share `q` of those counted did not exceed, by interpolation within its
+ * bucket as Prometheus' histogram_quantile does; of what is longer than each bound the last bound.
+ * HISTOGRAM_NOTHING: there were none. */
+double histogram_quantile_us(const struct histogram *histogram, double q);
 
 #endif

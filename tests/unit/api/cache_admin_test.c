@@ -110,6 +110,34 @@ static void test_stats_at_first(void) {
     service_teardown();
 }
 
+static void check_duration(const json_t *durations, const char *name, const struct expected expected[4]) {
+    const json_t *duration = json_object_get(durations, name);
+    for (unsigned i = 0; i < 4; i++)
+        CU_ASSERT_DOUBLE_EQUAL(number(duration, expected[i].name), expected[i].value, 1e-9);
+    CU_ASSERT_EQUAL(json_array_size(json_object_get(duration, "buckets")), HISTOGRAM_BUCKETS);
+}
+
+static void test_stats_durations(void) {
+    service_setup(NULL);
+    for (unsigned i = 0; i < 100; i++)
+        stats_time(service.worker.stats, HISTOGRAM_hit, i < 90 ? 50 : 200);
+    stats_time(service.worker.stats, HISTOGRAM_inference, 2000000);
+    json_t *json = stats();
+    const json_t *durations = json_object_get(json, "durations");
+    CU_ASSERT_EQUAL(json_object_size(durations), HISTOGRAMS_COUNT);
+    check_duration(
+        durations, "hit",
+        (struct expected[]){{"count", 100}, {"p50_ms", 0.056}, {"p95_ms", 0.175}, {"p99_ms", 0.235}});
+    check_duration(durations, "inference",
+                   (struct expected[]){{"count", 1}, {"p50_ms", 1750}, {"p95_ms", 2425}, {"p99_ms", 2485}});
+    CU_ASSERT(json_is_null(json_object_get(json_object_get(durations, "miss"), "p50_ms")));
+    const json_t *bounds = json_object_get(json, "duration_bounds_ms");
+    CU_ASSERT_EQUAL(json_array_size(bounds), HISTOGRAM_BUCKETS - 1);
+    CU_ASSERT_DOUBLE_EQUAL(json_number_value(json_array_get(bounds, 1)), 0.25, 1e-9);
+    json_decref(json);
+    service_teardown();
+}
+
 static void short_lived(struct settings *settings) {
     settings->cache_ttl_ms = 2500;
     settings->cache_stale_while_revalidate_ms = 60000;
@@ -522,6 +550,7 @@ static void test_client_leaves_a_purge(void) {
 
 static const struct unit_case CASES[] = {
     {"statistics at first", test_stats_at_first},
+    {"statistics: durations", test_stats_durations},
     {"statistics count", test_stats_count},
     {"statistics are those of all workers", test_stats_of_all_workers},
     {"looking at an entry", test_get},

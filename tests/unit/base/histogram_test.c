@@ -30,7 +30,29 @@ static void test_sums(void) {
     CU_ASSERT_EQUAL(atomic_load(&one.sum_us), 3185);
 }
 
-static const struct unit_case CASES[] = {{"bounds", test_bounds}, {"sums", test_sums}};
+/* 10 of up to 100 us, 80 of 100 to 250, 10 of 1 to 2.5 ms. */
+static void test_quantiles(void) {
+    struct histogram histogram = {.buckets = {10, 80, 0, 0, 10}};
+    CU_ASSERT_EQUAL(histogram_count(&histogram), 100);
+    CU_ASSERT_DOUBLE_EQUAL(histogram_quantile_us(&histogram, 0.05), 50, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(histogram_quantile_us(&histogram, 0.5), 175, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(histogram_quantile_us(&histogram, 0.9), 250, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(histogram_quantile_us(&histogram, 0.95), 1750, 1e-9);
+}
+
+static void test_quantiles_at_the_ends(void) {
+    struct histogram histogram = {.sum_us = 0};
+    CU_ASSERT_EQUAL(histogram_quantile_us(&histogram, 0.5), HISTOGRAM_NOTHING);
+    histogram_add(&histogram, UINT64_C(1) << 40);
+    CU_ASSERT_EQUAL(histogram_quantile_us(&histogram, 0.5), 60000000);
+}
+
+static const struct unit_case CASES[] = {
+    {"bounds", test_bounds},
+    {"sums", test_sums},
+    {"quantiles", test_quantiles},
+    {"quantiles of nothing and of more than the last bound", test_quantiles_at_the_ends},
+};
 
 int main(int argc, char *argv[]) {
     return unit_main(argc, argv, "histogram", CASES, sizeof(CASES) / sizeof(CASES[0]));
