@@ -68,7 +68,7 @@ BENCHES          := $(BENCH_SOURCES:%.c=$(BUILD)/%)
 FUZZERS          := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 
 .PHONY: all run run-installed check check-installed unit test e2e tests-built asan benches bench bench-installed fuzz run-fuzzers coverage hooks headers layers \
-        format lint lint-installed docs deb check-package install install-built uninstall deps clean help FORCE
+        format lint lint-installed docs deb check-package check-dashboard check-dashboard-installed install install-built uninstall deps clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -140,7 +140,7 @@ $(BUILD)/generated/vader_lexicon.inc: src/engine/vader/lexicon.tsv src/engine/va
 as_bytes = od -An -v -tu1 | sed 's/\([0-9]\{1,\}\)/\1,/g'
 $(BUILD)/src/api/openapi.o: $(BUILD)/generated/openapi.json.inc
 $(BUILD)/src/api/dashboard.o: $(BUILD)/generated/dashboard.html.inc $(BUILD)/generated/dashboard.html.policy.inc
-$(BUILD)/generated/%.policy.inc: src/api/% src/api/policy
+$(BUILD)/generated/%.policy.inc: $(BUILD)/generated/% src/api/policy
 	$(say) GEN $@
 	@mkdir -p $(@D)
 	$(Q)policy=$$(sh src/api/policy $<) && printf '%s' "$$policy" | $(as_bytes) > $@
@@ -148,6 +148,17 @@ $(BUILD)/generated/%.inc: src/api/%
 	$(say) GEN $@
 	@mkdir -p $(@D)
 	$(Q)< $< $(as_bytes) > $@
+$(BUILD)/generated/%.html.inc: $(BUILD)/generated/%.html
+	$(say) GEN $@
+	$(Q)< $< $(as_bytes) > $@
+
+# One page, without outside resources, of its parts in their order.
+DASHBOARD := src/api/dashboard
+DASHBOARD_SCRIPTS := $(foreach f,figures history charts page,$(DASHBOARD)/$(f).js)
+$(BUILD)/generated/dashboard.html: $(DASHBOARD)/page.html $(DASHBOARD)/style.css $(DASHBOARD_SCRIPTS)
+	$(say) GEN $@
+	@mkdir -p $(@D)
+	$(Q)sed -e '/^<style>$$/r $(DASHBOARD)/style.css' $(foreach f,$(DASHBOARD_SCRIPTS),-e '/^<script>$$/r $(f)') $< > $@
 
 deps:                                       ## install from the distribution's packages what building and testing needs
 	@deploy/install-deps test
@@ -183,6 +194,13 @@ test:                                       ## one test: T=tests/unit/cache/flig
 
 e2e: tests-built                            ## the end-to-end tests alone
 	@BUILD='$(BUILD)' tests/run e2e
+
+check-dashboard:                            ## the dashboard in headless Chromium, 300 MB (SCREENSHOTS=DIRECTORY keeps the pictures)
+	@deploy/install-deps dashboard
+	@$(MAKE) --no-print-directory check-dashboard-installed
+
+check-dashboard-installed: all
+	@BUILD='$(BUILD)' tests/run tests/dashboard/test_dashboard.py
 
 asan:                                       ## unit and end-to-end tests under AddressSanitizer and UBSan
 	@# What the sanitizers add makes gcc see uninitialised variables where there are none.

@@ -1,4 +1,4 @@
-/* GET /dashboard: one page that draws /cache/stats as it changes, compiled in from src/api/dashboard.html.
+/* GET /dashboard: one page that draws /cache/stats as it changes, compiled in from src/api/dashboard/.
  *
  * The page holds no figures, so it is also what a browser gets with a 401 or 403 (ROUTE_PAGE): it then asks
  * for the token itself. Its Content-Security-Policy admits its own style and script, by their hashes, and

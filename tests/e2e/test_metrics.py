@@ -2,16 +2,14 @@
 
 import base64
 import hashlib
-import json
 import os
 import re
-import subprocess
 
 import exposition
 from case import Case, through_both
 from exposition import OPENMETRICS, TEXT, Malformed, read_openmetrics, read_text
 from processes import wait_until
-from servers import ROOT, run_program
+from servers import BUILD, run_program
 from upstream_case import UpstreamCase
 
 # What Prometheus 2 and 3 send, and others.
@@ -258,7 +256,7 @@ class Dashboard(Case):
     def page(self, response):
         self.assertEqual(response.header("Content-Type"), "text/html; charset=utf-8")
         self.assertEqual(response.header("X-Content-Type-Options"), "nosniff")
-        with open(os.path.join(ROOT, "src", "api", "dashboard.html"), "rb") as file:
+        with open(os.path.join(BUILD, "generated", "dashboard.html"), "rb") as file:
             self.assertEqual(response.body, file.read())
         return response.body.decode()
 
@@ -279,46 +277,10 @@ class Dashboard(Case):
     def test_it_asks_for_figures_that_there_are(self):
         client = self.serve()
         page, stats = self.page(client.get("/dashboard")), client.stats()
-        used = set(re.findall(r"\b(?:s|stats)\.([a-z_]+)", page)) - {"find", "map", "filter", "push", "at", "stats"}
+        used = set(re.findall(r"\b(?:s|stats|now|was)\.([a-z_]+)|\b(?:perSecond|most)\(\"(\w+)\"", page))
+        used = {name for names in used for name in names if name} - {"ratio"}  # that of the page's own measures
         self.assertLessEqual(used, stats.keys())
-        self.assertGreater(len(used), 15)
-
-    def shown_for(self, *answers):
-        """What the page shows after each of these answers, run by Node.js."""
-        run = subprocess.run(["node", os.path.join(ROOT, "tests", "lib", "dashboard.js"), os.path.join(ROOT, "src", "api", "dashboard.html")],
-                             input=json.dumps(answers), capture_output=True, text=True, timeout=60, check=False)
-        self.assertEqual((run.returncode, run.stderr), (0, ""))
-        return json.loads(run.stdout)
-
-    def test_figures_that_a_lost_cache_server_has_not_are_shown_as_unknown(self):
-        live = self.serve().stats()
-        lost = {**live, "size": None, "max_size": None, "memory_mb": None, "evictions": None, "scope": "server",
-                "backend": {"type": "memcached", "state": "degraded", "servers": []}}
-        before, while_lost, after = self.shown_for(*({"status": 200, "stats": stats} for stats in (live, lost, live)))
-        self.assertEqual((before["state"], before["tiles"]["Entries"][0]), ("live", "0"))
-        self.assertEqual((while_lost["kind"], while_lost["old"]), ("warn", False))
-        self.assertIn("the cache server is lost", while_lost["state"])
-        self.assertEqual(while_lost["tiles"]["Entries"], ["–", "memory not known"])
-        self.assertEqual(after["state"], "live")
-
-    def test_a_model_that_is_down_is_red(self):
-        live = self.serve().stats()
-        down = {**live, "model_unreachable": 2, "responses_5xx": live["responses_5xx"] + 30, "inference_errors": live["inference_errors"] + 10}
-        before, while_down, after = self.shown_for(*({"status": 200, "stats": stats} for stats in (live, down, live)))
-        self.assertEqual([shown["kind"] for shown in (before, while_down, after)], ["good", "bad", "good"])
-        self.assertIn("the model cannot be reached", while_down["state"])
-        (errors,) = [chart for chart in while_down["charts"] if chart.startswith("Errors per second")]
-        self.assertIn("answers 5xx: 30, inferences: 10, cache: 0", errors)
-        self.assertEqual(before["title"], "cache.example:8080 – inferonce")
-
-    def test_figures_that_it_does_not_understand_do_not_stop_it(self):
-        live = self.serve().stats()
-        foreign = {name: value for name, value in live.items() if name != "backend"}
-        first, silent, second = self.shown_for({"status": 200, "stats": foreign}, None, {"status": 200, "stats": live})
-        self.assertEqual(first["kind"], "bad")
-        self.assertIn("cannot be shown", first["state"])
-        self.assertIn("does not answer", silent["state"])
-        self.assertEqual((second["state"], second["old"]), ("live", False))
+        self.assertGreater(len(used), 25)
 
     def test_a_browser_without_the_token_gets_the_page_that_asks_for_it(self):
         client = self.serve(ADMIN_TOKEN="secret")
