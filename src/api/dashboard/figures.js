@@ -6,7 +6,7 @@ const whole = new Intl.NumberFormat("en", {maximumFractionDigits: 0});
 const short = new Intl.NumberFormat("en", {notation: "compact", maximumSignificantDigits: 3});
 const known = value => value !== null && value !== undefined;
 const count = value => !known(value) ? "–" : value < 100000 ? whole.format(value) : short.format(value);
-const rate = value => !known(value) ? "–" : value < 10 && value % 1 ? value.toFixed(1) : count(value);
+const rate = value => !known(value) ? "–" : value > 0 && value < 0.1 ? value.toPrecision(1) : value < 10 && value % 1 ? value.toFixed(1) : count(value);
 const percent = value => known(value) ? value.toFixed(1) + " %" : "–";
 const seconds = value => known(value) ? rate(value) + " s" : "–";
 const megabytes = value => !known(value) ? "memory not known" : value < 1 ? Math.ceil(value * 1024) + " KB" : value.toFixed(1) + " MB";
