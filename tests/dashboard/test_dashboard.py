@@ -6,6 +6,7 @@ SCREENSHOTS=DIRECTORY keeps the pictures.
 import copy
 import json
 import os
+import signal
 
 from browser import Browser, Picture
 from cache_servers import Memcached
@@ -102,6 +103,9 @@ class Shown(DashboardCase):
         self.assertEqual(self.state()[0], "bad")
         self.assertIn("the model cannot be reached", self.state()[1])
         self.assertEqual(self.text(self.page, "#states .bad"), "modelnot reached by 2 of 2 workers")
+        for dark in (False, True):
+            self.page.colours(dark)
+            self.assertEqual(self.page.evaluate("look.pale().pale"), [])
         self.assertEqual(self.chart(self.page, "Errors per second"), {"when": "now", "answers 5xx": "30", "inferences": "10", "cache": "0"})
         self.give({**down, "model_unreachable": 0})
         self.assertEqual(self.state()[0], "good")
@@ -280,6 +284,21 @@ class Looks(DashboardCase):
         self.demand_looks(page, "pointed at")
         self.keep(page.picture(whole=False), "dashboard-pointed.png")
         self.assertNotEqual(self.chart(page, "Requests per second")["when"], "now")
+        self.assertEqual(page.problems(), [])
+
+    def test_a_reload_of_the_page_and_of_the_master_interrupts_nothing(self):
+        client = self.serve()
+        page = self.open(client)
+        wait_until(lambda: page.evaluate("tracks[0].samples.length") >= 1, "there is a course")
+        page.reload()
+        workers = client.app.workers()
+        client.app.send_signal(signal.SIGHUP)
+        wait_until(lambda: not set(workers) & set(client.app.workers()), "the old workers are gone")
+        client.predict("one")
+        wait_until(lambda: page.evaluate("tracks[0].samples.length") >= 3, "there is more of it")
+        self.assertTrue(page.evaluate("tracks[0].samples.every(sample => sample.length > 1)"))
+        self.assertEqual(page.evaluate("events"), [])
+        self.assertEqual(self.text(page, "#state"), "live")
         self.assertEqual(page.problems(), [])
 
     def test_the_form_for_the_token(self):
