@@ -113,9 +113,10 @@ class Shown(DashboardCase):
         self.assertRegex(self.page.evaluate("document.title"), r"^127\.0\.0\.1:\d+ – inferonce$")
 
     def test_figures_that_it_does_not_understand_do_not_stop_it(self):
-        self.give({name: value for name, value in self.live.items() if name != "durations"})
-        self.assertEqual(self.state()[0], "bad")
-        self.assertIn("cannot be shown", self.state()[1])
+        for missing in ("durations", "durations", "backend"):
+            self.give({name: value for name, value in self.live.items() if name != missing})
+            self.assertEqual(self.state()[0], "bad")
+            self.assertIn("cannot be shown", self.state()[1])
         self.give(None, status=0)
         self.assertIn("does not answer", self.state()[1])
         self.give(None, status=500)

@@ -43,7 +43,7 @@ class Chart {
             make(item, "span", {}, label);
             return {label, index: 1 + NAMES.indexOf(name), area: make(this.svg, "svg:path", {class: "area " + style}),
                 path: make(this.svg, "svg:path", {class: "series " + style}),
-                dot: make(this.svg, "svg:circle", {class: "dot " + style, r: 3.5}), value: make(item, "output")};
+                dot: make(this.svg, "svg:circle", {class: "dot " + style, r: 3.5}), value: make(item, "b")};
         });
         this.cursor = make(this.svg, "svg:line", {class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM});
         this.cursorTime = make(this.svg, "svg:text", {class: "axis cursor-time", y: HEIGHT - 5, "text-anchor": "middle"});

@@ -27,9 +27,22 @@ function showTiles(at, stats) {
     }
 }
 
+/* Empties an element if what it shows has changed: otherwise it stays, so that it can be selected. */
+const shown = {};
+function empties(id, what) {
+    const text = JSON.stringify(what);
+    if (shown[id] === text)
+        return false;
+    shown[id] = text;
+    element(id).replaceChildren();
+    return true;
+}
+
 function showStates(stats) {
-    element("states").replaceChildren();
-    for (const [kind, name, about] of statesOf(stats)) {
+    const states = statesOf(stats);
+    if (!empties("states", states))
+        return;
+    for (const [kind, name, about] of states) {
         const item = make(element("states"), "li", {class: kind});
         make(item, "strong", {}, name);
         make(item, "span", {}, about);
@@ -37,16 +50,15 @@ function showStates(stats) {
 }
 
 function showDurations(stats) {
-    const rows = element("durations");
-    rows.replaceChildren();
-    for (const [label, name, always] of DURATIONS) {
-        const its = stats.durations[name];
-        if (!always && its.count === 0)
-            continue;
-        const row = make(rows, "tr");
+    const rows = DURATIONS.map(([label, name, always]) => ({label, always, its: stats.durations[name]}))
+        .filter(({always, its}) => always || its.count > 0)
+        .map(({label, its}) => [label, milliseconds(its.p50_ms), milliseconds(its.p95_ms), milliseconds(its.p99_ms), count(its.count)]);
+    if (!empties("durations", rows))
+        return;
+    for (const [label, ...texts] of rows) {
+        const row = make(element("durations"), "tr");
         make(row, "th", {scope: "row"}, label);
-        for (const text of [milliseconds(its.p50_ms), milliseconds(its.p95_ms), milliseconds(its.p99_ms), count(its.count)])
-            make(row, "td", {}, text);
+        texts.forEach(text => make(row, "td", {}, text));
     }
 }
 
@@ -81,7 +93,8 @@ function noteEvents(at, stats) {
 
 function showEvents() {
     const list = element("events");
-    list.replaceChildren();
+    if (!empties("events", events))
+        return;
     for (const [at, text] of events.slice(-EVENTS_SHOWN).reverse()) {
         const item = make(list, "li");
         make(item, "time", {datetime: new Date(at).toISOString()}, clock(at, {second: "2-digit"}));
