@@ -8,7 +8,7 @@ import json
 import os
 import signal
 
-from browser import Browser, Picture
+from browser import Browser, colours_of
 from cache_servers import Memcached
 from case import Case
 from processes import wait_until
@@ -226,15 +226,10 @@ class Looks(DashboardCase):
 
     def demand_drawn(self, page, name):
         """In the picture are the card, the line's colour, and letters."""
-        png = page.picture()
-        self.keep(png, f"{name}.png")
-        picture = Picture(png)
-        self.assertEqual(picture.width, page.evaluate("innerWidth"))
+        self.keep(page.picture(), f"{name}.png")
         for title in ("Requests per second", "Hits per second"):
             selector = f"svg[aria-label=\"{title}\"]"
-            at = page.evaluate(f"look.box({json.dumps(selector)})")
-            y = at["y"] + page.evaluate("scrollY")
-            colours = picture.colours(at["x"], y, at["width"], at["height"])
+            colours = colours_of(page.picture(page.evaluate(f"look.box({json.dumps(selector)})")))
             line = page.evaluate(f"getComputedStyle(document.querySelector({json.dumps(selector + ' path.series')})).stroke")
             drawn = tuple(int(channel) for channel in line[4:-1].split(","))
             self.assertGreater(colours[drawn], 5, (name, title, colours.most_common(5)))
@@ -283,7 +278,7 @@ class Looks(DashboardCase):
         page.resize(1400)
         self.point_at(page, "Requests per second", 0.95)
         self.demand_looks(page, "pointed at")
-        self.keep(page.picture(whole=False), "dashboard-pointed.png")
+        self.keep(page.window(), "dashboard-pointed.png")
         self.assertNotEqual(self.chart(page, "Requests per second")["when"], "now")
         self.assertEqual(page.problems(), [])
 
@@ -309,7 +304,7 @@ class Looks(DashboardCase):
         for dark in (False, True):
             page.colours(dark)
             self.assertEqual(page.evaluate("look.pale().pale"), [])
-            self.keep(page.picture(whole=False), f"dashboard-token-{'dark' if dark else 'light'}.png")
+            self.keep(page.window(), f"dashboard-token-{'dark' if dark else 'light'}.png")
         page.send("Input.insertText", text="secret")
         page.evaluate("document.querySelector('#login button').click()")
         wait_until(lambda: self.text(page, "#state") == "live", "the token is taken")

@@ -160,11 +160,14 @@ class Page:
         for kind in ("keyDown", "keyUp"):
             self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=VIRTUAL_KEYS[key])
 
-    def picture(self, whole=True):
-        """A PNG of the page, or of what the window shows of it."""
-        size = self.evaluate("({width: innerWidth, height: document.documentElement.scrollHeight})")
-        clip = {"clip": {"x": 0, "y": 0, **size, "scale": 1}, "captureBeyondViewport": True} if whole else {}
-        return base64.b64decode(self.send("Page.captureScreenshot", format="png", **clip)["data"])
+    def picture(self, box=None):
+        """A PNG of a part of the page, or of all of it."""
+        box = box or self.evaluate("({x: 0, y: 0, width: innerWidth, height: document.documentElement.scrollHeight})")
+        return base64.b64decode(self.send("Page.captureScreenshot", format="png", clip={**box, "scale": 1}, captureBeyondViewport=True)["data"])
+
+    def window(self):
+        """A PNG of what the window shows."""
+        return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
 
     def problems(self):
         """What the console was told of errors, and uncaught exceptions, since the page was opened."""
@@ -190,8 +193,8 @@ def complaint_of(event):
     return []
 
 
-def read_png(data):
-    """(width, rows): each row the bytes of its pixels, three or four a pixel, and how many. As Chromium writes it: 8 bits, not interlaced."""
+def colours_of(data):
+    """How often each colour, (red, green, blue), is in a PNG as Chromium writes it: 8 bits, not interlaced."""
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
     assert data[:8] == b"\x89PNG\r\n\x1a\n" and depth == 8 and colour in (2, 6) and not interlaced, data[:40]
     compressed, at = b"", 8
@@ -201,13 +204,13 @@ def read_png(data):
             compressed += data[at + 8:at + 8 + length]
         at += 12 + length
     size = 3 if colour == 2 else 4
-    raw, stride, rows = zlib.decompress(compressed), width * size, []
+    raw, stride, counts = zlib.decompress(compressed), width * size, collections.Counter()
     before = bytearray(stride)
     for y in range(height):
         start = y * (stride + 1)
         before = unfilter(raw[start], bytearray(raw[start + 1:start + 1 + stride]), before, size)
-        rows.append(before)
-    return width, rows, size
+        counts.update(zip(before[0::size], before[1::size], before[2::size]))
+    return counts
 
 
 def unfilter(kind, row, above, size):
@@ -226,16 +229,3 @@ def unfilter(kind, row, above, size):
             guess = (left, above[i], corner)[distances.index(min(distances))]
         row[i] = (row[i] + guess) & 255
     return row
-
-
-class Picture:
-    def __init__(self, png):
-        self.width, self.rows, self.size = read_png(png)
-
-    def colours(self, x, y, width, height):
-        """How often each colour is in a rectangle, as (red, green, blue)."""
-        counts = collections.Counter()
-        for row in self.rows[int(y):int(y + height)]:
-            part = row[int(x) * self.size:int(x + width) * self.size]
-            counts.update(zip(part[0::self.size], part[1::self.size], part[2::self.size]))
-        return counts

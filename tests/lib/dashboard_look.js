@@ -57,6 +57,10 @@
                     wrong.push(`wider than its box: ${name(node)}`);
             return wrong;
         },
-        box: (selector, i = 0) => document.querySelectorAll(selector)[i].getBoundingClientRect().toJSON(),
+        // Where an element is on the whole page.
+        box: selector => {
+            const {x, y, width, height} = document.querySelector(selector).getBoundingClientRect();
+            return {x: x + scrollX, y: y + scrollY, width, height};
+        },
     };
 })();
