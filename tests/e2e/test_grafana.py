@@ -8,10 +8,12 @@ import subprocess
 from cache_servers import OverMemcached
 from case import Case
 from exposition import read_text
+from processes import wait_until
+from prometheus import SHIPPED, Prometheus
 from servers import ROOT, Inferonce, find
 
 DASHBOARD = os.path.join(ROOT, "deploy", "grafana", "inferonce.json")
-RULES = os.path.join(ROOT, "deploy", "prometheus", "inferonce.rules.yml")
+RULES = os.path.join(SHIPPED, "inferonce.rules.yml")
 VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$instance": ".*"}
 ADDED_BY_PROMETHEUS = {"job": {"inferonce"}, "instance": {"localhost:80"}}
 SELECTOR = re.compile(r"\b(inferonce_\w+|up)\b(?:\{([^}]*)\})?")
@@ -75,12 +77,32 @@ class Judge(Case):
                 demand_known(wrong, series)
 
 
-class Expressions(OverMemcached, Case):
+class DashboardCase(OverMemcached, Case):
     def setUp(self):
         super().setUp()
         with open(DASHBOARD, encoding="utf-8") as file:
             self.dashboard = json.load(file)
         self.panels = [panel for panel in self.dashboard["panels"] if panel["type"] != "row"]
+
+    def expressions(self):
+        return [fill_in(target["expr"]) for panel in self.panels for target in panel["targets"]]
+
+
+class Drawn(DashboardCase):
+    def test_each_expression_has_a_value(self):
+        client = self.serve()
+        prometheus = Prometheus(self, client.address[1])
+        wait_until(lambda: prometheus.value("inferonce_hits_total") is not None, "it is scraped")
+        for text in ("one", "two", "one"):
+            client.predict(text)
+        wait_until(lambda: prometheus.value("rate(inferonce_hits_total[5m])"), "a hit is seen")
+        empty = [expression for expression in self.expressions() if not prometheus.series(expression)]
+        self.assertEqual(empty, [expression for expression in self.expressions() if "max_size" in expression])  # memcached has none
+
+
+class Expressions(DashboardCase):
+    def setUp(self):
+        super().setUp()
         over_servers, in_memory = self.serve(), self.front(Inferonce(self, name="memory", CACHE_BACKEND="memory").socket_path, name="web")
         self.series = known_series(over_servers) | known_series(in_memory)
 
@@ -106,7 +128,7 @@ class Expressions(OverMemcached, Case):
         self.assertGreater(len(alerts), 5)
 
     def test_prometheus_reads_them(self):
-        expressions = [fill_in(target["expr"]) for panel in self.panels for target in panel["targets"]]
+        expressions = self.expressions()
         rules = [{"record": f"panel:{n}", "expr": expression} for n, expression in enumerate(expressions)]
         path = os.path.join(self.directory, "panels.rules.yml")
         with open(path, "w", encoding="utf-8") as file:
