@@ -136,6 +136,15 @@ static json_t *backend_of(const struct api *api, const struct store_figures *fig
     return backend;
 }
 
+static void set_processes(json_t *stats, bool *complete, const struct api *api) {
+    uint64_t reloads, refused;
+    shared_reloads(api->context->shared, &reloads, &refused);
+    set_number(stats, complete, "workers", api_workers(api));
+    set_number(stats, complete, "worker_restarts", shared_restarts(api->context->shared));
+    set_number(stats, complete, "reloads", reloads);
+    set_number(stats, complete, "reloads_refused", refused);
+}
+
 static json_t *stats_of(const struct api *api, bool *complete) {
     struct store_figures figures;
     json_t *stats = json_object();
@@ -145,7 +154,7 @@ static json_t *stats_of(const struct api *api, bool *complete) {
     set(stats, complete, "durations", durations_of(api->context->shared, complete));
     set(stats, complete, "duration_bounds_ms", duration_bounds(complete));
     set_number(stats, complete, "uptime_seconds", api_uptime_us(api) / 1000000);
-    set_number(stats, complete, "workers", api_workers(api));
+    set_processes(stats, complete, api);
     set(stats, complete, "backend", backend_of(api, &figures, complete));
     return stats;
 }

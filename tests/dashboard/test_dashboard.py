@@ -125,6 +125,12 @@ class Shown(DashboardCase):
         self.assertEqual(self.state(), ["good", "live"])
         self.assertEqual(self.page.problems(), [])
 
+    def test_what_is_counted_is_an_event(self):
+        self.give(self.live)
+        self.give({**self.live, "purges": 1, "worker_restarts": 2})
+        self.give({**self.live, "purges": 1, "worker_restarts": 3, "reloads_refused": 1})
+        self.assertEqual(self.events(), ["1 reload was refused", "1 worker died", "2 workers died", "1 purge"])
+
     def test_percentiles_of_a_step(self):
         buckets = [0] * 19
         buckets[1], buckets[13] = 90, 10  # 0.1 to 0.25 ms, 1 to 2.5 s
@@ -287,13 +293,14 @@ class Looks(DashboardCase):
         page = self.open(client)
         wait_until(lambda: page.evaluate("tracks[0].samples.length") >= 1, "there is a course")
         page.reload()
+        wait_until(lambda: self.text(page, "#state") == "live", "the page goes on")
         workers = client.app.workers()
         client.app.send_signal(signal.SIGHUP)
         wait_until(lambda: not set(workers) & set(client.app.workers()), "the old workers are gone")
         client.predict("one")
         wait_until(lambda: page.evaluate("tracks[0].samples.length") >= 3, "there is more of it")
         self.assertTrue(page.evaluate("tracks[0].samples.every(sample => sample.length > 1)"))
-        self.assertEqual(page.evaluate("events"), [])
+        self.assertEqual(page.evaluate("events.map(([, text]) => text)"), ["1 reload"])
         self.assertEqual(self.text(page, "#state"), "live")
         self.assertEqual(page.problems(), [])
 

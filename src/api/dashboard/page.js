@@ -65,6 +65,10 @@ function showDurations(stats) {
 /* ---- events: marks in the charts, and a list ---- */
 
 const EVENTS_SHOWN = 8;
+const COUNTED_EVENTS = [
+    ["purges", "purge"], ["worker_restarts", "worker died", "workers died"], ["reloads", "reload"],
+    ["reloads_refused", "reload was refused", "reloads were refused"],
+];
 let seen = null; /* the last answer; null: none, or it was none */
 let wasSilent = false;
 
@@ -77,8 +81,9 @@ function noteEvents(at, stats) {
     if (stats && seen) {
         if (stats.requests < seen.requests)
             note("the server started anew");
-        else if (stats.purges > seen.purges)
-            note(several(stats.purges - seen.purges, "purge"));
+        for (const [name, one, more] of COUNTED_EVENTS)
+            if (stats[name] > seen[name])
+                note(several(stats[name] - seen[name], one, more));
         if ((stats.model_unreachable > 0) !== (seen.model_unreachable > 0))
             note(stats.model_unreachable > 0 ? "the model is lost" : "the model is back");
         for (const server of stats.backend.servers) {

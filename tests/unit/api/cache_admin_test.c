@@ -138,6 +138,17 @@ static void test_stats_durations(void) {
     service_teardown();
 }
 
+static void test_stats_processes(void) {
+    static const struct expected ROWS[] = {{"worker_restarts", 1}, {"reloads", 2}, {"reloads_refused", 1}};
+    service_setup(NULL);
+    shared_count_restart(&service.shared);
+    shared_count_reload(&service.shared, true);
+    shared_count_reload(&service.shared, true);
+    shared_count_reload(&service.shared, false);
+    CHECK_STATS(ROWS);
+    service_teardown();
+}
+
 static void short_lived(struct settings *settings) {
     settings->cache_ttl_ms = 2500;
     settings->cache_stale_while_revalidate_ms = 60000;
@@ -551,6 +562,7 @@ static void test_client_leaves_a_purge(void) {
 static const struct unit_case CASES[] = {
     {"statistics at first", test_stats_at_first},
     {"statistics: durations", test_stats_durations},
+    {"statistics: processes", test_stats_processes},
     {"statistics count", test_stats_count},
     {"statistics are those of all workers", test_stats_of_all_workers},
     {"looking at an entry", test_get},
