@@ -64,7 +64,7 @@ void histogram_merge(struct histogram *into, const struct histogram *from);
 uint64_t histogram_count(const struct histogram *histogram);
 
 /* The duration in microseconds that a share `q` of those counted did not exceed, by interpolation within its
- * bucket as Prometheus' histogram_quantile does; of what is longer than each bound the last bound.
+ * bucket, as Prometheus' histogram_quantile does. A duration beyond the last bound counts as that bound.
  * HISTOGRAM_NOTHING: there were none. */
 double histogram_quantile_us(const struct histogram *histogram, double q);
 
