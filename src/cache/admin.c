@@ -39,7 +39,7 @@ struct errand {
     uint64_t removed;
     enum store_status status; /* of a removal: the worst of its steps */
     unsigned steps;           /* that are not done */
-    unsigned cursor;
+    uint64_t cursor;
     struct store_look look; /* generation_look */
 };
 

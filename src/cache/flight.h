@@ -75,6 +75,7 @@ struct flight {
     uint64_t nonce;
     uint64_t lease_until_us; /* monotonic: after it the lease may be another's */
     uint64_t kept_ms;        /* how long the entry is worth keeping */
+    uint64_t cost_us;        /* of its inference */
     uint64_t inference_us;
 
     /* A server may evict a tombstone, and the removal that left it would be lost. So each removal raises a

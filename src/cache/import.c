@@ -68,6 +68,7 @@ static void store_entry(struct import *import, struct entry *entry, uint64_t gen
                                     .key = import->key.bytes,
                                     .value = buffer_bytes(&import->value),
                                     .epoch = epoch,
+                                    .cost_us = entry->inference_us,
                                     .group = key_hash(&import->generation_key),
                                     .ttl_ms = (entry_until_us(entry) - now_us) / 1000 + 1};
     store_put(import->store, &item, on_put, import);

@@ -122,6 +122,7 @@ static void end_log(struct flight *flight, const struct engine_answer *answer) {
         entry.fresh_until_us + settings->cache_stale_while_revalidate_ms * 1000;
     entry.stale_if_error_until_us = entry.fresh_until_us + settings->cache_stale_if_error_ms * 1000;
     flight->kept_ms = kept_ms(flight, answer);
+    flight->cost_us = entry.inference_us;
     entry_end(&entry, 0, flight->log.body_at, &flight->log.entry);
 }
 
@@ -205,6 +206,7 @@ static void store_log(struct flight *flight) {
                               .key = flight->key.bytes,
                               .value = buffer_bytes(&flight->log.entry),
                               .epoch = flight->epoch,
+                              .cost_us = flight->cost_us,
                               .group = flight->group,
                               .ttl_ms = flight->kept_ms};
     flight_move(flight, FLIGHT_STORING);

@@ -24,7 +24,7 @@ struct store_operations {
      * is nothing else to ask. */
     void (*mend)(struct store *store, struct store_look *look);
 
-    bool (*sweep)(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor,
+    bool (*sweep)(struct store *store, uint64_t group, uint64_t epoch, uint64_t *cursor,
                   uint64_t *removed); /* or NULL */
     bool (*walk)(struct store *store, uint64_t *cursor, struct buffer *scratch, store_walked walked,
                  void *user); /* or NULL */

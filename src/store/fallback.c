@@ -247,7 +247,7 @@ static void remove_item(struct store *store, enum store_kind kind, const uint8_t
 
 /* Sweeps the memory alone: servers evict what is not asked for, and do not say how many entries became
  * invisible. */
-static bool sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor, uint64_t *removed) {
+static bool sweep(struct store *store, uint64_t group, uint64_t epoch, uint64_t *cursor, uint64_t *removed) {
     uint64_t here = 0;
     bool more = store_sweep(fallback_of(store)->memory, group, epoch, cursor, &here);
     if (!more)

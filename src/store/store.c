@@ -47,7 +47,7 @@ void store_remove(struct store *store, enum store_kind kind, const uint8_t *key,
     store->operations->remove(store, kind, key, epoch, tombstone_ms, done ? done : ignore, user);
 }
 
-bool store_sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor, uint64_t *removed) {
+bool store_sweep(struct store *store, uint64_t group, uint64_t epoch, uint64_t *cursor, uint64_t *removed) {
     if (store->operations->sweep)
         return store->operations->sweep(store, group, epoch, cursor, removed);
     *removed = UINT64_MAX;

@@ -79,12 +79,16 @@ static void test_sweep(void) {
     for (uint64_t n = 0; n < 40; n++) {
         struct outcome outcome = {0};
         struct key key = key_of(n);
-        struct store_item item = {STORE_ENTRY,      key.bytes, bytes_of("value"),
-                                  n < 30 ? 10 : 20, n % 2,     MINUTE_MS};
+        struct store_item item = {.kind = STORE_ENTRY,
+                                  .key = key.bytes,
+                                  .value = bytes_of("value"),
+                                  .epoch = n < 30 ? 10 : 20,
+                                  .group = n % 2,
+                                  .ttl_ms = MINUTE_MS};
         store_put(rig.store[n % 4 / 2], &item, completed, &outcome);
         await(&rig, &outcome.calls);
     }
-    unsigned cursor = 0;
+    uint64_t cursor = 0;
     uint64_t removed = 0;
     while (store_sweep(rig.store[0], 1, 20, &cursor, &removed))
         CU_ASSERT(removed <= 15);

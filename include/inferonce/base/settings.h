@@ -47,8 +47,12 @@
             "How long after its lifetime an entry may be served while one refresh runs")                     \
     SECONDS(cache_stale_if_error_ms, CACHE_STALE_IF_ERROR, 0, 0, 31536000,                                   \
             "How long after its lifetime an entry may be served when the model fails")                       \
-    NUMBER(cache_max_size, CACHE_MAX_SIZE, 10000, 1, 100000000, "entries", "Entries the memory store keeps") \
+    NUMBER(cache_max_size, CACHE_MAX_SIZE, 0, 0, 4000000000, "entries",                                      \
+           "Entries the memory store keeps; 0: what CACHE_MEMORY_MB holds at 300 bytes an entry")            \
     NUMBER(cache_memory_mb, CACHE_MEMORY_MB, 64, 1, 1048576, "MB", "Memory the memory store's entries take") \
+    CHOICE(cache_eviction, CACHE_EVICTION, "cost", "cost|recency",                                           \
+           "What goes first when the memory store is full; cost: entries that save little inference a byte " \
+           "and are seldom asked for, recency: those that were not asked for lately")                        \
     CHOICE(cache_scope, CACHE_SCOPE, "shared", "shared|worker",                                              \
            "Memory store: shared by all workers, or one part per worker")                                    \
     TEXT(cache_path, CACHE_PATH, "", any,                                                                    \
@@ -139,6 +143,7 @@ enum settings_dialect {
 enum upstream_cache_control { UPSTREAM_CACHE_CONTROL_OBEY, UPSTREAM_CACHE_CONTROL_IGNORE };
 enum upstream_kserve_shape { UPSTREAM_KSERVE_SHAPE_N, UPSTREAM_KSERVE_SHAPE_N1 };
 enum upstream_reuse { UPSTREAM_REUSE_HTTP2, UPSTREAM_REUSE_ALL };
+enum cache_eviction { CACHE_EVICTION_COST, CACHE_EVICTION_RECENCY };
 enum cache_scope { CACHE_SCOPE_SHARED, CACHE_SCOPE_WORKER };
 enum cache_normalize {
     CACHE_NORMALIZE_NONE,

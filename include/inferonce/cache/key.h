@@ -57,8 +57,8 @@ void key_writer_end(struct key_writer *writer, struct key *key);
 /* The key of a namespace's generation item. */
 void key_of_generation(struct bytes cache_namespace, struct key *key);
 
-/* The key of the number that is raised when an entry like this one is removed (flight.h, transfer.h): one for each 256th
- * of a namespace's entries, of a kind that is usually missing (store_generation_is_rare). */
+/* The key of the number that is raised when an entry like this one is removed (flight.h, transfer.h): one for
+ * each 256th of a namespace's entries, of a kind that is usually missing (store_generation_is_rare). */
 void key_of_removals(const struct key *generation, const struct key *entry, struct key *key);
 
 /* The key of the number that is raised when a namespace is purged: the time, which its generation does not

@@ -5,17 +5,17 @@
  *   part     writer mutex | what choosing a victim needs to know of each shard | shards
  *   shard    robust mutex | counters | tombstones | index (buckets: log offsets)
  *            | small items (leases, outcomes) | log
- *   log      ring of records: header {size, next in chain, key, epoch, expiry, sequence, hit}
+ *   log      ring of records: header {size, next in chain, key, epoch, expiry, sequence, worth, laps}
  *            + value, 8-byte aligned
  *
  * Offsets, no pointers: every process maps it elsewhere. A record is appended at the tail; room is made at
- * the head. An entry that was hit since it was written is moved to the tail, once per hit mark, instead of
- * evicted (CLOCK, Corbato 1968, as a log), so the quality is LRU's while a read writes one byte. When
+ * the head. An entry that has laps left is moved to the tail, one lap poorer, instead of evicted (CLOCK,
+ * Corbato 1968, as a log); it gets laps by what it saves (worth.h), and a read writes one byte. When
  * CACHE_MAX_SIZE is reached, entries whose time is over go first; then the victim comes from the shard whose
  * head is oldest, so the order of eviction is that of one log, however the keys fall on the shards.
  *
  * An entry lies within one shard's log. A part has MEMORY_SHARDS shards, or, when CACHE_MEMORY_MB divided by
- * that does not hold an entry of CACHE_MAX_ENTRY_KB, half as many as often as it takes.
+ * that does not hold a few entries of CACHE_MAX_ENTRY_KB, half as many as often as it takes.
  *
  * Locks: `writer` (one for a part, taken by put alone) before a shard's; never two shards' at once. So the
  * number of entries, which only puts raise, never passes the limit, not for an instant. Reads take the

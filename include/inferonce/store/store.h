@@ -117,6 +117,7 @@ struct store_item {
     const uint8_t *key;
     struct bytes value; /* borrowed until the operation returned */
     uint64_t epoch;     /* ENTRY only */
+    uint64_t cost_us;   /* ENTRY: of the inference that a hit saves; 0: not known */
     uint64_t group;     /* ENTRY: which entries are invalidated together (store_sweep) */
     uint64_t ttl_ms;    /* after it the item is as if removed; of a GENERATION it says nothing */
 };
@@ -177,7 +178,7 @@ void store_remove(struct store *store, enum store_kind kind, const uint8_t *key,
  * generation was raised. Each call does a small part: `*cursor` starts at 0 and says where the
  * next one goes on; `*removed` is raised by what was removed. False: that was the last part. A backend that
  * cannot sweep (its server evicts what nobody asks for) sets `*removed` to UINT64_MAX. */
-bool store_sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor, uint64_t *removed);
+bool store_sweep(struct store *store, uint64_t group, uint64_t epoch, uint64_t *cursor, uint64_t *removed);
 
 /* An entry as it is stored; borrowed for the call. */
 typedef void (*store_walked)(void *user, const uint8_t *key, struct bytes value);

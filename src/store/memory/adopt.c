@@ -56,13 +56,14 @@ static int by_sequence(const void *a, const void *b) {
 
 /* Writes an entry as a put does, without `writer`: no other process has the region yet. The oldest entries
  * come first and make room for the newest. */
-static void take_over(const struct memory_context *context, const struct memory_record *record, unsigned part,
-                      uint64_t now_us) {
+static void take_over(const struct memory_context *context, const struct memory_record *record,
+                      uint64_t cost_us, unsigned part, uint64_t now_us) {
     struct memory_shard shard = memory_shard_of(context, part, record->key);
     const struct store_item item = {.kind = STORE_ENTRY,
                                     .key = record->key,
                                     .value = record->value,
                                     .epoch = record->epoch,
+                                    .cost_us = cost_us,
                                     .group = record->group};
     if (record->expires_us <= now_us || !memory_log_fits(&context->geometry, record->value.length) ||
         (!memory_part_has_room(context, part) && !memory_part_make_room(context, part, now_us)) ||
@@ -81,8 +82,11 @@ static void take_over_all(const struct memory_context *context, const struct mem
             const struct place *place = &places.place[i];
             struct memory_shard shard = memory_shard_at(former, place->part, place->shard);
             struct memory_record record;
-            if (memory_log_at(&shard, place->offset, &record))
-                take_over(context, &record, place->part % context->geometry.parts, now_us);
+            if (!memory_log_at(&shard, place->offset, &record))
+                continue;
+            uint64_t cost_us =
+                memory_worth_cost_us(&shard.part->usual, record.worth, memory_log_size(record.value.length));
+            take_over(context, &record, cost_us, place->part % context->geometry.parts, now_us);
         }
     }
     free(places.place);
@@ -98,7 +102,8 @@ static uint64_t size_of(const struct memory_context *context) {
 uint64_t memory_adopt(void *region, size_t bytes, void *former_region, size_t former_bytes,
                       const struct clock *clock) {
     struct stats stats = {.value = {0}}; /* not counted: the settings evict here, not the traffic */
-    struct memory_context context = {.clock = clock, .stats = &stats};
+    /* Keeps the worth of the former entries, for when it counts. */
+    struct memory_context context = {.by_cost = true, .clock = clock, .stats = &stats};
     struct memory_context former = {.clock = clock, .stats = &stats};
     if (!memory_region_attach(&context, region, bytes) ||
         !memory_region_attach(&former, former_region, former_bytes))

@@ -179,7 +179,8 @@ static void move_head(const struct memory_shard *shard) {
     uint64_t offset = extend_tail(shard, size);
     struct record *moved = record_at(shard, offset);
     memmove(moved, record, size);
-    moved->hit = 0;
+    if (moved->laps > 0)
+        moved->laps--;
     moved->expires_us = expires_us;
     moved->sequence = next_sequence(shard);
     memory_log_revive(shard, offset);
@@ -206,7 +207,7 @@ static void pass_head(const struct memory_shard *shard, bool keep, uint64_t now_
         return;
     if (now_us >= record->expires_us) {
         drop_head(shard, STAT_expired);
-    } else if ((keep || record->hit) && *move_bytes > 0) {
+    } else if ((keep || record->laps > 0) && *move_bytes > 0) {
         *move_bytes -= (int64_t)record_size(record);
         move_head(shard);
     } else {
@@ -229,6 +230,13 @@ static void make_room(const struct memory_shard *shard, uint64_t size, uint64_t 
 
 /* ---- operations ---- */
 
+/* One byte, in a line of memory that was read anyway, and none when there is nothing to change. */
+static void note_hit(const struct memory_shard *shard, struct record *record) {
+    uint8_t laps = shard->context->by_cost ? memory_laps_of_hit(record->laps, record->worth) : 1;
+    if (record->laps < laps)
+        record->laps = laps;
+}
+
 enum store_status memory_log_find(const struct memory_shard *shard, const uint8_t *key, bool mark,
                                   uint64_t now_us, struct memory_found *found) {
     uint32_t *link = find_link(shard, key);
@@ -241,8 +249,8 @@ enum store_status memory_log_find(const struct memory_shard *shard, const uint8_
         settle_head(shard);
         return STORE_EXPIRED;
     }
-    if (mark && !record->hit)
-        record->hit = 1;
+    if (mark)
+        note_hit(shard, record);
     *found = (struct memory_found){{record_value(record), record->value_length}, record->epoch};
     return STORE_OK;
 }
@@ -256,8 +264,13 @@ bool memory_log_remove(const struct memory_shard *shard, const uint8_t *key, uin
     return true;
 }
 
-static void fill(struct record *record, const struct store_item *item, uint64_t expires_us) {
+static void fill(const struct memory_shard *shard, struct record *record, const struct store_item *item,
+                 uint64_t expires_us) {
     memcpy(record->key, item->key, STORE_KEY_LENGTH);
+    unsigned worth = 0;
+    if (shard->context->by_cost)
+        worth = memory_worth(&shard->part->usual, item->cost_us, memory_log_size(item->value.length));
+    record->worth = worth & MEMORY_WORTH_MAX;
     record->value_length = (uint32_t)item->value.length;
     record->epoch = item->epoch;
     record->group = item->group;
@@ -266,8 +279,8 @@ static void fill(struct record *record, const struct store_item *item, uint64_t 
         memcpy(record_value(record), item->value.data, item->value.length);
 }
 
-/* A refresh is usually as long as what it replaces. Writing it in place leaves nothing dead; the hit mark
- * gives it the second chance that a place at the tail would be. */
+/* A refresh is usually as long as what it replaces. Writing it in place leaves nothing dead; a lap more makes
+ * up for the place at the tail. */
 static bool write_in_place(const struct memory_shard *shard, const struct store_item *item,
                            uint64_t expires_us) {
     uint64_t size = memory_log_size(item->value.length);
@@ -277,8 +290,9 @@ static bool write_in_place(const struct memory_shard *shard, const struct store_
     struct record *record = linked(shard, link);
     if (record_size(record) < size || record_size(record) / 2 > size)
         return false;
-    fill(record, item, expires_us);
-    record->hit = 1;
+    fill(shard, record, item, expires_us);
+    if (record->laps <= record->worth)
+        record->laps = (uint8_t)(record->worth + 1);
     record->check = record_check(record);
     return true;
 }
@@ -307,7 +321,8 @@ enum store_status memory_log_write(const struct memory_shard *shard, const struc
     uint64_t offset = extend_tail(shard, size);
     struct record *record = record_at(shard, offset);
     *record = (struct record){.units = (uint32_t)(size / RECORD_UNIT), .sequence = next_sequence(shard)};
-    fill(record, item, expires_us);
+    fill(shard, record, item, expires_us);
+    record->laps = record->worth;
     memory_log_revive(shard, offset);
     return STORE_OK;
 }
@@ -343,13 +358,14 @@ void memory_log_expire(const struct memory_shard *shard, uint64_t now_us, unsign
     atomic_store_explicit(&shard->part->soonest_us[shard->number], soonest_us, memory_order_relaxed);
 }
 
-static uint64_t sweep_chain(const struct memory_shard *shard, uint32_t *link, uint64_t group,
-                            uint64_t epoch) {
+static uint64_t sweep_chain(const struct memory_shard *shard, uint32_t *link, uint64_t group, uint64_t epoch,
+                            unsigned *records) {
     uint64_t removed = 0;
     for (uint32_t left = shard->state->live; *link != 0; left--) {
         struct record *record = next_of_chain(shard, *link, left);
         if (!record)
             break;
+        *records -= *records > 0;
         if (record->group == group && record->epoch < epoch) {
             retire(shard, link);
             removed++;
@@ -360,12 +376,12 @@ static uint64_t sweep_chain(const struct memory_shard *shard, uint32_t *link, ui
     return removed;
 }
 
-uint64_t memory_log_sweep(const struct memory_shard *shard, uint32_t first_bucket, uint32_t n, uint64_t group,
-                          uint64_t epoch) {
+uint64_t memory_log_sweep(const struct memory_shard *shard, uint32_t *bucket, uint32_t end, unsigned records,
+                          uint64_t group, uint64_t epoch) {
     uint64_t removed = 0;
     memory_shard_changing(shard);
-    for (uint32_t i = 0; i < n; i++)
-        removed += sweep_chain(shard, &shard->index[first_bucket + i], group, epoch);
+    for (; *bucket < end && records > 0; ++*bucket)
+        removed += sweep_chain(shard, &shard->index[*bucket], group, epoch, &records);
     settle_head(shard);
     return removed;
 }

@@ -31,8 +31,8 @@ static inline uint32_t *memory_log_chain(const struct memory_shard *shard, const
     return &shard->index[memory_shard_hash(key) & (shard->context->geometry.buckets - 1)];
 }
 
-/* STORE_OK, STORE_MISSING, or STORE_EXPIRED: its time was over and it was removed (STAT_expired). Marks it as
- * hit when `mark`. */
+/* STORE_OK, STORE_MISSING, or STORE_EXPIRED: its time was over and it was removed (STAT_expired). A hit, when
+ * `mark`, gives it laps. */
 enum store_status memory_log_find(const struct memory_shard *shard, const uint8_t *key, bool mark,
                                   uint64_t now_us, struct memory_found *found);
 
@@ -44,16 +44,17 @@ bool memory_log_remove(const struct memory_shard *shard, const uint8_t *key, uin
 enum store_status memory_log_write(const struct memory_shard *shard, const struct store_item *item,
                                    uint64_t expires_us, uint64_t now_us);
 
-/* Deals with the oldest entry: removes it if its time is over, moves it to the tail if it was hit and
+/* Deals with the oldest entry: removes it if its time is over, moves it to the tail if it has laps and
  * `move_bytes` are left, else evicts it. `writer` is held. */
 void memory_log_pass_head(const struct memory_shard *shard, uint64_t now_us, int64_t *move_bytes);
 
 /* Removes entries whose time is over, looking at `*scans` records at most. */
 void memory_log_expire(const struct memory_shard *shard, uint64_t now_us, unsigned *scans);
 
-/* Removes entries of `group` with an epoch below `epoch` from `n` buckets of the index. Returns how many. */
-uint64_t memory_log_sweep(const struct memory_shard *shard, uint32_t first_bucket, uint32_t n, uint64_t group,
-                          uint64_t epoch);
+/* Removes entries of `group` with an epoch below `epoch` from the buckets `*bucket` to `end` of the index, or
+ * as many of them as hold about `records` entries: `*bucket` says where to go on. Returns how many. */
+uint64_t memory_log_sweep(const struct memory_shard *shard, uint32_t *bucket, uint32_t end, unsigned records,
+                          uint64_t group, uint64_t epoch);
 
 /* An entry where it lies, borrowed while the lock is held. */
 struct memory_record {
@@ -63,6 +64,7 @@ struct memory_record {
     uint64_t group;
     uint64_t expires_us;
     uint64_t sequence;
+    uint8_t worth;
     uint64_t offset; /* names it, until the log changes */
 };
 

@@ -14,6 +14,7 @@ bool memory_log_at(const struct memory_shard *shard, uint64_t offset, struct mem
                                     .group = record->group,
                                     .expires_us = record->expires_us,
                                     .sequence = record->sequence,
+                                    .worth = record->worth,
                                     .offset = offset};
     return true;
 }
@@ -62,7 +63,6 @@ static bool take_in(const struct memory_shard *shard, uint64_t offset, uint64_t 
                 memory_shard_number(shard->context, record->key) == shard->number;
     if (!ours || shard->state->live >= live_max)
         return false;
-    record->hit = record->hit != 0;
     *last_sequence = record->sequence;
     memory_log_expires_at(shard, record->expires_us);
     memory_log_revive(shard, offset);

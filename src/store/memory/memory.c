@@ -45,10 +45,11 @@ static bool fits(const struct buffer *scratch, size_t length) {
 }
 
 /* Looks an item up in its shard, whose lock is held. */
-static enum store_status look_up(const struct memory_shard *shard, struct store_get *get, uint64_t now_us) {
+static enum store_status look_up(const struct memory_shard *shard, struct store_get *get, bool mark,
+                                 uint64_t now_us) {
     struct memory_found found = {.epoch = 0};
     if (get->kind == STORE_ENTRY) {
-        enum store_status status = memory_log_find(shard, get->key, true, now_us, &found);
+        enum store_status status = memory_log_find(shard, get->key, mark, now_us, &found);
         if (status != STORE_OK) {
             get->epoch = memory_tombstones_epoch(&shard->state->tombstones, get->key, now_us);
             return get->epoch ? STORE_TOMBSTONE : status;
@@ -70,12 +71,12 @@ static void get_one(struct memory *memory, struct store_get *get, struct buffer 
     struct memory_shard shard = memory_shard_of(&memory->context, memory->part, get->key);
     __builtin_prefetch(
         memory_log_chain(&shard, get->key)); /* it comes while the lock is taken: 10 ns and more */
-    for (;;) {
+    for (bool first = true;; first = false) {
         get->value = (struct bytes){NULL, 0};
         get->epoch = 0;
         if (!memory_shard_lock(&shard))
             break;
-        get->status = look_up(&shard, get, now_us);
+        get->status = look_up(&shard, get, first, now_us);
         size_t length = get->value.length;
         bool copied = fits(scratch, length);
         if (copied && length > 0) {
@@ -299,27 +300,27 @@ static void remove_item(struct store *store, enum store_kind kind, const uint8_t
 
 /* ---- sweep ---- */
 
-/* The buckets of an index that are swept under one lock: some ten microseconds. An entry stays in its bucket
- * while it is moved through the log, so that none escapes. */
-#define SWEEP_BUCKETS 256
+/* One call looks at so many entries under one lock, or at so many buckets, most of which are empty where
+ * there are few entries: some ten microseconds. An entry stays in its bucket while it is moved through the
+ * log, so that none escapes. */
+#define SWEEP_RECORDS 256
+#define SWEEP_BUCKETS 16384
 
-/* A cursor counts parts, shards and slices of an index. */
-static bool sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor, uint64_t *removed) {
+static bool sweep(struct store *store, uint64_t group, uint64_t epoch, uint64_t *cursor, uint64_t *removed) {
     struct memory *memory = memory_of(store);
-    const struct memory_geometry *geometry = &memory->context.geometry;
-    uint32_t buckets = geometry->buckets < SWEEP_BUCKETS ? geometry->buckets : SWEEP_BUCKETS;
-    unsigned slices = geometry->buckets / buckets;
-    unsigned end = geometry->parts * geometry->shards * slices;
-    if (*cursor >= end)
+    uint32_t bucket, end;
+    struct memory_shard shard;
+    if (!memory_shard_at_bucket(&memory->context, *cursor, SWEEP_BUCKETS, &shard, &bucket, &end))
         return false;
-    unsigned shard_number = *cursor / slices;
-    struct memory_shard shard =
-        memory_shard_at(&memory->context, shard_number / geometry->shards, shard_number % geometry->shards);
+    uint32_t first = bucket;
     if (memory_shard_lock(&shard)) {
-        *removed += memory_log_sweep(&shard, *cursor % slices * buckets, buckets, group, epoch);
+        *removed += memory_log_sweep(&shard, &bucket, end, SWEEP_RECORDS, group, epoch);
         memory_shard_unlock(&shard);
+    } else {
+        bucket = end;
     }
-    return ++*cursor < end;
+    *cursor += bucket - first;
+    return *cursor < memory_buckets(&memory->context);
 }
 
 /* ---- the rest ---- */
@@ -380,6 +381,7 @@ struct store *memory_open(const struct context *context, struct error *error) {
         return NULL;
     }
     memory->store.operations = &OPERATIONS;
+    memory->context.by_cost = context->settings->cache_eviction == CACHE_EVICTION_COST;
     memory->context.clock = context->clock;
     memory->context.stats = context->stats;
     if (!memory_region_attach(&memory->context, context->shared->region, context->shared->region_bytes)) {

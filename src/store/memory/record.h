@@ -12,9 +12,10 @@ enum record_state { RECORD_LIVE = 1, RECORD_DEAD, RECORD_FILLER };
 /* A filler has only the first two members, so it fits wherever a record can end. */
 struct record {
     uint32_t units; /* its size, this header included */
-    uint8_t state;
-    uint8_t hit;    /* since it was written or moved */
-    uint16_t check; /* of what stays as it is while it lives in its place */
+    uint8_t state : 2;
+    uint8_t worth : 6; /* worth.h */
+    uint8_t laps;      /* that it is still spared */
+    uint16_t check;    /* of what stays as it is while it lives in its place */
     uint32_t value_length;
     uint32_t next; /* in its chain: offset in units + 1; 0: the last */
     uint8_t key[STORE_KEY_LENGTH];
@@ -49,6 +50,7 @@ static inline uint64_t record_end(const struct memory_shard *shard, uint64_t off
 
 static inline uint16_t record_check(const struct record *record) {
     uint64_t mixed = memory_mix(MEMORY_MIX_START, (uint64_t)record->units << 32 | record->value_length);
+    mixed = memory_mix(mixed, record->worth);
     mixed = memory_mix(mixed, record->epoch);
     mixed = memory_mix(mixed, record->group);
     mixed = memory_mix(mixed, record->expires_us);

@@ -15,6 +15,13 @@
 /* Bytes that the cache puts around a result: its header, and three names of at most 255 bytes. */
 #define ENTRY_OVERHEAD 2048
 
+/* The bytes of a small result with all that is around it. */
+#define ENTRY_USUAL 300
+
+/* A log holds so many of the largest entries, if there are several logs: what does not fit behind the last
+ * one before the log's end is lost, a quarter of it at most and an eighth on the average. */
+#define LARGEST_IN_LOG 4
+
 /* A log is larger than its share of the memory by this, so that the headers of one record of the greatest
  * size do not count against it: 64 MB hold 64 entries of 1024 KB. */
 #define LOG_SLACK 4096
@@ -32,12 +39,14 @@ static uint64_t smaller(uint64_t a, uint64_t b) {
 
 struct memory_layout memory_layout_of(const struct settings *settings, unsigned workers) {
     uint64_t parts = settings->cache_scope == CACHE_SCOPE_WORKER ? workers : 1;
+    uint64_t memory_bytes = settings->cache_memory_mb << 20;
+    uint64_t max_size = settings->cache_max_size ? settings->cache_max_size : memory_bytes / ENTRY_USUAL;
     return (struct memory_layout){
-        .max_size = settings->cache_max_size,
-        .memory_bytes = settings->cache_memory_mb << 20,
+        .max_size = max_size,
+        .memory_bytes = memory_bytes,
         .entry_max_bytes = (settings->cache_max_entry_kb << 10) + ENTRY_OVERHEAD,
         .leases_max = LEASES_MAX,
-        .parts = (unsigned)smaller(parts, settings->cache_max_size),
+        .parts = (unsigned)smaller(parts, max_size),
     };
 }
 
@@ -58,7 +67,7 @@ static void choose_logs(const struct memory_layout *layout, struct memory_geomet
     uint64_t memory = layout->memory_bytes / layout->parts;
     uint64_t largest = memory_log_size(layout->entry_max_bytes);
     geometry->shards = MEMORY_SHARDS;
-    while (geometry->shards > 1 && memory / geometry->shards + LOG_SLACK < largest)
+    while (geometry->shards > 1 && memory / geometry->shards + LOG_SLACK < LARGEST_IN_LOG * largest)
         geometry->shards /= 2;
     geometry->log_bytes = smaller(memory / geometry->shards / LINE * LINE + LOG_SLACK, LOG_MAX - LINE);
 }

@@ -15,6 +15,7 @@
 #include "store/memory/generation.h"
 #include "store/memory/small.h"
 #include "store/memory/tombstone.h"
+#include "store/memory/worth.h"
 #include "store/remote/pending.h"
 
 /* The start of a shard in the mapping; index, small items and log follow. Everything but `lock` is behind the
@@ -37,6 +38,7 @@ struct memory_shard_state {
  * soonest_us  no entry expires before it; 0: there was none since the shard was empty */
 struct memory_part_state {
     _Alignas(64) pthread_mutex_t writer;
+    struct memory_usual usual;
     _Atomic uint64_t sequence; /* the last that a record got; written by the holder of `writer` */
     _Alignas(64) _Atomic uint32_t live[MEMORY_SHARDS];
     _Alignas(64) _Atomic uint64_t live_bytes[MEMORY_SHARDS];
@@ -79,6 +81,7 @@ void memory_geometry_of(const struct memory_layout *layout, struct memory_geomet
 struct memory_context {
     struct memory_geometry geometry;
     struct memory_region *region;
+    bool by_cost; /* CACHE_EVICTION=cost */
     const struct clock *clock;
     struct stats *stats; /* NULL while the region is set up */
 };

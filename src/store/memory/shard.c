@@ -48,3 +48,16 @@ void memory_shard_wipe(const struct memory_shard *shard) {
     memory_tombstones_raise_floor(tombstones, epoch > wall_us ? epoch : wall_us,
                                   clock_monotonic_us(shard->context->clock) + WIPE_FLOOR_US);
 }
+
+bool memory_shard_at_bucket(const struct memory_context *context, uint64_t cursor, uint32_t most,
+                            struct memory_shard *shard, uint32_t *bucket, uint32_t *end) {
+    const struct memory_geometry *geometry = &context->geometry;
+    if (cursor >= memory_buckets(context))
+        return false;
+    uint64_t number = cursor / geometry->buckets;
+    *shard = memory_shard_at(context, (unsigned)(number / geometry->shards),
+                             (unsigned)(number % geometry->shards));
+    *bucket = (uint32_t)(cursor % geometry->buckets);
+    *end = geometry->buckets - *bucket < most ? geometry->buckets : *bucket + most;
+    return true;
+}

@@ -19,6 +19,17 @@ struct memory_shard {
 
 struct memory_shard memory_shard_at(const struct memory_context *context, unsigned part, unsigned number);
 
+/* The buckets of all shards of all parts, one behind the other: a cursor counts them. */
+static inline uint64_t memory_buckets(const struct memory_context *context) {
+    const struct memory_geometry *geometry = &context->geometry;
+    return (uint64_t)geometry->parts * geometry->shards * geometry->buckets;
+}
+
+/* The shard of a cursor's bucket, the bucket in it, and behind that the end of at most `most` of that
+ * shard's. False: there is none any more. */
+bool memory_shard_at_bucket(const struct memory_context *context, uint64_t cursor, uint32_t most,
+                            struct memory_shard *shard, uint32_t *bucket, uint32_t *end) MUST_CHECK;
+
 /* A key is a digest: words of it are as good as hashes. The shard, the bucket and the tables of other folders
  * use different ones. */
 static inline uint64_t memory_shard_word(const uint8_t *key, unsigned word) {

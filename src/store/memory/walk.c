@@ -8,7 +8,7 @@
 /* One call shows so many bytes, or all that is in so many buckets. An entry stays in its bucket
  * while it is moved through the log, so that none escapes. */
 #define WALK_BYTES   (16u * 1024)
-#define WALK_BUCKETS 256
+#define WALK_BUCKETS 16384
 
 /* A copy in the scratch buffer: this, and the value behind it. */
 struct copied {
@@ -65,18 +65,13 @@ static void show(const struct buffer *scratch, store_walked walked, void *user) 
     }
 }
 
-/* A cursor counts buckets, through all shards of all parts. */
 bool memory_walk(const struct memory_context *context, uint64_t *cursor, struct buffer *scratch,
                  store_walked walked, void *user) {
-    const struct memory_geometry *geometry = &context->geometry;
-    uint64_t end = (uint64_t)geometry->parts * geometry->shards * geometry->buckets;
-    uint64_t number = *cursor / geometry->buckets;
-    uint32_t bucket = (uint32_t)(*cursor % geometry->buckets);
-    uint32_t last = geometry->buckets - bucket < WALK_BUCKETS ? geometry->buckets : bucket + WALK_BUCKETS;
-    if (*cursor >= end)
+    uint32_t bucket, end;
+    struct memory_shard shard;
+    if (!memory_shard_at_bucket(context, *cursor, WALK_BUCKETS, &shard, &bucket, &end))
         return false;
-    struct memory_shard shard = memory_shard_at(context, (unsigned)(number / geometry->shards),
-                                                (unsigned)(number % geometry->shards));
+    uint32_t first = bucket;
     size_t wanted = 2 * WALK_BYTES;
     buffer_reset(scratch, SIZE_MAX);
     while (wanted > 0) {
@@ -86,13 +81,13 @@ bool memory_walk(const struct memory_context *context, uint64_t *cursor, struct 
             break;
         }
         if (!memory_shard_lock(&shard)) {
-            bucket = last; /* nobody can read it either */
+            bucket = end; /* nobody can read it either */
             break;
         }
-        wanted = copy_buckets(&shard, &bucket, last, clock_monotonic_us(context->clock), scratch);
+        wanted = copy_buckets(&shard, &bucket, end, clock_monotonic_us(context->clock), scratch);
         memory_shard_unlock(&shard);
     }
-    *cursor = number * geometry->buckets + bucket;
+    *cursor += bucket - first;
     show(scratch, walked, user);
-    return *cursor < end;
+    return *cursor < memory_buckets(context);
 }

@@ -1,11 +1,12 @@
-/* How long an entry is kept: the laps that it is spared as the head of the log passes it. Private to the memory
- * store.
+/* How long an entry is kept: the laps that it is spared as the head of the log passes it. Private to the
+ * memory store.
  *
- * The log is a clock (CLOCK, Corbato 1968): room is made at the head, and an entry with laps left is moved to the
- * tail instead of evicted, one lap poorer. CACHE_EVICTION=recency gives one lap for any hit. With `cost` an entry
- * gets laps by its worth, the seconds of inference that a byte of it saves, in terms of what is usual, when it
- * is written and, more, with each hit: by cost, size and frequency, as GreedyDual-Size-Frequency ranks entries
- * (Cherkasova, HP Laboratories 1998), without a heap that every hit would have to change. */
+ * The log is a clock (CLOCK, Corbato 1968): room is made at the head, and an entry with laps left is moved to
+ * the tail instead of evicted, one lap poorer. CACHE_EVICTION=recency gives one lap for any hit. With `cost`
+ * an entry gets laps by its worth, the seconds of inference that a byte of it saves, in terms of what is
+ * usual, when it is written and, more, with each hit: by cost, size and frequency, as
+ * GreedyDual-Size-Frequency ranks entries (Cherkasova, HP Laboratories 1998), without a heap that every hit
+ * would have to change. */
 #ifndef INFERONCE_STORE_MEMORY_WORTH_H
 #define INFERONCE_STORE_MEMORY_WORTH_H
 
@@ -17,8 +18,8 @@
 /* The most laps: an entry that is not asked for any more is gone after so many. */
 #define MEMORY_LAPS_MAX 255
 
-/* What the latest entries cost, and how large they were: sums in which an entry counts less with each that
- * follows. In the mapping, written by the holder of a part's `writer`. */
+/* The costs and lengths of the latest entries: sums in which an entry counts less with each that follows. In
+ * the mapping, written by the holder of a part's `writer`. */
 struct memory_usual {
     uint64_t cost_us;
     uint64_t bytes;

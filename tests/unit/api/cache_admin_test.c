@@ -76,7 +76,7 @@ static void test_stats_at_first(void) {
         {"misses", 0},
         {"hit_ratio", 0},
         {"size", 0},
-        {"max_size", 10000},
+        {"max_size", 223696},
         {"evictions", 0},
         {"ttl_seconds", 60},
         {"memory_mb", 0},
@@ -320,7 +320,7 @@ static void test_clear(void) {
 }
 
 /* Some backends cannot count. */
-static bool sweep_nothing(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor,
+static bool sweep_nothing(struct store *store, uint64_t group, uint64_t epoch, uint64_t *cursor,
                           uint64_t *removed) {
     (void)store;
     (void)group;

@@ -89,7 +89,8 @@ static inline void expect_defaults(void) {
     CU_ASSERT_EQUAL(settings.cache_ttl_ms, 3600000);
     CU_ASSERT_EQUAL(settings.cache_ttl_max_ms, 86400000);
     CU_ASSERT_EQUAL(settings.cache_stale_while_revalidate_ms, 0);
-    CU_ASSERT_EQUAL(settings.cache_max_size, 10000);
+    CU_ASSERT_EQUAL(settings.cache_max_size, 0);
+    CU_ASSERT_EQUAL(settings.cache_eviction, CACHE_EVICTION_COST);
     CU_ASSERT_EQUAL(settings.cache_memory_mb, 64);
     CU_ASSERT_EQUAL(settings.cache_scope, CACHE_SCOPE_SHARED);
     CU_ASSERT_STRING_EQUAL(settings.cache_path, "");

@@ -90,7 +90,7 @@ static void late_remove(struct store *store, enum store_kind kind, const uint8_t
 }
 
 /* At once, as these are by contract. */
-static bool late_sweep(struct store *store, uint64_t group, uint64_t epoch, unsigned *cursor,
+static bool late_sweep(struct store *store, uint64_t group, uint64_t epoch, uint64_t *cursor,
                        uint64_t *removed) {
     const struct store_operations *own = store->operations;
     store->operations = late.real;

@@ -38,7 +38,10 @@ static void test_replacing_evicts_nothing(void) {
 
 static void test_second_chance(void) {
     struct memory_rig rig;
-    memory_rig_open_for_one(&rig, 4);
+    memory_rig_init(&rig);
+    rig.settings.cache_max_size = 4;
+    rig.settings.cache_eviction = CACHE_EVICTION_RECENCY;
+    memory_rig_open(&rig, 1);
     struct store *store = memory_rig_store(&rig, 0);
     for (uint64_t number = 0; number < 4; number++)
         test_put_entry(store, number);

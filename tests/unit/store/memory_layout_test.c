@@ -24,7 +24,7 @@ static void test_region_of_defaults(void) {
     settings_defaults(&settings);
     struct memory_layout layout = memory_layout_of(&settings, 4);
     size_t bytes = memory_region_bytes(&layout);
-    CU_ASSERT_EQUAL(layout.max_size, 10000);
+    CU_ASSERT_EQUAL(layout.max_size, (UINT64_C(64) << 20) / 300);
     CU_ASSERT_EQUAL(layout.parts, 1);
     CU_ASSERT(bytes > UINT64_C(64) << 20);
     CU_ASSERT(bytes < UINT64_C(72) << 20);

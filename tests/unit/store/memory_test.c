@@ -64,11 +64,15 @@ static void test_sweep(void) {
     struct store *store = memory_rig_store(&rig, 0);
     for (uint64_t number = 0; number < 9000; number++) {
         struct test_key key = test_key(number);
-        struct store_item item = {STORE_ENTRY,          key.bytes,  bytes_of("value"),
-                                  number % 2 ? 10 : 20, number % 3, 3600000};
+        struct store_item item = {.kind = STORE_ENTRY,
+                                  .key = key.bytes,
+                                  .value = bytes_of("value"),
+                                  .epoch = number % 2 ? 10 : 20,
+                                  .group = number % 3,
+                                  .ttl_ms = 3600000};
         store_put(store, &item, NULL, NULL);
     }
-    unsigned cursor = 0;
+    uint64_t cursor = 0;
     uint64_t removed = 0;
     for (uint64_t number = 9000; store_sweep(store, 1, 20, &cursor, &removed); number++)
         test_put_entry(store, number);
