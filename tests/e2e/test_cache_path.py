@@ -108,7 +108,7 @@ class OtherSizes(Case):
 
     def start(self, name, **settings):
         path = os.path.join(self.directory, "entries")
-        app = Inferonce(self, name=name, CACHE_PATH=path, **settings)
+        app = Inferonce(self, name=name, CACHE_PATH=path, CACHE_EVICTION="recency", **settings)
         return app, self.front(app.socket_path, name=f"nginx-{name}")
 
     def test_grown_and_shrunk(self):
