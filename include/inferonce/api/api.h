@@ -14,7 +14,7 @@ struct slices;
 struct api {
     const struct context *context;
     struct cache *cache;
-    struct store *store; /* for its figures alone */
+    struct store *store; /* for its figures, and for moving entries */
     struct blobs *blobs;
     struct prediction_pool *predictions; /* owned */
     struct known_bodies *known_bodies;   /* owned */
