@@ -47,7 +47,7 @@ class Session(Case):
             self.assertEqual(stats[name], value, (name, stats))
 
         if self.backend == "memory":  # servers tell figures of their own
-            self.assertEqual((stats["size"], stats["max_size"]), (1, 10000), stats)
+            self.assertEqual((stats["size"], stats["max_size"]), (1, 64 * 2**20 // 300), stats)
 
         cleared = client.delete("/cache")
         self.assertEqual(cleared.status, 200, cleared)
