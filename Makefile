@@ -269,6 +269,7 @@ DATA := nginx/inferonce.conf=share/inferonce/nginx/inferonce.conf \
         nginx/inferonce-upstream.conf=share/inferonce/nginx/inferonce-upstream.conf \
         nginx/inferonce-limits.conf=share/inferonce/nginx/inferonce-limits.conf \
         nginx/inferonce-limited.conf=share/inferonce/nginx/inferonce-limited.conf \
+        nginx/inferonce-transfer.conf=share/inferonce/nginx/inferonce-transfer.conf \
         lighttpd/inferonce.conf=share/inferonce/lighttpd/inferonce.conf \
         deploy/inferonce.conf.sample=share/inferonce/inferonce.conf.sample \
         $(foreach f,$(sort $(wildcard deploy/systemd/*)),$(f)=share/inferonce/systemd/$(notdir $(f))) \
