@@ -1,77 +1,14 @@
-"""A reload: the master executes its program anew, in place, under load; nothing is lost, and a wrong configuration changes nothing."""
+"""A reload: the master executes its program anew, in place; new settings count, and a wrong configuration changes nothing."""
 
 import os
 import resource
 import shutil
 import signal
 import subprocess
-import threading
 
-from case import through_both
 from processes import children_of, is_alive, wait_until
 from reloading import Reloading
 from servers import PROGRAM, Inferonce, environment
-
-RELOADS = int(os.environ.get("RELOADS", "5"))
-
-
-class Load:
-    """Askers on kept connections: known texts, and new ones that take 300 ms."""
-
-    def __init__(self, client, n=16):
-        self.client, self.over, self.failures, self.answered = client, threading.Event(), [], 0
-        self.threads = [threading.Thread(target=self.ask, args=(number,), daemon=True) for number in range(n)]
-        for thread in self.threads:
-            thread.start()
-
-    def ask(self, number):
-        turn = 0
-        while not self.over.is_set():
-            turn += 1
-            try:
-                response = self.client.predict(f"new {number} {turn}" if number % 4 == 0 else f"known {turn % 20}")
-                if response.status != 200:
-                    self.failures.append(response)
-                self.answered += 1
-            except OSError as error:
-                self.failures.append(error)
-
-    def some_more(self):
-        before = self.answered
-        wait_until(lambda: self.answered >= before + 50, "there is load")
-
-    def stop(self):
-        self.over.set()
-        for thread in self.threads:
-            thread.join(30)
-
-
-@through_both
-class UnderLoad(Reloading):
-    def test_nothing_is_lost(self):
-        """Every second time with another file at the program's path."""
-        client = self.front(self.begin().socket_path)
-        client.predict("kept")
-        pid = self.app.pid
-        load = Load(client)
-        self.addCleanup(load.stop)
-        self.reload()
-        held = self.descriptors()
-        for turn in range(RELOADS):
-            load.some_more()
-            if turn % 2:
-                shutil.copy(PROGRAM, self.program + ".new")
-                os.rename(self.program + ".new", self.program)
-            self.reload()
-        load.some_more()
-        load.stop()
-        self.assertEqual(load.failures, [], f"{len(load.failures)} of {load.answered}")
-        self.assertEqual((self.app.pid, self.descriptors(), len(self.app.workers())), (pid, held, 2))
-        self.assertEqual(client.predict("kept").cache, "HIT")
-        self.assertGreaterEqual(client.stats()["hits"] + client.stats()["misses"], load.answered)
-        self.assertEqual(self.metric(client, "reloads_total"), RELOADS + 1)
-        self.assertNotRegex(self.app.log(), "worker_killed|level=error")
-        self.assertEqual(self.app.stop(), 0)
 
 
 class Settings(Reloading):

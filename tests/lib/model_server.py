@@ -255,6 +255,10 @@ class Connection(socketserver.StreamRequestHandler):
         self.server.model.released.wait(float(delay_s))
         return self.send(int(status), "{}")
 
+    def do_later(self, call, delay_s, *_):
+        self.server.model.released.wait(float(delay_s))
+        return self.do_well(call)
+
     def do_at_most(self, call, most, status, *_):
         """As a server with a limit of texts in one request."""
         return self.do_well(call) if len(call.texts) <= int(most) else self.send(int(status), '{"error":"batch size"}')

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 
 from case import Case
 from processes import wait_until
@@ -45,10 +46,14 @@ class Reloading(Case):
         return len(re.findall(f"event={event} ", self.app.log()))
 
     def reload(self):
+        """Returns when the signal was sent and when the new image served, of time.monotonic(); the former workers have ended by then."""
         before, old = self.done("reloaded"), self.app.workers()
+        began = time.monotonic()
         self.app.send_signal(signal.SIGHUP)
         wait_until(lambda: self.done("reloaded") > before, "it is reloaded", timeout_s=40)
+        ended = time.monotonic()
         wait_until(lambda: not set(old) & set(self.app.workers()), "the old workers are gone", timeout_s=40)
+        return began, ended
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.app.pid}/fd"))
