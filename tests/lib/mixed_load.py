@@ -72,6 +72,9 @@ class Askers:
                 answer = await connection.ask(crowd.kept(self.client.encode("POST", "/predict", {"text": text})))
                 self.count(kind, answer)
                 self.check(kind, text, answer.response)
+                if (answer.response.header("Connection") or "").lower() == "close":  # lighttpd, after server.max-keep-alive-requests
+                    connection.close()
+                    connection = await crowd.Connection.open(self.client.address)
             except (OSError, EOFError, ValueError) as error:
                 self.fail(f"{text!r}: {error!r}")
                 connection.close()
