@@ -2,6 +2,7 @@
 #include "process/reload.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,9 @@
 
 /* A check reads a few files. */
 #define CHECK_MAX_US UINT64_C(10000000)
+
+/* A checker's words that are read. */
+#define WORDS_MAX 4096
 
 #define CHECK_FLAG "--check-config"
 
@@ -62,15 +66,15 @@ static void refuse(struct crew *crew, const char *why) {
     notify_not_reloaded(why);
 }
 
-/* In the child. What it finds wrong it says itself, on standard error. */
-static _Noreturn void check(const struct reload *reload, pid_t parent) {
+/* In the child. Standard error is the pipe: the master's line says what was found wrong. */
+static _Noreturn void check(const struct reload *reload, pid_t parent, int words) {
     size_t n = reload->n_arguments;
     char **arguments = calloc(n + 2, sizeof(*arguments));
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (!arguments || getppid() != parent)
+    if (!arguments || getppid() != parent || dup2(words, STDERR_FILENO) < 0)
         _exit(EXIT_FAILURE);
     memcpy(arguments, reload->arguments, n * sizeof(*arguments));
     arguments[n] = (char[]){CHECK_FLAG};
@@ -85,13 +89,22 @@ static void begin_check(struct reload *reload, struct crew *crew) {
         refuse(crew, "the program was started by a name that cannot be found");
         return;
     }
-    pid_t pid = fork();
-    if (pid == 0)
-        check(reload, parent);
-    if (pid < 0) {
+    int words[2];
+    if (pipe2(words, O_CLOEXEC | O_NONBLOCK) != 0) {
         refuse(crew, strerror(errno));
         return;
     }
+    pid_t pid = fork();
+    if (pid == 0)
+        check(reload, parent, words[1]);
+    int why = errno;
+    close(words[1]);
+    if (pid < 0) {
+        close(words[0]);
+        refuse(crew, strerror(why));
+        return;
+    }
+    reload->words = words[0];
     reload->checker = pid;
     reload->check_until_us = clock_monotonic_us(&crew->clock) + CHECK_MAX_US;
 }
@@ -137,9 +150,26 @@ static void execute_if_settled(struct reload *reload, struct crew *crew) {
         reload_want(reload);
 }
 
+/* Makes the checker's last line, without the program's name before it, the reason. */
+static void refuse_as_told(struct crew *crew, char *said) {
+    static const char NAME[] = "inferonce: ";
+    size_t length = strlen(said);
+    while (length > 0 && said[length - 1] == '\n')
+        said[--length] = '\0';
+    char *line = strrchr(said, '\n');
+    line = line ? line + 1 : said;
+    if (strncmp(line, NAME, sizeof(NAME) - 1) == 0)
+        line += sizeof(NAME) - 1;
+    refuse(crew, line[0] ? line : "the configuration is wrong");
+}
+
 bool reload_ended(struct reload *reload, struct crew *crew, pid_t pid, int status) {
     if (reload->checker == 0 || pid != reload->checker)
         return false;
+    char said[WORDS_MAX + 1];
+    ssize_t n = read(reload->words, said, WORDS_MAX);
+    said[n > 0 ? n : 0] = '\0';
+    close(reload->words);
     reload->checker = 0;
     if (crew->stopping)
         return true;
@@ -148,7 +178,7 @@ bool reload_ended(struct reload *reload, struct crew *crew, pid_t pid, int statu
     else if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         refuse(crew, "the program cannot be executed");
     else if (WIFEXITED(status))
-        refuse(crew, "the configuration is wrong");
+        refuse_as_told(crew, said);
     else
         refuse(crew, "the check was killed, or took too long");
     return true;

@@ -20,6 +20,7 @@ struct reload {
     char *const *arguments; /* NULL behind the last */
     bool wanted;
     pid_t checker; /* 0: IDLE */
+    int words;     /* CHECKING: a pipe with what it says on standard error */
     uint64_t check_until_us;
 };
 

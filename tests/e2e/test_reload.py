@@ -24,7 +24,10 @@ class Settings(Reloading):
         self.configure("CACHE_TTL=often\n")
         self.app.send_signal(signal.SIGHUP)
         wait_until(lambda: self.done("reload_refused") == 1, "it is refused")
-        self.assertIn("CACHE_TTL=often", self.app.log())
+        said = [line for line in self.app.log().splitlines() if "CACHE_TTL=often" in line]
+        self.assertEqual(len(said), 1, said)
+        self.assertIn("event=reload_refused", said[0])
+        self.assertEqual(self.app.log().splitlines()[-1], said[0])
         self.assertEqual(self.app.workers(), workers)
         self.assertEqual((client.stats()["ttl_seconds"], self.metric(client, "reloads_refused_total")), (60, 1))
         self.configure(CACHE_TTL=45, WORKERS=2)

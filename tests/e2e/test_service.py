@@ -46,7 +46,8 @@ class Notify(Case):
             file.write("CACHE_TTL=often\n")
         app.send_signal(signal.SIGHUP)
         manager.await_message("READY", after=n)
-        self.assertEqual(manager.heard[n:], [{"READY": "1", "STATUS": "Not reloaded: the configuration is wrong"}])
+        why = f"{settings}:1: CACHE_TTL=often: expected seconds from 0.001 to 31536000"
+        self.assertEqual(manager.heard[n:], [{"READY": "1", "STATUS": f"Not reloaded: {why}"}])
 
     def test_the_watchdog(self):
         manager = Manager(self)
